@@ -1,0 +1,110 @@
+"""What `check` says about HubSpot: the account, each feature and its scope, names, versions, limits."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from adapters.base import Finding
+from adapters.hubspot_client import API_VERSION, SUPPORTED_UNTIL, HubspotClient
+from adapters.hubspot_objects import CONTACTS, EMAILS_SCOPE, KINDS, LINE_ITEMS
+from adapters.hubspot_read import Reader, attribute_names
+from models.errors import ApiError, AuthError, PermanentApiError, ScopeError
+
+OURS = "rollcall"  # how the names of properties of ours begin
+WARN_DAYS = 180
+
+
+def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], account: str) -> Iterator[Finding]:
+    yield Finding("hubspot account", "ok", f"Connected to {account}.")
+    for kind in (*KINDS.values(), LINE_ITEMS):
+        path = client.path("crm/objects", kind.path)
+        level = "error" if kind.needed else "warning"
+        yield _probe(client, f"hubspot {kind.title}", kind.scope, lambda p=path: client.get(p, {"limit": 1}), level)
+    yield _probe(client, "hubspot search", CONTACTS.scope, lambda: _search_one(client), "error")
+    yield _probe(
+        client, "hubspot marketing e-mails", EMAILS_SCOPE, lambda: client.get(client.path("marketing/emails", ""), {"limit": 1})
+    )
+    yield _probe(
+        client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", "all"), {"count": 1}), "error"
+    )
+    yield from _attributes(reader, settings)
+    yield from _versions(client, settings)
+    yield from _rules(client)
+    yield _limits(client)
+
+
+def _probe(client: HubspotClient, name: str, scope: str, read: Any, level: Any = "warning") -> Finding:
+    try:
+        read()
+    except ScopeError as e:
+        lacking = e.scope or scope
+        return Finding(
+            name, level, f"Not permitted: add the scope {lacking} to the service key (or the plan lacks it).", "scope"
+        )
+    except AuthError as e:
+        return Finding(name, "error", str(e), "auth")
+    except PermanentApiError as e:
+        return Finding(name, level, f"Not available in this account ({e.status}).")
+    except ApiError as e:
+        return Finding(name, "warning", f"Could not be looked at now: {e}")
+    return Finding(name, "ok", f"Readable ({scope}).")
+
+
+def _search_one(client: HubspotClient) -> Any:
+    body = {"filterGroups": [], "properties": ["hs_object_id"], "limit": 1}
+    return client.ask(client.path("crm/objects", f"{CONTACTS.path}/search"), body)
+
+
+def _attributes(reader: Reader, settings: dict[str, Any]) -> Iterator[Finding]:
+    try:
+        known = reader.catalogue(CONTACTS)
+    except (ApiError, AuthError):
+        return
+    if known is None:
+        yield Finding("hubspot properties", "warning", "The names of contact properties cannot be read.")
+        return
+    yield Finding("hubspot properties", "ok", f"{len(known)} contact properties, {len(reader.names(CONTACTS))} of them read.")
+    for name in attribute_names(settings):
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            yield Finding("hubspot attributes", "warning", f"There is no contact property '{name}'.{hint}")
+
+
+def _versions(client: HubspotClient, settings: dict[str, Any]) -> Iterator[Finding]:
+    end = SUPPORTED_UNTIL.get(client.version)
+    if end is None:
+        yield Finding("hubspot version", "warning", f"Version {client.version} is not one we know; {API_VERSION} is.")
+    else:
+        year, month = (int(part) for part in end.split("-"))
+        days = (date(year, month, 1) - client.server_now.date()).days
+        text = f"API version {client.version}, supported until about {end}."
+        yield Finding("hubspot version", "warning" if days < WARN_DAYS else "ok", text)
+    if settings.get("email_events"):
+        yield Finding(
+            "hubspot e-mail events", "warning", "They exist in version 1 only, which HubSpot supports until September 2027."
+        )
+
+
+def _rules(client: HubspotClient) -> Iterator[Finding]:
+    """Rules an admin set on values; those on properties of ours would make our writes fail."""
+    try:
+        results = client.get(client.path("crm/property-validations", "0-1")).get("results") or ()
+    except (ApiError, AuthError):
+        return
+    ours = sorted({str(r.get("propertyName")) for r in results if str(r.get("propertyName") or "").startswith(OURS)})
+    if ours:
+        yield Finding(
+            "hubspot validation rules", "warning", f"Rules are set on {', '.join(ours)}: writes to these may be refused."
+        )
+
+
+def _limits(client: HubspotClient) -> Finding:
+    window = client.window
+    text = f"{window.max} requests in {window.interval_s:g} s"
+    if window.daily_max:
+        text += f", {window.daily_max} a day, {window.daily_remaining} of them left today"
+    return Finding("hubspot limits", "warning" if window.is_daily_reserve_reached else "ok", f"{text}; 4 searches a second.")

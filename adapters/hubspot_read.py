@@ -1,0 +1,255 @@
+"""Walking HubSpot's objects: all of them by the list, later only what changed by a search for ids.
+
+A walk goes through phases, and its cursor says where it stands: `list` (everything, ascending by id) or `search`
+(what changed in a closed window of time, an id keyset, so that neither the 10,000 results a search may give nor
+thousands of records of one millisecond lose anything), then `archived` (what was deleted meanwhile), then `done`.
+Search answers name ids only; the values come from a batch read, which is not behind an index that lags.
+The next window begins `OVERLAP_S` before the watermark, and the watermark trails the end of this one by `LAG_S`: what
+the index shows late, or what was edited during the run, is met then.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from adapters.base import Cursor, Page, Record
+from adapters.hubspot_client import BATCH, HubspotClient, has_real_errors
+from adapters.hubspot_objects import CONTACTS, OPTOUT_PREFIX, Kind
+from adapters.hubspot_relations import Relations
+from models.errors import PermanentApiError, RetryableApiError, ScopeError
+
+log = logging.getLogger(__name__)
+
+CURSOR_VERSION = 1
+LAG_S = 300
+OVERLAP_S = 3600
+SEARCH_LIMIT = 200
+LIST_LIMIT = 100
+URL_LIMIT = 7000  # characters of property names in a URL; HubSpot answers 414 somewhere beyond 8 KB
+EARLIEST_MS = 1000  # a search from the epoch itself answers 500
+BATCH_TRIES = 3
+TOTAL_NOTE = "HubSpot's total comes from its search index and may lag a little"
+
+
+class Reader:
+    """settings: attributes (owner's extra contact properties), lag_s, overlap_s."""
+
+    def __init__(self, client: HubspotClient, settings: dict[str, Any]) -> None:
+        self.client = client
+        self.lag_ms = int(float(settings.get("lag_s", LAG_S)) * 1000)
+        self.overlap_ms = int(float(settings.get("overlap_s", OVERLAP_S)) * 1000)
+        self.extra = tuple(attribute_names(settings))
+        self.relations = Relations(client, self)
+        self._catalogues: dict[str, frozenset[str] | None] = {}
+
+    def pages(self, kind: Kind, cursor: Cursor | None, *, full: bool = False, since: datetime | None = None) -> Iterator[Page]:
+        self.client.know_account()
+        state = self._start(kind, cursor, full, since)
+        steps = {"list": self._list, "search": self._search, "archived": self._archived}
+        is_first = True
+        while state["phase"] != "done":
+            try:
+                for page in steps[state["phase"]](kind, state):
+                    is_first = False
+                    state = page.cursor
+                    yield page
+            except PermanentApiError as e:
+                if not (is_first and self._is_absent(kind, e)):
+                    raise
+                yield Page([], cursor or {}, done=True, note=f"this account has no {kind.title}")
+                return
+
+    def names(self, kind: Kind) -> list[str]:
+        """The properties to ask for: those we want, the owner's own for contacts, as far as the account has them."""
+        wanted = [*kind.properties, *(self.extra if kind is CONTACTS else ())]
+        known = self.catalogue(kind)
+        if known is None:
+            return list(dict.fromkeys(wanted))
+        by_prefix = sorted(n for n in known if n.startswith(kind.prefixes)) if kind.prefixes else []
+        return [n for n in dict.fromkeys([*wanted, *by_prefix]) if n in known]
+
+    def catalogue(self, kind: Kind) -> frozenset[str] | None:
+        """All property names of an object; None where HubSpot does not list them."""
+        if kind.path not in self._catalogues:
+            try:
+                body = self.client.get(self.client.path("crm/properties", kind.path))
+                self._catalogues[kind.path] = frozenset(str(p["name"]) for p in body.get("results") or ())
+            except ScopeError:
+                raise
+            except PermanentApiError as e:
+                log.warning("HubSpot does not list the properties of %s (%s)", kind.title, e.status)
+                self._catalogues[kind.path] = None
+        return self._catalogues[kind.path]
+
+    def total(self, kind: Kind) -> int | None:
+        """How many there are by the search index; None where it does not say."""
+        try:
+            body = self.client.ask(self._path(kind, "search"), {"filterGroups": [], "properties": ["hs_object_id"], "limit": 1})
+        except PermanentApiError:
+            return None
+        total = body.get("total")
+        return total if isinstance(total, int) else None
+
+    def batch_read(self, kind: Kind, ids: Sequence[str], *, archived: bool = False) -> list[Record]:
+        """The records of these ids as they are now, in the order asked; ids that are not there are left out."""
+        names = self.names(kind)
+        found: dict[str, Record] = {}
+        for start in range(0, len(ids), BATCH):
+            for record in self._batch(kind, ids[start : start + BATCH], names, archived):
+                found[str(record["id"])] = record
+        order = {record_id: n for n, record_id in enumerate(ids)}
+        return sorted(found.values(), key=lambda r: order.get(str(r["id"]), len(order)))
+
+    def finish(self, kind: Kind, records: list[Record]) -> Page:
+        """Make every raw record whole (what belongs to it attached) and say which ids were merged away."""
+        gone: dict[str, str] = {}
+        if kind is CONTACTS:
+            optouts = [n for n in self.names(CONTACTS) if n.startswith(OPTOUT_PREFIX)]
+            for record in records:
+                for old in _open_contact(record, optouts):
+                    gone[old] = "merged"
+        note = self.relations.attach(kind, records)
+        return Page(records, {}, gone=gone, note=note)
+
+    def _path(self, kind: Kind, rest: str = "") -> str:
+        return self.client.path("crm/objects", f"{kind.path}/{rest}" if rest else kind.path)
+
+    def _start(self, kind: Kind, cursor: Cursor | None, full: bool, since: datetime | None) -> Cursor:
+        state = cursor if cursor and cursor.get("v") == CURSOR_VERSION else None
+        if state and state["phase"] != "done" and (state["walk"] == "list" or not full):
+            return state
+        self._catalogues.pop(kind.path, None)
+        self.catalogue(kind)  # names may be new, and the answer tells the server's time now
+        until = _ms(self.client.server_now) + 999  # its clock shows whole seconds
+        fresh: Cursor = {"v": CURSOR_VERSION, "until": until}
+        if state and not full:
+            start = max(EARLIEST_MS, state["watermark"] - self.overlap_ms)
+            return {**fresh, "walk": "search", "phase": "search", "since": start, "last": 0, "archived_since": start}
+        if since and kind.is_dated and not full:
+            start = max(EARLIEST_MS, _ms(since))
+            return {**fresh, "walk": "search", "phase": "search", "since": start, "last": 0, "archived_since": start}
+        archived_since = 0 if full else until - self.overlap_ms
+        return {**fresh, "walk": "list", "phase": "list", "after": "", "archived_since": archived_since}
+
+    def _list(self, kind: Kind, state: Cursor) -> Iterator[Page]:
+        names = self.names(kind)
+        joined = ",".join(names)
+        fits = len(quote(joined, safe="")) <= URL_LIMIT
+        params = {"limit": LIST_LIMIT, "properties": joined if fits else "hs_object_id"}
+        total = self.total(kind)
+        for results, after in self.client.walk(self._path(kind), params, state["after"]):
+            records = results if fits else self.batch_read(kind, [str(r["id"]) for r in results])
+            page = self.finish(kind, records)
+            following = {**state, "after": after} if after else _then_archived(state)
+            yield Page(page.records, following, total=total, gone=page.gone, note=page.note or (TOTAL_NOTE if total else ""))
+
+    def _search(self, kind: Kind, state: Cursor) -> Iterator[Page]:
+        last = int(state["last"])
+        while True:
+            body = self.client.ask(self._path(kind, "search"), _changed(kind, state["since"], state["until"], last))
+            ids = sorted((str(r["id"]) for r in body.get("results") or ()), key=int)
+            is_end = len(ids) < SEARCH_LIMIT and int(body.get("total") or 0) <= len(ids)
+            if ids and int(ids[0]) <= last:
+                raise PermanentApiError(
+                    f"HubSpot's search for changed {kind.title} repeats itself. What was read so far is kept.",
+                    platform="hubspot",
+                )
+            page = self.finish(kind, self.batch_read(kind, ids))
+            last = int(ids[-1]) if ids else last
+            yield Page(page.records, _then_archived(state) if is_end or not ids else {**state, "last": last},
+                       gone=page.gone, note=page.note)  # fmt: skip
+            if is_end or not ids:
+                return
+
+    def _archived(self, kind: Kind, state: Cursor) -> Iterator[Page]:
+        """Ids deleted since the window began; the list of deleted ones has no filter by time."""
+        params = {"limit": LIST_LIMIT, "archived": "true", "properties": "hs_object_id"}
+        for results, after in self.client.walk(self._path(kind), params, state["after"]):
+            gone = {str(r["id"]): "archived" for r in results if _time_ms(r.get("archivedAt")) >= state["archived_since"]}
+            if after:
+                yield Page([], {**state, "after": after}, gone=gone)
+            else:
+                done = {"v": CURSOR_VERSION, "phase": "done", "watermark": state["until"] - self.lag_ms}
+                yield Page([], done, done=True, gone=gone)
+
+    def _batch(self, kind: Kind, ids: Sequence[str], names: list[str], archived: bool) -> Iterable[Record]:
+        """One batch read of at most a hundred. A 207 names what is not there; anything else in it is asked again."""
+        path = self._path(kind, "batch/read")
+        found: list[Record] = []
+        asking = list(dict.fromkeys(ids))
+        for _ in range(BATCH_TRIES):
+            body: dict[str, Any] = {"properties": names, "inputs": [{"id": i} for i in asking]}
+            answer = self.client.ask(path, body, {"archived": "true"} if archived else None)
+            found.extend(answer.get("results") or ())
+            if not has_real_errors(answer):
+                return found
+            held = {str(r["id"]) for r in found}
+            asking = [i for i in asking if i not in held]
+        raise RetryableApiError(
+            f"HubSpot could not read {len(asking)} of its {kind.title}. Try again later.", platform="hubspot"
+        )
+
+    def _is_absent(self, kind: Kind, error: PermanentApiError) -> bool:
+        return not kind.needed and error.status in (400, 404) and self._catalogues.get(kind.path) is None
+
+
+def attribute_names(settings: dict[str, Any]) -> list[str]:
+    """The contact properties the owner mapped; `properties.` in front is allowed and means nothing."""
+    attributes: dict[str, str] = settings.get("attributes") or {}
+    return [str(name).removeprefix("properties.") for name in attributes.values()]
+
+
+def _open_contact(record: Record, optouts: list[str]) -> list[str]:
+    """Lists where HubSpot packs several values into one text; returns the ids merged into this contact."""
+    properties: dict[str, Any] = record.get("properties") or {}
+    emails = _split(properties.get("hs_additional_emails"))
+    if emails:
+        record["_emails"] = emails
+    merged = [i for i in _split(properties.get("hs_merged_object_ids")) if i != str(record["id"])]
+    if merged:
+        record["_merged"] = merged
+    topics = [name.removeprefix(OPTOUT_PREFIX) for name in optouts if properties.get(name) == "true"]
+    if topics:
+        record["_optouts"] = sorted(topics)
+    return merged
+
+
+def _split(text: Any) -> list[str]:
+    return [part.strip() for part in text.split(";") if part.strip()] if text else []
+
+
+def _changed(kind: Kind, since: int, until: int, last: int) -> dict[str, Any]:
+    return {
+        "filterGroups": [
+            {
+                "filters": [
+                    {"propertyName": kind.modified, "operator": "BETWEEN", "value": str(since), "highValue": str(until)},
+                    {"propertyName": "hs_object_id", "operator": "GT", "value": str(last)},
+                ]
+            }
+        ],
+        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+        "properties": ["hs_object_id"],
+        "limit": SEARCH_LIMIT,
+    }
+
+
+def _then_archived(state: Cursor) -> Cursor:
+    return {**state, "phase": "archived", "after": ""}
+
+
+def _ms(at: datetime) -> int:
+    """Epoch milliseconds of a naive UTC time."""
+    return round(at.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def _time_ms(text: Any) -> int:
+    """Epoch milliseconds of HubSpot's ISO time; far in the future when there is none, so that nothing is passed over."""
+    try:
+        return round(datetime.fromisoformat(str(text)).timestamp() * 1000)
+    except ValueError:
+        return 1 << 62

@@ -1,0 +1,165 @@
+"""What belongs to a record: contacts, companies and line items, read in batches and attached, so that one raw record is whole.
+
+Docs: https://developers.hubspot.com/docs/api-reference/latest/crm/associations/associate-records/guide
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from adapters.base import Record
+from adapters.hubspot_client import ASSOCIATION_BATCH, HubspotClient, has_real_errors
+from adapters.hubspot_objects import COMPANIES, CONTACTS, DEALS, LINE_ITEMS, Kind
+from models.errors import PermanentApiError, RetryableApiError, ScopeError
+
+if TYPE_CHECKING:
+    from adapters.hubspot_read import Reader
+
+ROUNDS = 1000
+
+
+class Relations:
+    """What is not permitted is switched off for this run and named in the page's note; the records still come."""
+
+    def __init__(self, client: HubspotClient, reader: Reader) -> None:
+        self.client = client
+        self.reader = reader
+        self._off: dict[str, str] = {}
+        self._has_companies: bool | None = None
+        self._won: dict[tuple[str, str], bool] | None = None
+
+    def attach(self, kind: Kind, records: list[Record]) -> str:
+        """Adds contact_ids, company_ids, line_items, and as far as they apply `_contact_id` and `_company_id` (the main
+        ones), `_currency` (the account's, for records that name none) and `_is_won`; returns a note."""
+        if not records:
+            return ""
+        ids = [str(r["id"]) for r in records]
+        notes = []
+        if kind.contacts:
+            notes.append(self._attach_ids(kind, "contacts", "contact_ids", "_contact_id", records, ids))
+        if kind.companies and self._wants_companies(kind):
+            notes.append(self._attach_ids(kind, "companies", "company_ids", "_company_id", records, ids))
+        if kind.line_items:
+            notes.append(self._attach_lines(kind, records, ids))
+            for record in records if self.client.currency else ():
+                record["_currency"] = self.client.currency
+        if kind is DEALS:
+            for record in records:
+                record["_is_won"] = self._is_won(record.get("properties") or {})
+        return "; ".join(dict.fromkeys(n for n in notes if n))
+
+    def _attach_ids(self, kind: Kind, to: str, key: str, main: str, records: list[Record], ids: list[str]) -> str:
+        found, note = self._allowed(kind, to, ids)
+        if found is None:
+            return note
+        for record in records:
+            others = found.get(str(record["id"]), [])
+            record[key] = others
+            if others:
+                record[main] = others[0]
+        return ""
+
+    def _attach_lines(self, kind: Kind, records: list[Record], ids: list[str]) -> str:
+        found, note = self._allowed(kind, LINE_ITEMS.path, ids)
+        if found is None:
+            return note
+        wanted = list(dict.fromkeys(line for lines in found.values() for line in lines))
+        try:
+            lines = {str(r["id"]): r for r in self.reader.batch_read(LINE_ITEMS, wanted)} if wanted else {}
+        except PermanentApiError as e:
+            return self._switch_off(kind, LINE_ITEMS.path, e)
+        for record in records:
+            record["line_items"] = [
+                {"id": i, "properties": lines[i].get("properties") or {}}
+                for i in found.get(str(record["id"]), []) if i in lines
+            ]  # fmt: skip
+        return ""
+
+    def _allowed(self, kind: Kind, to: str, ids: list[str]) -> tuple[dict[str, list[str]] | None, str]:
+        off = self._off.get(f"{kind.path}/{to}")
+        if off is not None:
+            return None, off
+        try:
+            return self.associated(kind.path, to, ids), ""
+        except PermanentApiError as e:
+            return None, self._switch_off(kind, to, e)
+
+    def _switch_off(self, kind: Kind, to: str, error: PermanentApiError) -> str:
+        """Only what is forbidden or absent is switched off; anything else stops the stream."""
+        if not isinstance(error, ScopeError) and error.status != 404:
+            raise error
+        scope = f" ({error.scope})" if isinstance(error, ScopeError) and error.scope else ""
+        note = f"{kind.title} were read without their {to.replace('_', ' ')}: the token may not read these{scope}"
+        self._off[f"{kind.path}/{to}"] = note
+        return note
+
+    def associated(self, source: str, to: str, ids: Sequence[str]) -> dict[str, list[str]]:
+        """id -> ids associated with it: the primary one first, the others ascending. Absent means none."""
+        path = self.client.path("crm/associations", f"{source}/{to}/batch/read")
+        found: dict[str, dict[str, bool]] = {}
+        inputs: list[dict[str, str]] = [{"id": i} for i in ids]
+        for _ in range(ROUNDS):
+            if not inputs:
+                return {i: sorted(others, key=lambda o: (not others[o], _order(o))) for i, others in found.items()}
+            answer = self.client.ask(path, {"inputs": inputs[:ASSOCIATION_BATCH]})
+            if has_real_errors(answer):
+                raise RetryableApiError(f"HubSpot could not read all links to {to}. Try again later.", platform="hubspot")
+            inputs = inputs[ASSOCIATION_BATCH:]
+            for result in answer.get("results") or ():
+                source_id = str(result["from"]["id"])
+                others = found.setdefault(source_id, {})
+                for other in result.get("to") or ():
+                    others[str(other["toObjectId"])] = _is_primary(other)
+                after = ((result.get("paging") or {}).get("next") or {}).get("after")
+                if after:
+                    inputs.append({"id": source_id, "after": str(after)})
+        raise PermanentApiError(f"HubSpot's associations to {to} do not come to an end.", platform="hubspot")
+
+    def _wants_companies(self, kind: Kind) -> bool:
+        """Contacts name their company in a property where the account has it; else only accounts with companies are asked."""
+        if kind is CONTACTS and "associatedcompanyid" in (self.reader.catalogue(CONTACTS) or ()):
+            return False
+        if self._has_companies is None:
+            try:
+                path = self.client.path("crm/objects", COMPANIES.path)
+                self._has_companies = bool(self.client.get(path, {"limit": 1, "properties": "name"}).get("results"))
+            except PermanentApiError:
+                self._has_companies = False
+        return self._has_companies
+
+    def _is_won(self, properties: dict[str, Any]) -> bool:
+        said = properties.get("hs_is_closed_won")
+        if said:
+            return str(said).lower() == "true"
+        stage = (str(properties.get("pipeline") or ""), str(properties.get("dealstage") or ""))
+        if self._won is None:
+            self._won = self._won_stages()
+        if stage in self._won:
+            return self._won[stage]
+        return str(properties.get("hs_deal_stage_probability") or "") in ("1", "1.0")
+
+    def _won_stages(self) -> dict[tuple[str, str], bool]:
+        """(pipeline, stage) -> a deal there is won: stage ids are the owner's own, the probability says it."""
+        try:
+            pipelines = self.client.get(self.client.path("crm/pipelines", DEALS.path)).get("results") or ()
+        except PermanentApiError:
+            return {}
+        return {
+            (str(p["id"]), str(s["id"])): str((s.get("metadata") or {}).get("probability")) in ("1", "1.0")
+            for p in pipelines
+            for s in p.get("stages") or ()
+        }
+
+
+def _is_primary(other: dict[str, Any]) -> bool:
+    """The main one of several: by its label, or contact to primary company (1)."""
+    return any(
+        str(t.get("label") or "").lower() == "primary" or t.get("typeId") == 1
+        for t in other.get("associationTypes") or ()
+        if t.get("category") == "HUBSPOT_DEFINED"
+    )
+
+
+def _order(record_id: str) -> tuple[int, str]:
+    return (int(record_id), "") if record_id.isdigit() else (1 << 62, record_id)

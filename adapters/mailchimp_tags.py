@@ -1,0 +1,179 @@
+"""Mailchimp's tags: looked up, read whole, made empty, and changed by difference.
+
+A tag is a static segment: same object, same id. Docs: https://mailchimp.com/developer/marketing/docs/segments/ and
+https://mailchimp.com/developer/marketing/api/list-segments/batch-add-or-remove-members/
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import partial
+from urllib.parse import quote
+
+from adapters.base import Record
+from adapters.mailchimp_api import Api
+from models.changes import Batch, Kind, Member, Observed, Outcome, Target
+from models.errors import AmbiguousWriteError, PermanentApiError
+
+log = logging.getLogger(__name__)
+
+EVERYBODY = {"include_cleaned": "true", "include_transactional": "true", "include_unsubscribed": "true"}
+"""Without these only subscribed members are shown, and the difference is wrong for ever."""
+READS = 3
+TAG_FIELDS = ("id", "name", "type")
+UNCLEAR_WAIT_S = 30.0
+"""After no answer at all the request may still be running over there."""
+LOOKS = 3
+
+
+class Tags:
+    """Tags of one audience. Remembers the addresses it saw: leaving a tag needs one, and a plan only knows the id."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.path = f"{api.list_path}/segments"
+        self._addresses: dict[str, str] = {}
+
+    def observe(self, targets: Sequence[Target]) -> list[Observed]:
+        """Every tag with all its members. The remembered id counts first, then the name."""
+        names: dict[str, list[Record]] = {}
+        return [self._observe(t, names) for t in targets]
+
+    def _observe(self, target: Target, names: dict[str, list[Record]]) -> Observed:
+        found, note = self._look_up(target, names)
+        if found is None:
+            return Observed(target, exists=False, note=note)
+        tag_id, name = str(found["id"]), str(found.get("name") or "")
+        if found.get("type") != "static":
+            return Observed(
+                target, True, tag_id, name, is_ours_kind=False, note="it is a segment that Mailchimp computes itself"
+            )
+        members, moved = self._members(tag_id)
+        return Observed(target, True, tag_id, name, members, note="; ".join(n for n in (note, moved) if n))
+
+    def _look_up(self, target: Target, names: dict[str, list[Record]]) -> tuple[Record | None, str]:
+        note = ""
+        if target.object_id:
+            found = (
+                self.api.find(f"{self.path}/{target.object_id}", ",".join(TAG_FIELDS)) if target.object_id.isdigit() else None
+            )
+            if found is not None:
+                return found, ""
+            note = "the tag we made was deleted in Mailchimp"
+        same = self._named(target.name, "static", names) or self._named(target.name, "saved", names)
+        if same is None:
+            return None, note
+        if same.get("name") != target.name:
+            note = "; ".join(n for n in (note, "its name differs in upper and lower case only") if n)
+        return same, note
+
+    def _named(self, name: str, kind: str, names: dict[str, list[Record]]) -> Record | None:
+        """The exact name first, else the same without case: Mailchimp takes both for one."""
+        if kind not in names:
+            names[kind] = self.api.every(self.path, "segments", TAG_FIELDS, type=kind).rows
+        exact = next((r for r in names[kind] if r.get("name") == name), None)
+        return exact or next((r for r in names[kind] if str(r.get("name")).casefold() == name.casefold()), None)
+
+    def _members(self, tag_id: str) -> tuple[frozenset[str], str]:
+        """All member ids; read again when the list moved meanwhile (fewer different ids than it says)."""
+        ids: set[str] = set()
+        for _ in range(READS):
+            found = self.api.every(f"{self.path}/{tag_id}/members", "members", ("id", "email_address"), **EVERYBODY)
+            self._addresses.update((str(r["id"]), str(r["email_address"])) for r in found.rows if r.get("email_address"))
+            now = {str(r["id"]) for r in found.rows}
+            if len(now) == found.total:
+                return frozenset(now), ""
+            ids |= now
+        return frozenset(ids), "its members changed while they were read"
+
+    def ensure(self, target: Target) -> str:
+        """The id of the tag; made empty where there is none. After an unclear answer it is looked up, not repeated."""
+        for _ in range(LOOKS):
+            found, _note = self._look_up(target, {})
+            if found is not None:
+                return self._usable(found, target)
+            try:
+                return str(self.api.create_tag(target.name)["id"])
+            except AmbiguousWriteError as e:
+                log.info("mailchimp: making a tag got no clear answer (%s); looking it up", e.status or "none")
+                if not e.status:
+                    self.api.sleep(UNCLEAR_WAIT_S)
+        raise AmbiguousWriteError(
+            "Mailchimp never answered clearly whether the tag was made. Run it again later.", platform="mailchimp"
+        )
+
+    def _usable(self, found: Record, target: Target) -> str:
+        if found.get("type") == "static":
+            return str(found["id"])
+        raise PermanentApiError(
+            f"Mailchimp has a segment called '{target.name}' that it computes itself, so it cannot be a tag. "
+            'Give the segment another tag = "..." in the configuration.',
+            platform="mailchimp",
+        )
+
+    def apply(self, batch: Batch) -> list[Outcome]:
+        """One call for the whole batch. An answer of 200 hides failures, so everybody it does not name is looked up."""
+        adds, lost_adds = self._addressed(batch.adds)
+        removes, lost_removes = self._addressed(batch.removes)
+        done: set[tuple[Kind, str]] = set()
+        if adds or removes:
+            answer = self.api.change_tag(batch.object_id, list(adds.values()), list(removes.values()))
+            done = _confirmed("add", adds, answer) | _confirmed("remove", removes, answer)
+        changes: list[tuple[Kind, Member]] = [("add", m) for m in batch.adds] + [("remove", m) for m in batch.removes]
+        open_changes = [(k, m) for k, m in changes if (k, m.contact_id) not in done]
+        keys: list[tuple[Kind, str]] = [(k, m.contact_id) for k, m in open_changes]
+        lost = frozenset(key for key in keys if key[1] in (lost_adds if key[0] == "add" else lost_removes))
+        settled = self._settled(open_changes, batch, lost)
+        return [settled.get((k, m.contact_id)) or Outcome(m.contact_id, k, "done") for k, m in changes]
+
+    def _addressed(self, members: Iterable[Member]) -> tuple[dict[str, str], set[str]]:
+        """Contact id -> address, and the ids that have none because Mailchimp no longer knows them."""
+        known = {m.contact_id: m.email or self._addresses.get(m.contact_id, "") for m in members}
+        unknown = [i for i, address in known.items() if not address]
+        rows = self.api.ahead(partial(self._member, i, "email_address") for i in unknown)
+        for contact_id, row in zip(unknown, rows, strict=True):
+            known[contact_id] = str((row or {}).get("email_address") or "")
+        return {i: a for i, a in known.items() if a}, {i for i, a in known.items() if not a}
+
+    def _member(self, member_id: str, fields: str) -> Record | None:
+        return self.api.find(f"{self.api.list_path}/members/{quote(member_id, safe='')}", fields)
+
+    def _settled(
+        self, changes: Sequence[tuple[Kind, Member]], batch: Batch, lost: frozenset[tuple[Kind, str]]
+    ) -> dict[tuple[Kind, str], Outcome]:
+        """What became of changes that the answer did not confirm, read back from each contact."""
+        asked = [(k, m) for k, m in changes if (k, m.contact_id) not in lost]
+        rows = self.api.ahead(partial(self._member, m.contact_id, "id,status,tags_count,tags") for _, m in asked)
+        found = {
+            (k, m.contact_id): self._outcome(k, m.contact_id, row, batch.object_id)
+            for (k, m), row in zip(asked, rows, strict=True)
+        }
+        missing = {key: Outcome(key[1], key[0], "missing", "not in this audience") for key in lost}
+        return {**missing, **found}
+
+    def _outcome(self, kind: Kind, contact_id: str, row: Record | None, tag_id: str) -> Outcome:
+        if row is None:
+            return Outcome(contact_id, kind, "missing", "not in this audience")
+        tags = row.get("tags") or []
+        if int(row.get("tags_count") or 0) > len(tags):
+            tags = self.api.every(f"{self.api.list_path}/members/{quote(contact_id, safe='')}/tags", "tags", ("id",)).rows
+        has_tag = any(str(t.get("id")) == tag_id for t in tags)
+        if has_tag == (kind == "add"):
+            return Outcome(contact_id, kind, "already")
+        word = "put this contact into" if kind == "add" else "take this contact out of"
+        return Outcome(contact_id, kind, "refused", f"Mailchimp would not {word} the tag (the contact is {row.get('status')})")
+
+
+def _confirmed(kind: Kind, addresses: dict[str, str], answer: Record) -> set[tuple[Kind, str]]:
+    """The changes the answer vouches for: those it lists, or all when its numbers say so and nothing failed."""
+    listed, total = ("members_added", "total_added") if kind == "add" else ("members_removed", "total_removed")
+    rows = [r for r in answer.get(listed) or [] if isinstance(r, dict)]
+    count = answer.get(total)
+    if count == len(addresses) and not answer.get("error_count") and not answer.get("errors"):
+        return {(kind, i) for i in addresses}
+    if count is not None and count != len(rows):
+        return set()
+    named = {str(r.get("id")) for r in rows} | {str(r.get("email_address")).lower() for r in rows}
+    refused = {str(a).lower() for e in answer.get("errors") or [] for a in e.get("email_addresses") or []}
+    return {(kind, i) for i, a in addresses.items() if (i in named or a.lower() in named) and a.lower() not in refused}

@@ -1,0 +1,279 @@
+"""A backfill through bulk exports, cut into windows of time, each of which can be taken up again.
+
+The cursor of an export: {"phase": "bulk", "to", "windows": [[from, to], ...], "operation", "marker", "roots", "total"}. The
+first window is the one at work: `operation` is its job, `roots` how many of its records were already handed over. When a job
+fails its window is halved; when that no longer helps, the rest is read page by page from the window's beginning.
+https://shopify.dev/docs/api/usage/bulk-operations/queries
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from adapters import shopify_documents as documents
+from adapters.base import Cursor, Page, Record
+from adapters.shopify_api import ShopifyApi
+from adapters.shopify_documents import Kind
+from adapters.shopify_walk import read_time, text_time
+from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+
+log = logging.getLogger(__name__)
+
+AUTO_FROM = 10_000
+WINDOW_ROWS = 100_000
+PAGE_ROWS = 1_000
+LEAST_WINDOW = timedelta(hours=1)
+POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S = 1.0, 1.5, 30.0
+MOST_POLLS = 2_000
+SLOT_WAIT_S, SLOT_TRIES = 30.0, 10
+RUNNING = ("CREATED", "RUNNING", "CANCELING")
+
+
+class NotInBulk(Exception):
+    """This window cannot be had as an export; the caller reads it page by page."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One export as Shopify last described it. Its address is signed and private."""
+
+    id: str
+    status: str
+    url: str
+    objects: int
+    roots: int
+
+    @property
+    def is_running(self) -> bool:
+        return self.status in RUNNING
+
+    @property
+    def is_ready(self) -> bool:
+        """Without an address a finished job had no rows; with rows but no address it has expired."""
+        return self.status == "COMPLETED" and (bool(self.url) or not self.objects)
+
+
+def plan_windows(oldest: str, to: str, total: int) -> list[list[str]]:
+    """Equal spans of time from the oldest record to the end, as many as keep a window near WINDOW_ROWS."""
+    first, last = read_time(oldest), read_time(to)
+    parts = max(1, -(-total // WINDOW_ROWS))
+    step = (last - first) / parts
+    cuts = [text_time(first + step * i) for i in range(parts)] + [to]
+    return [[a, b] for a, b in pairwise(cuts) if a < b]
+
+
+class Bulk:
+    """One backfill by exports. `state` is its cursor; `pages()` moves it on and ends with phase done, or walk."""
+
+    def __init__(self, api: ShopifyApi, kind: Kind, state: Cursor, sleep: Callable[[float], None]) -> None:
+        self.api, self.kind, self.state, self._sleep = api, kind, state, sleep
+
+    def pages(self) -> Iterator[Page]:
+        while self.state["phase"] == "bulk":
+            if not self.state["windows"]:
+                self.state = {"phase": "done", "to": self.state["to"], "total": self.state.get("total")}
+                yield self._page([])
+                return
+            try:
+                if not self.state["operation"]:
+                    # Saved before and after: a crash in between finds its job again by its document.
+                    yield self._page([])
+                    self._start()
+                    yield self._page([])
+                job = self._finished()
+                if job.is_ready:
+                    yield from self._deliver(job)
+                else:
+                    log.warning("shopify: a bulk export of %s ended as %s; its window stays open", self.kind.stream, job.status)
+                    self._halve()
+            except NotInBulk as e:
+                log.warning("shopify: reading %s page by page from here on: %s", self.kind.stream, e)
+                self._give_up()
+                yield self._page([])
+
+    def _page(self, records: list[Record]) -> Page:
+        state = {**self.state, "windows": list(self.state.get("windows", []))} if self.state["phase"] == "bulk" else self.state
+        return Page(records, dict(state), done=self.state["phase"] == "done", total=self.state.get("total"))
+
+    def _start(self) -> None:
+        begin, end = self.state["windows"][0]
+        query = documents.window(self.kind.time_filter, begin, end) or ""
+        document = documents.bulk(self.kind, query, f"rollcall {self.kind.stream} {begin} {end}")
+        self.state.update({"operation": self._mine(document) or self._run(document), "roots": 0})
+
+    def _mine(self, document: str) -> str:
+        """The id of a job with exactly our document, mark and all; other programs' jobs are not ours to touch."""
+        usable = RUNNING[:2] if self.state.get("again") else (*RUNNING[:2], "COMPLETED")
+        jobs = [j for j in self.api.ask(documents.BULK_MINE)["bulkOperations"]["nodes"] if j and j["status"] in usable]
+        return next((str(j["id"]) for j in jobs if str(j.get("query") or "").strip() == document.strip()), "")
+
+    def _run(self, document: str) -> str:
+        """Not repeated blindly: a second job would take a second slot. After a lost answer ours is looked for."""
+        for _ in range(SLOT_TRIES):
+            try:
+                answer = self.api.ask(documents.BULK_RUN, {"query": document}, cost=10, repeatable=False)
+            except AmbiguousWriteError:
+                found = self._mine(document)
+                if found:
+                    return found
+                continue
+            except ScopeError:
+                raise
+            except PermanentApiError as e:
+                raise NotInBulk(f"Shopify refused the export ({e.code})") from e
+            result = answer["bulkOperationRunQuery"] or {}
+            errors, operation = result.get("userErrors") or [], result.get("bulkOperation")
+            if operation and not errors:
+                return str(operation["id"])
+            code = str((errors or [{}])[0].get("code") or "no code")
+            if code not in ("OPERATION_IN_PROGRESS", "LIMIT_REACHED"):
+                raise NotInBulk(f"Shopify refused the export ({code})")
+            log.info("shopify: all export slots are taken; waiting")
+            self._sleep(SLOT_WAIT_S)
+        raise NotInBulk("no export slot became free")
+
+    def _finished(self) -> Job:
+        wait_s = POLL_FIRST_S
+        for _ in range(MOST_POLLS):
+            found = self.api.ask(documents.BULK_POLL, {"id": self.state["operation"]})["bulkOperation"]
+            if not found:
+                return Job("", "GONE", "", 0, 0)
+            job = Job(
+                str(found["id"]),
+                str(found["status"]).upper(),
+                str(found.get("url") or ""),
+                int(found.get("objectCount") or 0),
+                int(found.get("rootObjectCount") or 0),
+            )
+            if not job.is_running:
+                if found.get("errorCode") == "ACCESS_DENIED":
+                    raise ScopeError(
+                        "Shopify denies access to a field of the export. Run `rollcall check`.", platform="shopify"
+                    )
+                return job
+            self._sleep(wait_s)
+            wait_s = min(POLL_MOST_S, wait_s * POLL_GROWTH)
+        raise NotInBulk("the export did not end")
+
+    def _deliver(self, job: Job) -> Iterator[Page]:
+        """The window's records behind those already handed over. Nothing is handed over unless the file is whole."""
+        with tempfile.TemporaryDirectory(prefix="rollcall-") as folder:
+            path = Path(folder) / "export.jsonl"
+            path.touch(mode=0o600)
+            if job.url:
+                try:
+                    self.api.http.download(job.url, path)
+                except PermanentApiError:
+                    self.state["operation"] = ""
+                    self._once_more()
+                    return
+            with closing(sqlite3.connect(Path(folder) / "join.db", isolation_level=None)) as db:
+                lines, roots = _load(db, path)
+                if (lines, roots) != (job.objects, job.roots):
+                    log.warning("shopify: an export of %s holds %d lines, %d expected", self.kind.stream, lines, job.objects)
+                    self._halve()
+                    return
+                yield from self._slices(db, roots)
+
+    def _slices(self, db: sqlite3.Connection, roots: int) -> Iterator[Page]:
+        while int(self.state["roots"]) < roots:
+            records = _records(db, self.kind, int(self.state["roots"]), PAGE_ROWS)
+            self.state["roots"] = int(self.state["roots"]) + len(records)
+            if self.state["roots"] < roots:
+                yield self._page(records)
+            else:
+                self._next_window()
+                yield self._page(records)
+                return
+        self._next_window()
+        yield self._page([])
+
+    def _next_window(self) -> None:
+        is_last = len(self.state["windows"]) == 1
+        if is_last:
+            self.state = {"phase": "done", "to": self.state["to"], "total": self.state.get("total")}
+            return
+        self.state.update({"windows": self.state["windows"][1:], "operation": "", "roots": 0, "again": 0})
+
+    def _once_more(self) -> None:
+        """The same window with a new job: its file could not be fetched (an address lives seven days)."""
+        self.state.update({"operation": "", "roots": 0, "again": int(self.state.get("again") or 0) + 1})
+        if self.state["again"] > 2:
+            raise NotInBulk("the export's file cannot be fetched")
+
+    def _halve(self) -> None:
+        """Rows are unsorted, so nothing can be resumed behind the last one: both halves are run anew."""
+        begin, end = self.state["windows"][0]
+        span = read_time(end) - read_time(begin)
+        if span <= LEAST_WINDOW:
+            raise NotInBulk("an export of one hour failed")
+        middle = text_time(read_time(begin) + span / 2)
+        windows = [[begin, middle], [middle, end], *self.state["windows"][1:]]
+        self.state.update({"windows": windows, "operation": "", "roots": 0})
+
+    def _give_up(self) -> None:
+        """The windows follow each other, so one paged walk from the first open one covers what is left."""
+        begin = self.state["windows"][0][0]
+        self.state = {
+            "phase": "walk", "begin": None, "from": begin, "to": self.state["to"], "after": None, "low": "", "rows": 0,
+            "size": 0, "total": self.state.get("total"),
+        }  # fmt: skip
+
+
+def _load(db: sqlite3.Connection, path: Path) -> tuple[int, int]:
+    """Put the lines into a temporary database, (lines, lines without a parent). Children may stand anywhere behind
+    their parent, so they are joined by `__parentId`. A line that does not parse counts for nothing."""
+    db.execute("PRAGMA journal_mode = OFF")
+    db.execute("CREATE TABLE roots (number INTEGER PRIMARY KEY, id TEXT, body BLOB)")
+    db.execute("CREATE TABLE children (number INTEGER PRIMARY KEY, parent TEXT, body BLOB)")
+    lines = roots = 0
+    db.execute("BEGIN")
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                row = orjson.loads(line)
+            except ValueError:
+                continue
+            lines += 1
+            parent = row.get("__parentId")
+            if parent is None:
+                db.execute("INSERT INTO roots VALUES (?, ?, ?)", (roots, row.get("id"), line))
+                roots += 1
+            else:
+                db.execute("INSERT INTO children VALUES (?, ?, ?)", (lines, parent, line))
+    db.execute("CREATE INDEX by_parent ON children (parent, number)")
+    db.execute("COMMIT")
+    return lines, roots
+
+
+def _records(db: sqlite3.Connection, kind: Kind, start: int, most: int) -> list[Record]:
+    query = "SELECT id, body FROM roots WHERE number >= ? ORDER BY number LIMIT ?"
+    records = []
+    for root_id, body in db.execute(query, (start, most)).fetchall():
+        children = db.execute("SELECT body FROM children WHERE parent = ? ORDER BY number", (root_id,)).fetchall()
+        records.append(join(kind, orjson.loads(body), [orjson.loads(c[0]) for c in children]))
+    return records
+
+
+def join(kind: Kind, root: Record, children: list[dict[str, Any]]) -> Record:
+    """One record in the shape of the paged walk: connections as {"nodes": [...]}, without the export's own marks."""
+    record = {k: v for k, v in root.items() if k != "__typename"}
+    for connection in kind.connections:
+        mine = [c for c in children if c.get("__typename") in connection.types]
+        record[connection.name] = {"nodes": [_without_marks(c) for c in mine]}
+    return record
+
+
+def _without_marks(child: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in child.items() if k not in ("__typename", "__parentId")}

@@ -1,0 +1,123 @@
+"""What `check` says about a shop: scopes and what each unlocks, the history wall, personal data, version, plan, clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from adapters import shopify_documents as documents
+from adapters.base import Finding
+from adapters.shopify_api import ShopifyApi
+from models.errors import ApiError, AuthError, ScopeError
+
+UNLOCKS = {
+    "read_customers": "customers, their consent and tags",
+    "write_customers": "adding and removing our tags",
+    "read_orders": "orders, refunds and abandoned checkouts",
+    "read_products": "products, and which product an order line is",
+}
+ENDING_SOON_DAYS = 90
+CLOCK_MAY_DIFFER = timedelta(minutes=5)
+CLOSED_PLANS = ("Inactive", "Paused")
+
+Look = Callable[[], tuple[dict[str, Any], frozenset[str]]]
+
+
+def findings(api: ShopifyApi, look: Look, now_utc: datetime) -> list[Finding]:
+    """Never raises for what it finds; a refused key ends the list."""
+    try:
+        about, scopes = look()
+    except AuthError as e:
+        return [Finding("sign-in", "error", str(e), "auth")]
+    except ApiError as e:
+        return [Finding("sign-in", "error", str(e), "scope" if isinstance(e, ScopeError) else e.code)]
+    shop = about["shop"]
+    return [
+        Finding("sign-in", "ok", f"Signed in to {shop['name']} ({shop.get('myshopifyDomain') or shop['id']})."),
+        *_scopes(scopes),
+        *_history(api, shop, scopes),
+        *_personal_data(api, scopes),
+        *_version(api, about, now_utc.date()),
+        *_plan(shop),
+        *_clock(api, now_utc),
+    ]
+
+
+def _scopes(scopes: frozenset[str]) -> Iterator[Finding]:
+    for scope, unlocks in UNLOCKS.items():
+        if scope in scopes:
+            yield Finding(scope, "ok", f"Granted: {unlocks}.")
+        else:
+            text = f"Missing: {unlocks}. Add the scope {scope} to the app and release a version."
+            yield Finding(scope, "error", text, "scope")
+
+
+def _history(api: ShopifyApi, shop: dict[str, Any], scopes: frozenset[str]) -> Iterator[Finding]:
+    """Without read_all_orders only 60 days of orders exist, and nothing in an answer says so."""
+    if "read_orders" not in scopes:
+        return
+    if "read_all_orders" in scopes:
+        yield Finding("order history", "ok", "The whole order history can be read.")
+        return
+    text = (
+        "Only the last 60 days of orders can be read: the app lacks read_all_orders. Lifetime figures would be wrong. "
+        "Ask for it in the Dev Dashboard under Access requests, Read all orders."
+    )
+    yield Finding("order history", "warning", text + _oldest(api, shop), "history_wall")
+
+
+def _oldest(api: ShopifyApi, shop: dict[str, Any]) -> str:
+    try:
+        orders = api.ask(documents.OLDEST_ORDER)["orders"]["nodes"]
+    except ApiError:
+        return ""
+    seen = f"the oldest order seen is of {str(orders[0]['createdAt'])[:10]}" if orders else "no order is seen"
+    return f" The shop exists since {str(shop.get('createdAt'))[:10]}; {seen}."
+
+
+def _personal_data(api: ShopifyApi, scopes: frozenset[str]) -> Iterator[Finding]:
+    """A plan may blank names and addresses; its name does not tell, so we look."""
+    if "read_customers" not in scopes:
+        return
+    try:
+        nodes = [n for n in api.ask(documents.PERSONAL_DATA, cost=30)["customers"]["nodes"] if n]
+    except ApiError as e:
+        yield Finding("personal data", "error", f"E-mail addresses cannot be read. {e}", "scope")
+        return
+    with_address = sum(1 for n in nodes if (n.get("defaultEmailAddress") or {}).get("emailAddress"))
+    if nodes and not with_address:
+        text = f"None of the first {len(nodes)} customers shows an e-mail address. The shop's plan may withhold personal data."
+        yield Finding("personal data", "warning", text, "personal_data")
+    else:
+        yield Finding("personal data", "ok", f"{with_address} of the first {len(nodes)} customers show an e-mail address.")
+
+
+def _version(api: ShopifyApi, about: dict[str, Any], today: date) -> Iterator[Finding]:
+    asked, answered = api.version, api.answered_version or api.version
+    if answered != asked:
+        text = f"Asked for API {asked}, answered with {answered}: {asked} has ended or is not out yet. Update Rollcall."
+        yield Finding("API version", "warning", text, "version")
+        return
+    ends = documents.VERSION_ENDS.get(asked)
+    supported = {str(v["handle"]): bool(v["supported"]) for v in about.get("publicApiVersions") or []}
+    days = (date.fromisoformat(ends) - today).days if ends else None
+    if not supported.get(asked, True) or (days is not None and days < ENDING_SOON_DAYS):
+        yield Finding("API version", "warning", f"API {asked} ends on {ends or 'an unknown day'}. Update Rollcall.", "version")
+    else:
+        yield Finding("API version", "ok", f"API {asked}" + (f", supported until {ends}." if ends else "."))
+
+
+def _plan(shop: dict[str, Any]) -> Iterator[Finding]:
+    plan = str((shop.get("plan") or {}).get("publicDisplayName") or "unknown")
+    if plan in CLOSED_PLANS:
+        yield Finding("plan", "warning", f"The shop's plan is {plan}: reading may stop at any time.", "plan")
+    else:
+        yield Finding("plan", "ok", f"Plan: {plan}.")
+
+
+def _clock(api: ShopifyApi, now_utc: datetime) -> Iterator[Finding]:
+    server = api.http.server_now
+    if server and abs(server - now_utc) > CLOCK_MAY_DIFFER:
+        minutes = round(abs(server - now_utc).total_seconds() / 60)
+        yield Finding("clock", "warning", f"This machine's clock differs from Shopify's by {minutes} minutes.", "clock")

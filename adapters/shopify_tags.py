@@ -1,0 +1,168 @@
+"""Customer tags: who carries one, and adding and taking them away in aliased requests.
+
+Shopify compares tags without case and keeps the first spelling. The search index trails the customers, so what counts
+is always the customer itself, read by its id.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from adapters import shopify_documents as documents
+from adapters.http import scrub
+from adapters.paging import Chain
+from adapters.shopify_api import ShopifyApi
+from adapters.shopify_documents import customer_gid, gid_number
+from adapters.shopify_walk import CHAIN_ROWS, Size, sized
+from models.changes import Batch, Member, Observed, Outcome, OutcomeKind, Target
+from models.errors import PermanentApiError, RetryableApiError
+
+log = logging.getLogger(__name__)
+
+ALIASES = 50
+COST_EACH = 10
+MOST_TAGS = 245
+"""Shopify takes 250 tags a customer; the last few are left to the people in the shop."""
+IDS_AT_ONCE = 250
+
+
+def by_ids(api: ShopifyApi, document: str, contact_ids: Iterable[str]) -> Iterator[dict[str, Any | None]]:
+    """Slices of {contact id: node, or None when there is no such customer}, as they are at this moment."""
+    waiting = list(dict.fromkeys(contact_ids))
+    size, cost_each = IDS_AT_ONCE, 1.0
+    while waiting:
+        asked, waiting = waiting[:size], waiting[size:]
+        known = [c for c in asked if c.isdigit()]
+        try:
+            ids = [customer_gid(c) for c in known]
+            nodes = api.ask(document, {"ids": ids}, cost=cost_each * len(ids))["nodes"] if ids else []
+        except (PermanentApiError, RetryableApiError) as e:
+            if size == 1 or not (e.code == "MAX_COST_EXCEEDED" or (isinstance(e, RetryableApiError) and e.counts)):
+                raise
+            size, waiting = max(1, size // 2), asked + waiting
+            continue
+        cost_each = api.requested_cost / max(1, len(ids))
+        yield {**dict.fromkeys(asked), **dict(zip(known, nodes, strict=True))}
+
+
+class Tags:
+    """The tag side of the adapter."""
+
+    def __init__(self, api: ShopifyApi, *, chain_rows: int = 0) -> None:
+        self.api = api
+        self._chain_rows = chain_rows or CHAIN_ROWS
+
+    def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
+        """Search finds whom we did not expect; the read by id decides, for those and for whom we did expect."""
+        candidates = {t: set(self._search(t.name)) | maybe.get(t.segment, frozenset()) for t in targets}
+        everybody = sorted(set().union(*candidates.values())) if candidates else []
+        spellings: dict[str, str] = {}
+        members: dict[str, set[str]] = {t.name.casefold(): set() for t in targets}
+        for contact_id, tags in self.tags_of(everybody):
+            for tag in tags or ():
+                if tag.casefold() in members:
+                    members[tag.casefold()].add(contact_id)
+                    spellings.setdefault(tag.casefold(), tag)
+        return [self._observed(t, members[t.name.casefold()], spellings.get(t.name.casefold(), "")) for t in targets]
+
+    def _observed(self, target: Target, members: set[str], spelling: str) -> Observed:
+        return Observed(
+            target, bool(members), target.name if members else "", spelling or target.name, members=frozenset(members)
+        )
+
+    def tags_of(self, contact_ids: Iterable[str]) -> Iterator[tuple[str, list[str] | None]]:
+        """(contact id, tags), None for a customer who does not exist."""
+        for found in by_ids(self.api, documents.TAGS_OF, contact_ids):
+            for contact_id, node in found.items():
+                yield contact_id, list(node.get("tags") or []) if node else None
+
+    def _search(self, name: str) -> Iterator[str]:
+        """Ids of the customers that the index finds; a new chain, above the last id, before the chain grows too long."""
+        size, after, above, rows = Size(), None, "", 0
+        chain = Chain("Shopify's tagged customers", "shopify")
+        while True:
+            variables = {"after": after, "query": documents.tagged(name, above)}
+            found = sized(self.api, size, documents.TAGGED, variables)["customers"]
+            ids = [gid_number(n["id"]) for n in found["nodes"] if n]
+            yield from ids
+            rows += len(ids)
+            after = chain.next(found["pageInfo"]["endCursor"]) if found["pageInfo"]["hasNextPage"] else None
+            if not after:
+                return
+            if rows >= self._chain_rows and ids:
+                after, above, rows = None, ids[-1], 0
+                chain = Chain(chain.what, chain.platform)
+
+    def apply(self, batch: Batch) -> list[Outcome]:
+        """One outcome a change, in the order adds, removes.
+
+        The customers are read first: who is gone, full, or already as wished costs no write. tagsAdd and tagsRemove end
+        in the same state however often they are sent, so a lost answer is simply asked for again.
+        """
+        name = batch.target.name
+        now = dict(self.tags_of(m.contact_id for m in (*batch.adds, *batch.removes)))
+        outcomes: dict[tuple[str, str], Outcome] = {}
+        for kind, members in (("add", batch.adds), ("remove", batch.removes)):
+            for member in members:
+                outcomes[kind, member.contact_id] = _before(kind, member.contact_id, name, now[member.contact_id])
+        todo = [key for key, outcome in outcomes.items() if outcome.result == "unknown"]
+        for start in range(0, len(todo), ALIASES):
+            for outcome in self._write(name, todo[start : start + ALIASES]):
+                outcomes[outcome.kind, outcome.contact_id] = outcome
+        return [outcomes[key] for key in _keys(batch)]
+
+    def _write(self, name: str, todo: list[tuple[str, str]]) -> Iterator[Outcome]:
+        adds = [c for kind, c in todo if kind == "add"]
+        removes = [c for kind, c in todo if kind == "remove"]
+        named = {f"a{i}": ("add", c) for i, c in enumerate(adds)} | {f"r{i}": ("remove", c) for i, c in enumerate(removes)}
+        variables = {"tags": [name], **{alias: customer_gid(c) for alias, (_, c) in named.items()}}
+        document = documents.write_tags(len(adds), len(removes))
+        data = self.api.ask(document, variables, cost=COST_EACH * len(named))
+        for alias, (kind, contact_id) in named.items():
+            yield _after(kind, contact_id, name, data.get(alias) or {})
+
+
+def _keys(batch: Batch) -> list[tuple[str, str]]:
+    return [("add", m.contact_id) for m in batch.adds] + [("remove", m.contact_id) for m in batch.removes]
+
+
+def _outcome(kind: str, contact_id: str, result: OutcomeKind, reason: str = "") -> Outcome:
+    return Outcome(contact_id, "add" if kind == "add" else "remove", result, reason)
+
+
+def has(tags: Iterable[str], name: str) -> bool:
+    return any(tag.casefold() == name.casefold() for tag in tags)
+
+
+def _before(kind: str, contact_id: str, name: str, tags: list[str] | None) -> Outcome:
+    """'unknown' means: to be written."""
+    if tags is None:
+        return _outcome(kind, contact_id, "missing", "the customer no longer exists in Shopify")
+    if has(tags, name) == (kind == "add"):
+        return _outcome(kind, contact_id, "already")
+    if kind == "add" and len(tags) >= MOST_TAGS:
+        return _outcome(kind, contact_id, "refused", f"the customer has {len(tags)} tags; Shopify allows 250")
+    return _outcome(kind, contact_id, "unknown")
+
+
+def _after(kind: str, contact_id: str, name: str, answer: dict[str, Any]) -> Outcome:
+    errors = answer.get("userErrors") or []
+    if errors:
+        message = str(errors[0].get("message") or "")
+        # UserError has no code; this is the one wording for a deleted or merged customer.
+        if "does not exist" in message.lower():
+            return _outcome(kind, contact_id, "missing", "the customer no longer exists in Shopify")
+        return _outcome(kind, contact_id, "refused", scrub(message)[:200])
+    node = answer.get("node")
+    if node is None or has(node.get("tags") or [], name) != (kind == "add"):
+        return _outcome(kind, contact_id, "unknown", "Shopify did not show the change")
+    return _outcome(kind, contact_id, "done")
+
+
+def read_back(tags: Tags, batch: Batch) -> Iterator[tuple[str, bool]]:
+    """(contact id, carries the tag now) for everybody of the batch."""
+    members: tuple[Member, ...] = (*batch.adds, *batch.removes)
+    for contact_id, found in tags.tags_of(m.contact_id for m in members):
+        yield contact_id, has(found or (), batch.target.name)

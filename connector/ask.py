@@ -1,0 +1,170 @@
+"""Questions an owner asks of a store: sizes, previews, why, runs. Reads, and writes nothing to any platform."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from connector import consent, profile, runs, segment
+from connector.config import Config
+from connector.rules import english
+from connector.store import Store
+from connector.sync import Session, derive, resolved
+from models.errors import UsageError
+from models.segments import Segment
+
+WHY_NOT = {"": "may be written"}
+
+
+def sizes(s: Session) -> list[dict[str, Any]]:
+    """Every configured segment with its size, its rule in words, and whether it is ready."""
+    segments = resolved(s.config)
+    counts = {c.segment: c for c in derive(s, segments)}
+    words = said(s, segments)
+    return [
+        {
+            "name": g.name,
+            "where": g.where,
+            "says": words[g.name],
+            "people": counts[g.name].after,
+            "is_ready": counts[g.name].is_ready,
+            "not_ready": counts[g.name].not_ready,
+            "push": list(g.push),
+            "purpose": g.purpose,
+            "use": g.use,
+            "meaning": g.meaning,
+            "action": g.action,
+        }
+        for g in segments
+    ]
+
+
+def said(s: Session, segments: list[Segment]) -> dict[str, str]:
+    """Each rule as one English sentence."""
+    rules = segment.check_all(s.store, s.config, segments)
+    return {name: english.say(rule, s.config.shop.currency) for name, rule in rules.items()}
+
+
+def preview(s: Session, where: str, name: str = "", *, addresses: bool = False) -> dict[str, Any]:
+    """What a rule would do, without keeping anything. `name`: compare with that segment's members."""
+    derive(s, resolved(s.config))
+    found = segment.preview(s.store, s.config, s.as_of, where, name)
+    people: list[str] = list(found.sample)
+    if addresses:
+        people = [email for (email,) in segment.sample_addresses(s.store, s.config, s.as_of, where, name)]
+    return {
+        "name": name,
+        "where": where,
+        "says": found.sentence,
+        "people": found.size,
+        "of": found.people,
+        "entered": found.entered,
+        "left": found.left,
+        "sample": people,
+        "warnings": list(found.warnings),
+        "not_ready": found.not_ready,
+    }
+
+
+def segment_called(config: Config, name: str) -> Segment:
+    return segment.named(resolved(config), name)
+
+
+def why(s: Session, email: str, name: str | None) -> dict[str, Any]:
+    """Why the person behind an address is in or out of segments, and where they may be written."""
+    segments = resolved(s.config)
+    derive(s, segments)
+    person_id = person_of(s.store, email)
+    asked = [segment.named(segments, name)] if name else segments
+    return {
+        "person_id": person_id,
+        "segments": [asdict(segment.why(s.store, s.config, s.as_of, person_id, g)) for g in asked],
+        "may_be_written": _verdicts(s, person_id),
+    }
+
+
+def person_of(store: Store, email: str) -> str:
+    """The person with this address on any contact or order. Raises UsageError when nobody has it."""
+    found = store.value(
+        """SELECT min(person_id) FROM (
+             SELECT person_id FROM people WHERE email = $e
+             UNION ALL SELECT l.person_id FROM contacts c JOIN person_links l USING (source, contact_id) WHERE c.email = $e
+             UNION ALL SELECT l.person_id FROM identifiers i JOIN person_links l USING (source, contact_id)
+               WHERE i.kind = 'email' AND i.value = $e)""",
+        {"e": email.strip().lower()},
+    )
+    if found is None:
+        raise UsageError("Nobody in the store has this address. Check the spelling, or run `rollcall pull` first.")
+    return str(found)
+
+
+def _verdicts(s: Session, person_id: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for platform in s.config.platforms:
+        consent.judge(s.store, s.config, platform, "email")
+        rows = s.store.sql(
+            "SELECT marketing, service FROM verdicts WHERE person_id = ? ORDER BY marketing <> '', rank LIMIT 1", [person_id]
+        )
+        if rows:
+            found[platform] = {
+                "marketing": rows[0][0] or "may be written",
+                "service": rows[0][1] or "may be written",
+            }
+        else:
+            found[platform] = {"marketing": consent.NOT_THERE, "service": consent.NOT_THERE}
+    return found
+
+
+def fields(s: Session) -> list[dict[str, Any]]:
+    derive(s, resolved(s.config))
+    return [
+        {
+            "name": f.name,
+            "type": f.sql_type,
+            "meaning": f.meaning,
+            "unit": f.unit,
+            "source": f.source,
+            "needs": list(f.needs),
+            "coverage_pct": round(100 * f.coverage, 1),
+            "example": f.example,
+        }
+        for f in profile.fields(s.store)
+    ]
+
+
+def list_runs(store: Store, limit: int = 50) -> list[dict[str, Any]]:
+    return store.rows(
+        "SELECT run_id, command, started_at, ended_at, exit_code, as_of, state FROM runs ORDER BY run_id DESC LIMIT ?", [limit]
+    )
+
+
+def one_run(store: Store, run_id: str) -> dict[str, Any]:
+    """Everything kept of one run; the id may be shortened as long as it is unambiguous. No addresses."""
+    found = store.rows("SELECT * FROM runs WHERE starts_with(run_id, ?)", [run_id])
+    if len(found) != 1:
+        raise UsageError(f"There {'are several runs' if found else 'is no run'} called '{run_id}'. `rollcall runs` lists them.")
+    run = found[0]
+    summary = orjson.loads(run.pop("summary") or "{}")
+    return {
+        **run,
+        "streams": [vars(c) for c in runs.counts(store, run["run_id"])],
+        "set_aside": store.rows(
+            """SELECT source, stream, record_id, line, reason, first_run = $run AS is_new FROM set_aside
+               WHERE first_run <= $run AND last_run >= $run ORDER BY ALL LIMIT 1000""",
+            {"run": run["run_id"]},
+        ),
+        "written": store.rows(
+            """SELECT platform, segment, object_name, state, count(*) AS batches,
+                 sum(len(from_json(intent, '{"add":["JSON"],"remove":["JSON"]}')['add'])) AS adds,
+                 sum(len(from_json(intent, '{"add":["JSON"],"remove":["JSON"]}')['remove'])) AS removes
+               FROM journal WHERE run_id = ? GROUP BY ALL ORDER BY ALL""",
+            [run["run_id"]],
+        ),
+        "parked": store.rows(
+            "SELECT platform, segment, kind, reason, count(*) AS people FROM parked WHERE last_run = ? GROUP BY ALL ORDER BY ALL",
+            [run["run_id"]],
+        ),
+        "summary": summary,
+    }

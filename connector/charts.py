@@ -1,0 +1,83 @@
+"""Pictures for the report, as SVG text without scripts, ids that repeat, or anything fetched from elsewhere."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACCENT, SOFT, LINE = "#2f6f8f", "#5b6776", "#dde3ea"
+
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+
+def bars(labels: Sequence[str], values: Sequence[float], unit: str) -> str:
+    """Columns over time; at most a dozen labels are written out."""
+    figure, axes = _canvas(8.6, 2.6)
+    axes.bar(range(len(values)), values, color=ACCENT, width=0.8)
+    step = max(1, len(labels) // 12)
+    axes.set_xticks(range(0, len(labels), step), [labels[n] for n in range(0, len(labels), step)])
+    axes.set_ylabel(unit, color=SOFT)
+    return _svg(figure)
+
+
+def levels(labels: Sequence[str], values: Sequence[float], unit: str) -> str:
+    """One horizontal bar a name, the value written beside it."""
+    figure, axes = _canvas(8.6, 0.5 + 0.32 * len(labels))
+    places = range(len(labels))[::-1]
+    axes.barh(list(places), values, color=ACCENT, height=0.65)
+    axes.set_yticks(list(places), [_plain(label) for label in labels])
+    top = max([*values, 1])
+    for place, value in zip(places, values, strict=True):
+        axes.text(value + top * 0.01, place, f"{value:,.0f}", va="center", color=SOFT, fontsize=9)
+    axes.set_xlim(0, top * 1.12)
+    axes.set_xlabel(unit, color=SOFT)
+    return _svg(figure)
+
+
+def reliability(points: Sequence[Sequence[float]]) -> str:
+    """Predicted against realised share, one point a tenth of the people: on the line is honest."""
+    figure, axes = _canvas(4.6, 3.4)
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.5)
+    axes.plot([p[0] for p in points], [p[1] for p in points], color=ACCENT, marker="o", markersize=5)
+    axes.set_xlabel("predicted probability", color=SOFT)
+    axes.set_ylabel("share that came true", color=SOFT)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    return _svg(figure)
+
+
+def _plain(label: str) -> str:
+    """matplotlib reads $...$ as mathematics; a segment's name is text."""
+    return label.replace("$", r"\$")[:60]
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes: Any = figure.subplots()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(LINE)
+    axes.tick_params(colors=SOFT, labelsize=9)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    from matplotlib import rc_context
+
+    out = io.StringIO()
+    with rc_context({"svg.hashsalt": "rollcall", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,263 @@
+"""Stage 4 of 10: decide which records are one person.
+
+Edges are made by SQL (same e-mail, same phone, an id one platform keeps of another, a merge), joined by union-find over
+integers, and every record is given a person id with the evidence for it. Which orders are one purchase is decided next
+door, in `connector/purchases.py`, which needs the persons.
+
+A person may also be known by nothing but an e-mail address on an order, a cart, an event or a subscription (a guest). Such
+an address is a record of its own with the source `email` and the address as its contact id.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from connector.config import PLATFORMS, Config
+from connector.purchases import reconcile
+from connector.store import Store
+
+log = logging.getLogger(__name__)
+
+SHARED_BY = 5
+"""An address or number carried by more contacts than this belongs to nobody in particular (info@, a shop's own phone)."""
+
+EVIDENCE = {
+    1: "merged on the platform",
+    2: "id kept by another platform",
+    3: "same e-mail",
+    4: "same e-mail on an order",
+    5: "same phone",
+}
+"""Strongest first; a link shows the strongest evidence it has."""
+
+GUEST_TABLES = ("orders", "carts", "subscriptions", "events")
+
+
+def identify(store: Store, config: Config) -> dict[str, int]:
+    """Fill people, person_links, purchases and purchase_copies from the normalized tables, in one transaction.
+
+    Safe to repeat: the same records give the same ids, and an id lives on while any record of its person is there.
+    When persons turn out to be one, the id of the one known longest stays. Returns counts by name.
+    """
+    with store.transaction():
+        _make_nodes(store)
+        _make_identifiers(store, config.shop.country)
+        shared = _make_edges(store)
+        _make_components(store)
+        _name_components(store)
+        _write(store)
+        counts = {
+            "records": int(store.value("SELECT count(*) FROM id_nodes WHERE source <> 'email'")),
+            "people": int(store.value("SELECT count(*) FROM people")),
+            "shared_identifiers": shared,
+            **reconcile(store, config),
+        }
+        for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names"):
+            store.sql(f"DROP TABLE IF EXISTS id_{table}")
+    log.info("identity: %s", ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in counts.items()))
+    return counts
+
+
+def _make_nodes(store: Store) -> None:
+    """One row per contact record; contacts seen only through their orders or events count, guests come by address."""
+    known = " UNION ".join(
+        f"SELECT source, contact_id FROM {t} WHERE contact_id IS NOT NULL" for t in ("contacts", *GUEST_TABLES)
+    )
+    guests = " UNION ".join(
+        f"SELECT 'email', email FROM {t} WHERE contact_id IS NULL AND contains(email, '@')" for t in GUEST_TABLES
+    )
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE id_nodes AS
+        SELECT CAST(row_number() OVER (ORDER BY source = 'email', source, contact_id) AS INTEGER) AS n, source, contact_id
+        FROM ({known} UNION {guests}) AS found(source, contact_id)""")
+
+
+def _make_identifiers(store: Store, country: str) -> None:
+    """One row per record and normalized identifier: (node, kind, value, on_order)."""
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE id_identifiers AS
+        SELECT DISTINCT n.n, 'email' AS kind, lower(trim(f.value)) AS value, f.on_order
+        FROM (
+          SELECT source, contact_id, email AS value, FALSE AS on_order FROM contacts WHERE contains(email, '@')
+          UNION ALL SELECT source, contact_id, value, FALSE FROM identifiers WHERE kind = 'email' AND contains(value, '@')
+          UNION ALL SELECT source, contact_id, email, TRUE FROM orders WHERE contact_id IS NOT NULL AND contains(email, '@')
+          UNION ALL SELECT 'email', contact_id, contact_id, FALSE FROM id_nodes WHERE source = 'email'
+        ) AS f JOIN id_nodes AS n ON n.source = f.source AND n.contact_id = f.contact_id""")
+    phones = """
+        SELECT source, contact_id, phone AS value FROM contacts WHERE phone IS NOT NULL
+        UNION SELECT source, contact_id, value FROM identifiers WHERE kind = 'phone' AND value IS NOT NULL"""
+    _translate_phones(store, phones, country)
+    store.sql(f"""
+        INSERT INTO id_identifiers
+        SELECT DISTINCT n.n, 'phone', p.number, FALSE
+        FROM ({phones}) AS f
+        JOIN id_phones AS p ON p.given = f.value
+        JOIN id_nodes AS n ON n.source = f.source AND n.contact_id = f.contact_id""")
+
+
+def _translate_phones(store: Store, phones: str, country: str) -> None:
+    """Table id_phones(given, number): E.164 of every number that has one. Numbers with a country code need no library."""
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE id_phones AS
+        SELECT given, CASE WHEN regexp_full_match(bare, '[+][1-9][0-9]{{7,14}}') THEN bare END AS number
+        FROM (SELECT DISTINCT value AS given, regexp_replace(value, '[ ./-]', '', 'g') AS bare FROM ({phones}))""")
+    odd = [row[0] for row in store.sql("SELECT given FROM id_phones WHERE number IS NULL")]
+    numbers = {given: number for given in odd if (number := e164(given, country))}
+    if numbers:
+        store.sql(
+            "INSERT INTO id_phones SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [list(numbers), list(numbers.values())],
+        )
+    store.sql("DELETE FROM id_phones WHERE number IS NULL")
+
+
+def e164(number: str, country: str = "") -> str:
+    """The number as +<country code><number>, '' when it is none. `country` is where numbers without a code belong."""
+    import phonenumbers
+
+    try:
+        parsed = phonenumbers.parse(number, country or None)
+    except phonenumbers.NumberParseException:
+        return ""
+    if not phonenumbers.is_possible_number(parsed):
+        return ""
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _make_edges(store: Store) -> int:
+    """Table id_edges(a, b, evidence). Returns how many identifiers were left out because too many contacts share them.
+
+    A phone joins no two contacts with different given names (a family has one number), and where its holders have
+    different names, none without a name.
+    """
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE id_claims AS
+        SELECT kind, value, min(n) AS first_n, count(DISTINCT n) AS holders,
+          count(DISTINCT n) FILTER (n IN (SELECT n FROM id_nodes WHERE source <> 'email')) > {SHARED_BY} AS is_shared
+        FROM id_identifiers GROUP BY kind, value HAVING count(DISTINCT n) > 1""")
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE id_edges AS
+        SELECT c.first_n AS a, i.n AS b, CASE WHEN bool_and(i.on_order) THEN 4 ELSE 3 END AS evidence
+        FROM id_claims AS c JOIN id_identifiers AS i USING (kind, value)
+        WHERE c.kind = 'email' AND NOT c.is_shared AND i.n <> c.first_n GROUP BY ALL""")
+    store.sql("""
+        INSERT INTO id_edges
+        WITH held AS (
+          SELECT i.value, i.n, lower(trim(c.first_name)) AS first_name,
+            min(lower(trim(c.first_name))) OVER (PARTITION BY i.value)
+              IS DISTINCT FROM max(lower(trim(c.first_name))) OVER (PARTITION BY i.value) AS is_family
+          FROM id_claims AS k JOIN id_identifiers AS i USING (kind, value)
+          JOIN id_nodes AS n ON n.n = i.n
+          LEFT JOIN contacts AS c ON c.source = n.source AND c.contact_id = n.contact_id
+          WHERE k.kind = 'phone' AND NOT k.is_shared)
+        SELECT DISTINCT x.n, y.n, 5 FROM held AS x JOIN held AS y ON x.value = y.value AND x.n < y.n
+        WHERE x.first_name = y.first_name OR NOT x.is_family""")
+    platforms = ", ".join(f"'{p}'" for p in (*PLATFORMS, "import"))
+    store.sql(f"""
+        INSERT INTO id_edges
+        SELECT DISTINCT a.n, b.n, f.evidence
+        FROM (
+          SELECT source, contact_id, source AS to_source, merged_into AS to_id, 1 AS evidence
+          FROM contacts WHERE merged_into IS NOT NULL
+          UNION ALL SELECT source, contact_id, kind, value, 2 FROM identifiers WHERE kind IN ({platforms})
+        ) AS f
+        JOIN id_nodes AS a ON a.source = f.source AND a.contact_id = f.contact_id
+        JOIN id_nodes AS b ON b.source = f.to_source AND b.contact_id = f.to_id
+        WHERE a.n <> b.n""")
+    return int(store.value("SELECT count(*) FROM id_claims WHERE is_shared"))
+
+
+def _make_components(store: Store) -> None:
+    """Table id_components(n, root): the smallest record number each record is joined to, its own where it stands alone."""
+    roots = join(store.sql("SELECT DISTINCT a, b FROM id_edges"))
+    store.sql(
+        """
+        CREATE OR REPLACE TEMP TABLE id_components AS
+        SELECT n.n, coalesce(r.root, n.n) AS root
+        FROM id_nodes AS n
+        LEFT JOIN (SELECT unnest(?::INTEGER[]) AS n, unnest(?::INTEGER[]) AS root) AS r ON r.n = n.n""",
+        [list(roots), list(roots.values())],
+    )
+
+
+def join(edges: list[tuple[int, int]]) -> dict[int, int]:
+    """Union-find: for every number in an edge, the smallest number it is connected with."""
+    parent: dict[int, int] = {}
+
+    def find(x: int) -> int:
+        root = x
+        while (up := parent.setdefault(root, root)) != root:
+            root = up
+        while parent[x] != root:
+            parent[x], x = root, parent[x]
+        return root
+
+    for a, b in edges:
+        low, high = find(a), find(b)
+        if low != high:
+            parent[max(low, high)] = min(low, high)
+    return {n: find(n) for n in parent}
+
+
+def _name_components(store: Store) -> None:
+    """Table id_names(root, person_id). Ids already given stay: of several the one whose person is known longest.
+
+    Where the records of one id have come apart, the part with the first record keeps the id. A new id follows from the
+    first record alone, so two stores filled from the same data agree.
+    """
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE id_claims AS
+        SELECT c.root, l.person_id, min(p.since) AS since, min(c.n) AS first_n
+        FROM id_components AS c
+        JOIN id_nodes AS n ON n.n = c.n
+        JOIN person_links AS l ON l.source = n.source AND l.contact_id = n.contact_id
+        LEFT JOIN people AS p ON p.person_id = l.person_id
+        GROUP BY c.root, l.person_id""")
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE id_names AS
+        WITH owned AS (
+          SELECT root, person_id, since FROM id_claims
+          QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY first_n) = 1)
+        SELECT root, person_id FROM owned
+        QUALIFY row_number() OVER (PARTITION BY root ORDER BY since NULLS LAST, person_id) = 1""")
+    store.sql("""
+        INSERT INTO id_names
+        WITH fresh AS (
+          SELECT n.n AS root, md5(n.source || ':' || n.contact_id) AS hash
+          FROM id_nodes AS n JOIN id_components AS c ON c.n = n.n AND c.root = n.n
+          WHERE n.n NOT IN (SELECT root FROM id_names)),
+        taken AS (SELECT person_id FROM id_names UNION SELECT person_id FROM person_links)
+        SELECT root, CASE WHEN 'p' || left(hash, 15) IN (SELECT person_id FROM taken)
+                          THEN 'p' || left(md5(hash || '+'), 15) ELSE 'p' || left(hash, 15) END
+        FROM fresh""")
+
+
+def _write(store: Store) -> None:
+    store.sql("DELETE FROM person_links")
+    evidence = " ".join(f"WHEN {k} THEN '{v}'" for k, v in EVIDENCE.items())
+    store.sql(f"""
+        INSERT INTO person_links (source, contact_id, person_id, evidence)
+        SELECT n.source, n.contact_id, w.person_id, CASE e.best {evidence} ELSE 'only record' END
+        FROM id_nodes AS n
+        JOIN id_components AS c ON c.n = n.n
+        JOIN id_names AS w ON w.root = c.root
+        LEFT JOIN (SELECT n, min(evidence) AS best FROM (SELECT a AS n, evidence FROM id_edges
+                   UNION ALL SELECT b, evidence FROM id_edges) GROUP BY n) AS e ON e.n = n.n
+        ORDER BY w.person_id, n.source, n.contact_id""")
+    store.sql("DELETE FROM people")
+    store.sql("""
+        INSERT INTO people (person_id, email, first_name, last_name, since, records)
+        WITH ranked AS (
+          SELECT l.person_id, l.source, l.contact_id, c.first_name, c.last_name, c.created_at,
+            coalesce(c.email, CASE WHEN l.source = 'email' THEN l.contact_id END, o.email) AS email,
+            row_number() OVER (PARTITION BY l.person_id ORDER BY
+              CASE WHEN c.contact_id IS NULL THEN 2 WHEN coalesce(c.state, 'live') = 'live' THEN 0 ELSE 1 END,
+              c.updated_at DESC NULLS LAST, l.source, l.contact_id) AS rank
+          FROM person_links AS l
+          LEFT JOIN contacts AS c ON c.source = l.source AND c.contact_id = l.contact_id
+          LEFT JOIN (SELECT source, contact_id, min(email) AS email FROM orders WHERE contact_id IS NOT NULL GROUP BY ALL) AS o
+            ON o.source = l.source AND o.contact_id = l.contact_id)
+        SELECT person_id, arg_min(email, rank) FILTER (email IS NOT NULL),
+          arg_min(first_name, rank) FILTER (first_name IS NOT NULL), arg_min(last_name, rank) FILTER (last_name IS NOT NULL),
+          min(created_at), CAST(count(DISTINCT (source, contact_id)) FILTER (source <> 'email') AS INTEGER)
+        FROM ranked GROUP BY person_id ORDER BY person_id""")

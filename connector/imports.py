@@ -1,0 +1,337 @@
+"""Read a shop's own files: contacts, orders, order lines, products, events, carts, subscriptions.
+
+A file is cleaned in a database of its own and handed over as Parquet through the store's staging folder, so the store's
+connection never opens a file of the owner's, and a million lines take seconds.
+
+The record is the row's id (`order_id`, `customer_id`, ...). Without one it is the row itself and how often it has
+occurred, so identical rows stay apart and the same file changes nothing the second time. The lines of an order are one
+record: a later file that names the order replaces all of them, so an order must not be split between files.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connector import imports_clean, imports_read, runs
+from connector.config import Config
+from connector.imports_kinds import Kind, kind_named, read_map, recognise
+from connector.known import KEY_SQL
+from connector.progress import Progress, Silent
+from connector.store import Store
+from models import records
+from models.errors import StoreError, UsageError
+from models.people import StreamCount
+
+if TYPE_CHECKING:
+    import duckdb
+
+log = logging.getLogger(__name__)
+
+SOURCE = "import"
+CUSTOMERS = "import:customers"
+"""Stream of the contacts made from orders, events and carts for people no contacts file has."""
+FROM_LINES = "import:orders_from_lines"
+"""Stream of the orders summed up from lines whose order no orders file has."""
+SHOWN = 1000
+READER_MEMORY = "600MB"
+CANCELLED = "('cancelled', 'canceled', 'voided')"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The account of one file. columns: ours -> theirs, for what was recognised; set_aside: the first 1000, line and reason."""
+
+    count: StreamCount
+    columns: dict[str, str]
+    notes: tuple[str, ...]
+    set_aside: list[tuple[int, str]]
+
+
+def import_file(
+    store: Store,
+    config: Config,
+    kind: str,
+    file: Path,
+    run_id: str,
+    *,
+    map_file: Path | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Read a file into the store, in one transaction. Raises UsageError when the file or its columns cannot be used."""
+    import duckdb
+
+    what = kind_named(kind)
+    given_map = read_map(map_file, what)
+    progress = progress or Silent()
+    progress.start(f"import {kind}", None)
+    try:
+        with store.staged() as folder, duckdb.connect(":memory:", config={"memory_limit": READER_MEMORY}) as db:
+            db.execute("SET TimeZone = 'UTC'")
+            db.execute("SET python_enable_replacements = false")
+            db.execute(f"SET temp_directory = '{str(folder / 'spill').replace(chr(39), chr(39) * 2)}'")
+            given = imports_read.read(file, db, folder)
+            found = recognise(what, given.header, given_map)
+            try:
+                notes = imports_clean.clean(db, what, found, given_map, config.shop.timezone)
+                notes += _key_rows(db, what, list(found))
+                tables = _stage(db, what, list(found), folder, config.shop.currency)
+            except duckdb.Error as e:
+                raise UsageError(f"{file} could not be read: {str(e).splitlines()[0]}") from e
+            count, shown = _store(store, what, tables, folder, run_id)
+    finally:
+        progress.finish(f"import {kind}")
+    progress.advance(f"import {kind}", count.fetched)
+    return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
+
+
+def _key_rows(db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str]) -> list[str]:
+    """Give every good row its record id: `keyed(line, record_id, fields...)`, the last of equal ids; `bad` has the rest."""
+    whole = ", ".join(f"coalesce(\"{n}\"::VARCHAR, '')" for n in found)
+    row = f"md5(concat_ws(chr(31), {whole}))"
+    key = _key(kind, found)
+    db.execute(
+        f"""CREATE TABLE numbered AS
+            SELECT c.*, coalesce({key}, row_key || '-' || row_number() OVER (PARTITION BY row_key, {key} IS NULL ORDER BY line))
+                     AS record_id
+            FROM (SELECT *, {row} AS row_key FROM cleaned WHERE wrong IS NULL) c"""
+    )
+    raw = ", ".join(f"coalesce({c}, '')" for c in _columns(db, "given") if c != "line")
+    db.execute(
+        f"""CREATE TABLE bad AS
+            SELECT line, wrong,
+                   coalesce({key}, raw_key || '-' || row_number() OVER (PARTITION BY raw_key ORDER BY line)) AS record_id
+            FROM (SELECT c.*, md5(concat_ws(chr(31), {raw})) AS raw_key
+                  FROM cleaned c JOIN given g USING (line) WHERE wrong IS NOT NULL)
+            UNION ALL
+            SELECT line, reason, key || '-' || row_number() OVER (PARTITION BY key ORDER BY line) FROM broken"""
+    )
+    db.execute("DROP TABLE given")
+    if kind.name == "order_lines":
+        db.execute("CREATE VIEW keyed AS SELECT * FROM numbered")
+        return []
+    db.execute(
+        "CREATE TABLE keyed AS SELECT * FROM numbered QUALIFY row_number() OVER (PARTITION BY record_id ORDER BY line DESC) = 1"
+    )
+    again = _value(db, "SELECT (SELECT count(*) FROM numbered) - (SELECT count(*) FROM keyed)")
+    if again and kind.name == "orders":
+        return [f"{again} rows name an order that comes again later; the last row counts. Are these order_lines?"]
+    return [f"{again} rows name a record that comes again later; the last row counts."] if again else []
+
+
+def _key(kind: Kind, found: Sequence[str]) -> str:
+    names = [n for n in ((kind.key, "email") if kind.name == "contacts" else (kind.key,)) if n in found]
+    return f"coalesce({', '.join(f'{chr(34)}{n}{chr(34)}' for n in names)})" if names else "NULL::VARCHAR"
+
+
+def _stage(
+    db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str], folder: Path, currency: str
+) -> dict[str, list[str]]:
+    """Write records.parquet, bad.parquet and one file per table; gives the columns of each table."""
+    columns = _model_columns(kind, found, currency)
+    select = ", ".join(f'{v} AS "{c}"' for c, v in columns.items())
+    db.execute(f"CREATE TABLE rows AS SELECT line, record_id, {select} FROM keyed")
+    text = ", ".join(f"coalesce(\"{c}\"::VARCHAR, '')" for c in columns if c != "line_id")
+    one = f"md5(concat_ws(chr(31), {text}))"
+    whole = KEY_SQL.format(f"string_agg({one}, '' ORDER BY {one})")
+    records_query = f"""SELECT record_id, {KEY_SQL.format("record_id")} AS record_key, greatest({whole}, 1) AS content_hash,
+                        count(*) AS rows FROM rows GROUP BY record_id"""
+    _write(db, folder, "records", records_query)
+    _write(db, folder, "bad", "SELECT line, record_id, wrong AS reason FROM bad")
+    counts = "SELECT (SELECT count(*) FROM numbered) AS good, (SELECT count(*) FROM bad) AS bad"
+    _write(db, folder, "counts", counts)
+    tables = {kind.table: list(columns)}
+    _write(db, folder, kind.table, "SELECT * EXCLUDE (line) FROM rows")
+    if kind.name == "contacts" and "email" in found:
+        _write(db, folder, "identifiers", "SELECT record_id, contact_id, 'email' AS kind, email AS value, true AS is_main "
+               "FROM rows WHERE email IS NOT NULL")  # fmt: skip
+        tables["identifiers"] = ["contact_id", "kind", "value", "is_main"]
+    return tables
+
+
+def _model_columns(kind: Kind, found: Sequence[str], currency: str) -> dict[str, str]:
+    """Column of the model -> SQL over the cleaned fields."""
+    types = {c.name: c.sql_type for c in records.columns(kind.table)}
+    columns = {
+        known.column: f'CAST("{name}" AS {types[known.column]})'
+        for name, known in kind.fields.items()
+        if name in found and known.column in types and known.column != "record_id"
+    }
+    if "contact_id" in types:
+        who = [f'"{n}"' for n in ("customer_id", "email") if n in found]
+        columns["contact_id"] = f"coalesce({', '.join(who)})" if who else "NULL::VARCHAR"
+    if "currency" in types:
+        columns["currency"] = f"coalesce({columns.get('currency', 'NULL')}, '{currency}')"
+    if kind.name == "contacts":
+        columns["state"] = "'live'"
+    if kind.name == "orders":
+        columns |= _order_columns(found)
+    if kind.name == "order_lines":
+        columns |= _line_columns(found)
+    return columns
+
+
+def _order_columns(found: Sequence[str]) -> dict[str, str]:
+    status = "lower(status)" if "status" in found else "NULL"
+    amount = "amount" if "amount" in found else "NULL::DECIMAL(18,4)"
+    return {
+        "order_id": "record_id",
+        "kind": "'order'",
+        "status": f"coalesce({status}, CASE WHEN {amount} < 0 THEN 'refunded' ELSE 'paid' END)",
+        "is_test": "false",
+        "is_cancelled": f"coalesce({status} IN {CANCELLED}, false)",
+        "total": amount,
+        "net": f"CASE WHEN {status} IN {CANCELLED} THEN 0 ELSE {amount} END",
+    }
+
+
+def _line_columns(found: Sequence[str]) -> dict[str, str]:
+    quantity = "quantity" if "quantity" in found else "NULL::DECIMAL(18,4)"
+    price = (
+        f"round({quantity} * price, 4)::DECIMAL(18,4)" if "price" in found and "quantity" in found else "NULL::DECIMAL(18,4)"
+    )
+    return {
+        "line_id": "row_number() OVER (PARTITION BY record_id ORDER BY line)::VARCHAR",
+        "quantity_kept": quantity,
+        "amount": f"coalesce(amount, {price})" if "amount" in found else price,
+    }
+
+
+def _store(
+    store: Store, kind: Kind, tables: dict[str, list[str]], folder: Path, run_id: str
+) -> tuple[StreamCount, list[tuple[int, str]]]:
+    """Bring what is new or different into the store; unchanged records are not touched."""
+
+    def staged(name: str) -> str:
+        return f"read_parquet('{str(folder / f'{name}.parquet').replace(chr(39), chr(39) * 2)}')"
+
+    key = [SOURCE, kind.stream]
+    with store.transaction():
+        store.sql(
+            f"""CREATE OR REPLACE TEMP TABLE import_changed AS
+                SELECT n.*, s.record_key IS NOT NULL AS existed, s.first_run
+                FROM {staged("records")} n
+                LEFT JOIN source_records s ON s.source = ? AND s.stream = ? AND s.record_key = n.record_key
+                WHERE s.content_hash IS DISTINCT FROM n.content_hash""",
+            key,
+        )
+        has_old = store.value("SELECT count(*) FROM import_changed WHERE existed")
+        for table, columns in tables.items():
+            if has_old:
+                store.sql(
+                    f'DELETE FROM "{table}" WHERE source = ? AND stream = ? AND record_id IN '
+                    "(SELECT record_id FROM import_changed WHERE existed)",
+                    key,
+                )
+            names = ", ".join(f'"{c}"' for c in ("record_id", *columns))
+            store.sql(
+                f'INSERT INTO "{table}" (source, stream, {names}) SELECT ?, ?, {names} FROM {staged(table)} '
+                "WHERE record_id IN (SELECT record_id FROM import_changed)",
+                key,
+            )
+        store.sql(
+            "DELETE FROM source_records WHERE source = ? AND stream = ? "
+            "AND record_key IN (SELECT record_key FROM import_changed)",
+            key,
+        )
+        store.sql(
+            "INSERT INTO source_records (source, stream, record_id, content_hash, first_run, changed_run, seen_run, state, "
+            "record_key, snapshot_hash) SELECT ?, ?, record_id, content_hash, coalesce(first_run, ?), ?, ?, 'live', "
+            "record_key, 0 FROM import_changed",
+            [*key, run_id, run_id, run_id],
+        )
+        new_aside = _store_bad(store, kind, staged("bad"), staged("records"), run_id)
+        ((good, bad),) = store.sql(f"SELECT good, bad FROM {staged('counts')}")
+        stored = int(store.value("SELECT coalesce(sum(rows), 0) FROM import_changed"))
+        store.sql("DROP TABLE import_changed")
+        count = StreamCount(
+            source=SOURCE, stream=kind.stream, fetched=good + bad, stored=stored, unchanged=good - stored, set_aside=bad,
+            new_set_aside=new_aside,
+        )  # fmt: skip
+        runs.record_count(store, run_id, count)
+        if stored:
+            _complete(store)
+        shown = store.sql(f"SELECT line, reason FROM {staged('bad')} ORDER BY line LIMIT {SHOWN}")
+    log.info("%s: %d rows, %d stored, %d unchanged, %d set aside", kind.stream, good + bad, stored, good - stored, bad)
+    return count, [(int(line), str(reason)) for line, reason in shown]
+
+
+def _store_bad(store: Store, kind: Kind, bad: str, good: str, run_id: str) -> int:
+    """Keep the rows that could not be used; gives how many no earlier import met. A record that is good now is let go."""
+    key = [SOURCE, kind.stream]
+    store.sql(
+        f"""CREATE OR REPLACE TEMP TABLE import_bad AS
+            SELECT b.*, (SELECT min(s.first_run) FROM set_aside s
+                         WHERE s.source = ? AND s.stream = ? AND s.record_id = b.record_id) AS first_run FROM {bad} b""",
+        key,
+    )
+    store.sql(
+        "DELETE FROM set_aside WHERE source = ? AND stream = ? AND record_id IN "
+        f"(SELECT record_id FROM import_bad UNION ALL SELECT record_id FROM {good})",
+        key,
+    )
+    store.sql(
+        "INSERT INTO set_aside (source, stream, record_id, line, reason, first_run, last_run) "
+        "SELECT ?, ?, record_id, line, reason, coalesce(first_run, ?), ? FROM import_bad",
+        [*key, run_id, run_id],
+    )
+    new = int(store.value("SELECT count(*) FROM import_bad WHERE first_run IS NULL"))
+    store.sql("DROP TABLE import_bad")
+    return new
+
+
+def _complete(store: Store) -> None:
+    """Make anew what files leave out: orders of lines without an orders file, contacts of buyers without a contacts file."""
+    store.sql("DELETE FROM orders WHERE source = ? AND stream = ?", [SOURCE, FROM_LINES])
+    store.sql(
+        """INSERT INTO orders (source, stream, record_id, order_id, contact_id, kind, ordered_at, status, is_test, is_cancelled,
+                               currency, total, net)
+           SELECT ?, ?, order_id, order_id, max(contact_id), 'order', min(ordered_at),
+                  CASE WHEN sum(amount) < 0 THEN 'refunded' ELSE 'paid' END, false, false, max(currency),
+                  sum(amount), sum(amount)
+           FROM order_lines WHERE source = ? AND ordered_at IS NOT NULL
+             AND order_id NOT IN (SELECT order_id FROM orders WHERE source = ?)
+           GROUP BY order_id""",
+        [SOURCE, FROM_LINES, SOURCE, SOURCE],
+    )
+    for table in ("contacts", "identifiers"):
+        store.sql(f"DELETE FROM {table} WHERE source = ? AND stream = ?", [SOURCE, CUSTOMERS])
+    parts = " UNION ALL ".join(
+        f"SELECT contact_id, {email} AS email, {when} AS at_utc FROM {table} "
+        f"WHERE source = '{SOURCE}' AND contact_id IS NOT NULL"
+        for table, email, when in (
+            ("orders", "email", "ordered_at"), ("order_lines", "NULL", "ordered_at"), ("events", "email", "occurred_at"),
+            ("carts", "email", "started_at"), ("subscriptions", "email", "started_at"),
+        )
+    )  # fmt: skip
+    store.sql(
+        f"""INSERT INTO contacts (source, stream, record_id, contact_id, email, created_at, state)
+            SELECT ?, ?, contact_id, contact_id, max_by(email, at_utc) FILTER (email IS NOT NULL), min(at_utc), 'live'
+            FROM ({parts}) WHERE contact_id NOT IN (SELECT contact_id FROM contacts WHERE source = ?) GROUP BY contact_id""",
+        [SOURCE, CUSTOMERS, SOURCE],
+    )
+    store.sql(
+        "INSERT INTO identifiers (source, stream, record_id, contact_id, kind, value, is_main) "
+        "SELECT source, stream, record_id, contact_id, 'email', email, true FROM contacts "
+        "WHERE source = ? AND stream = ? AND email IS NOT NULL",
+        [SOURCE, CUSTOMERS],
+    )
+
+
+def _write(db: duckdb.DuckDBPyConnection, folder: Path, name: str, query: str) -> None:
+    file = str(folder / f"{name}.parquet").replace("'", "''")
+    db.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet)")
+
+
+def _columns(db: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [str(r[0]) for r in db.execute(f"DESCRIBE {table}").fetchall()]
+
+
+def _value(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(db.execute(query).fetchall()[0][0])
+
+
+__all__ = ["Imported", "StoreError", "import_file"]

@@ -1,0 +1,179 @@
+"""Make values of an import's text, in SQL: `given` becomes `cleaned`, one row per line with its values and what is wrong.
+
+Whether dates are day-first and whether a comma is a decimal point is found out from the whole column. A time without a
+zone is the shop's; a date without a time is noon of the shop's day, so that no zone moves it to another day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from connector.imports_kinds import Kind, MapFile
+
+if TYPE_CHECKING:
+    import duckdb
+
+ORDER_WORDS = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
+
+# In an amount, a separator is decimal when it comes last and once, or behind the other one; '1,234' alone tells nothing.
+COMMA = r"^-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$|^-?\d{1,3}(\.\d{3})+,\d+$|^-?\d{1,3}(\.\d{3}){2,}$"
+POINT = r"^-?(\d{1,3}(,\d{3})+|\d+)\.\d{1,2}$|^-?\d{1,3}(,\d{3})+\.\d+$|^-?\d{1,3}(,\d{3}){2,}$"
+COMMA_SHAPE = r"^-?\d{1,3}(\.?\d{3})*(,\d+)?$"
+POINT_SHAPE = r"^-?\d{1,3}(,?\d{3})*(\.\d+)?$|^-?\d*\.?\d+([eE][-+]?\d+)?$"
+
+DAY_FIRST_OR_MONTH = r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(?:[ ,T]+(.*))?$"
+OTHER_DATES = "['%d %b %Y', '%d %B %Y', '%b %d, %Y', '%Y/%m/%d', '%Y/%m/%d %H:%M:%S', '%Y/%m/%d %H:%M']"
+DATE_ALONE = (
+    r"\d{8}|\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{1,2} [A-Za-z]+ \d{4}|[A-Za-z]+ \d{1,2}, \d{4}"
+)
+ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
+
+MACROS = (
+    "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
+    "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|^[A-Z]{3}|[A-Z]{3}$', '', 'g')",
+    f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
+    """CREATE MACRO full_year(y) AS CASE WHEN length(y) = 4 THEN y WHEN y < '70' THEN '20' || y ELSE '19' || y END""",
+    """CREATE MACRO clock(t) AS CASE WHEN coalesce(trim(t), '') = '' THEN TIME '00:00:00'
+         ELSE coalesce(TRY_CAST(t AS TIME), try_strptime(t, ['%I:%M:%S %p', '%I:%M %p', '%H:%M'])::TIME) END""",
+    """CREATE MACRO day_month(y, m, d) AS TRY_CAST(full_year(y) || '-' || m || '-' || d AS DATE)""",
+)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """SQL of one field: its value and, where the text is no such value, why not (NULL when all is well)."""
+
+    value: str
+    wrong: str = ""
+
+
+def clean(db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, timezone: str) -> list[str]:
+    """Make the table `cleaned(line, <field>..., wrong)`; gives what was found out about dates and numbers."""
+    for macro in MACROS:
+        db.execute(macro)
+    notes: list[str] = []
+    amounts = [number for name, number in found.items() if kind.fields[name].type == "amount"]
+    _define_amount(db, given.decimal or _decimal(db, amounts, notes))
+    values = {name: _value(db, name, kind.fields[name].type, number, given, timezone, notes) for name, number in found.items()}
+    wrongs = [v.wrong for v in values.values() if v.wrong] + [_missing(group, values) for group in kind.required]
+    columns = ", ".join(f'{v.value} AS "{n}"' for n, v in values.items())
+    db.execute(f"CREATE TABLE cleaned AS SELECT line, {columns}, coalesce({', '.join(wrongs)}) AS wrong FROM given")
+    return notes
+
+
+def _value(
+    db: duckdb.DuckDBPyConnection, name: str, kind: str, number: int, given: MapFile, timezone: str, notes: list[str]
+) -> _Value:
+    text = f"nullif(trim(c{number}), '')"
+    match kind:
+        case "id":
+            return _Value(_id(db, text))
+        case "email":
+            _note_addresses(db, text, notes)
+            return _Value(f"CASE WHEN {text} LIKE '%_@_%' THEN lower({text}) END")
+        case "amount":
+            return _checked(text, f"as_amount({text})", f"{name}: not a number")
+        case "integer":
+            return _checked(text, f"TRY_CAST(as_amount({text}) AS BIGINT)", f"{name}: not a whole number")
+        case "time":
+            order = given.date_order or _date_order(db, text, name, notes)
+            return _checked(text, _moment(db, text, number, order, timezone), f"{name}: not a date")
+        case "words":
+            split = f"list_transform(regexp_split_to_array({text}, '[,;]'), lambda w: trim(w))"
+            return _Value(f"CASE WHEN {text} IS NOT NULL THEN to_json({split})::VARCHAR END")
+        case _:
+            return _Value(text)
+
+
+def _checked(text: str, value: str, reason: str) -> _Value:
+    return _Value(value, f"CASE WHEN NOT is_nothing({text}) AND {value} IS NULL THEN '{reason}' END")
+
+
+def _missing(group: tuple[str, ...], values: dict[str, _Value]) -> str:
+    there = [name for name in group if name in values]
+    nothing = " AND ".join(f"{values[name].value} IS NULL" for name in there)
+    return f"CASE WHEN {nothing} THEN '{' and '.join(there)}: missing' END"
+
+
+def _id(db: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Text as it stands; but a whole column of '17850.0' was numbers once, in a program that has no missing ones."""
+    floats = db.execute(
+        f"SELECT count({text}) > 0 AND count({text}) = count(*) FILTER (regexp_full_match({text}, '\\d+\\.0')) FROM given"
+    ).fetchall()[0][0]
+    return f"regexp_replace({text}, '\\.0$', '')" if floats else text
+
+
+def _note_addresses(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) -> None:
+    count = db.execute(f"SELECT count(*) FROM given WHERE {text} NOT LIKE '%_@_%'").fetchall()[0][0]
+    if count:
+        notes.append(f"{count} values in the e-mail column are no addresses; their rows are kept without one.")
+
+
+def _decimal(db: duckdb.DuckDBPyConnection, columns: list[int], notes: list[str]) -> str:
+    """The decimal sign of the file's amounts, by the majority of those that tell."""
+    comma = point = 0
+    for number in columns:
+        ((commas, points),) = db.execute(
+            f"SELECT count(*) FILTER (regexp_matches(t, '{COMMA}')), count(*) FILTER (regexp_matches(t, '{POINT}')) "
+            f"FROM (SELECT digits(trim(c{number})) AS t FROM given)"
+        ).fetchall()
+        comma, point = comma + commas, point + points
+    if comma:
+        both = " Both occur; the rows that do not fit are set aside." if point else ""
+        notes.append(f"Numbers: decimal {'comma' if comma > point else 'point'}.{both}")
+    return "," if comma > point else "."
+
+
+def _define_amount(db: duckdb.DuckDBPyConnection, decimal: str) -> None:
+    shape, plain = (
+        (COMMA_SHAPE, "replace(replace(digits(t), '.', ''), ',', '.')")
+        if decimal == ","
+        else (POINT_SHAPE, "replace(digits(t), ',', '')")
+    )
+    db.execute(
+        "CREATE MACRO as_amount(t) AS "
+        f"CASE WHEN regexp_matches(digits(t), '{shape}') THEN TRY_CAST({plain} AS DECIMAL(18,4)) END"
+    )
+
+
+def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, timezone: str) -> str:
+    """UTC of a column's text; years outside 1900 to 2200 are typing errors."""
+    day, month = (1, 2) if order == "dmy" else (2, 1)
+    db.execute(
+        f"""CREATE MACRO local_{number}(t) AS CASE
+              WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}') THEN TRY_CAST(t AS TIMESTAMP)
+              WHEN regexp_full_match(t, '\\d{{8}}') THEN try_strptime(t, '%Y%m%d')
+              WHEN regexp_matches(t, '{DAY_FIRST_OR_MONTH}')
+                THEN day_month(part(t, 3), part(t, {month}), part(t, {day})) + clock(part(t, 4))
+              ELSE try_strptime(t, {OTHER_DATES}) END"""
+    )
+    has_times = db.execute(
+        f"SELECT coalesce(bool_or(regexp_matches(t, '{ZONED}') OR local_{number}(t)::TIME <> TIME '00:00:00'), false) "
+        f"FROM (SELECT {text} AS t FROM given)"
+    ).fetchall()[0][0]
+    noon = "INTERVAL 0 HOUR" if has_times else "INTERVAL 12 HOUR"
+    db.execute(
+        f"""CREATE MACRO utc_{number}(t) AS CASE
+              WHEN regexp_matches(t, '{ZONED}') THEN timezone('UTC', TRY_CAST(t AS TIMESTAMPTZ))
+              WHEN regexp_full_match(t, '{DATE_ALONE}')
+                THEN timezone('UTC', timezone('{timezone}', local_{number}(t) + INTERVAL 12 HOUR))
+              ELSE timezone('UTC', timezone('{timezone}', local_{number}(t) + {noon})) END"""
+    )
+    return f"CASE WHEN year(utc_{number}({text})) BETWEEN 1900 AND 2200 THEN utc_{number}({text}) END"
+
+
+def _date_order(db: duckdb.DuckDBPyConnection, text: str, name: str, notes: list[str]) -> str:
+    """Day or month first, where the year comes last: by the values above 12, else by the dots of '31.12.'."""
+    ((first, second, dots, total),) = db.execute(
+        f"""SELECT count(*) FILTER (part(t, 1)::INT > 12), count(*) FILTER (part(t, 2)::INT > 12),
+              count(*) FILTER (contains(t, '.')), count(*)
+            FROM (SELECT {text} AS t FROM given) WHERE regexp_matches(t, '{DAY_FIRST_OR_MONTH}')"""
+    ).fetchall()
+    if not total:
+        return "ymd"
+    order = "mdy" if second > first else "dmy"
+    unsure = not first and not second and not dots
+    hint = ' The file cannot tell; if it is wrong, write date_order = "mdy" into a --map file.' if unsure else ""
+    notes.append(f"{name}: {ORDER_WORDS[order]}.{hint}")
+    return order

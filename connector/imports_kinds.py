@@ -1,0 +1,255 @@
+"""What an import may hold: kinds, their columns, and the names under which other programs write them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from models.errors import ConfigError, UsageError
+
+Type = Literal["id", "text", "email", "amount", "time", "integer", "words"]
+
+CUSTOMER = "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
+EMAIL = "emailaddress mail customeremail"
+ORDER = "order orderno ordernumber invoice invoiceno invoiceid invoicenumber basket basketid transaction transactionid receipt"
+DATE = "ts time datetime timestamp orderdate invoicedate purchasedate transactiondate created createdat orderedat day"
+AMOUNT = "total value salesvalue revenue pricetotal totalprice grandtotal sum spend netsales sales linetotal"
+PRODUCT = "product stockcode sku item itemid productcode upc articleno"
+TITLE = "productname title name description productdescription itemname"
+CATEGORY = "productcategory producttype department class"
+QUANTITY = "qty count units pieces number"
+PRICE = "unitprice priceeach priceofone itemprice"
+"""Names as other programs write them, without case, spaces and underscores (`stock_code` is stockcode)."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column we know: its type, the column of the model it fills, other names for it."""
+
+    type: Type
+    column: str
+    synonyms: tuple[str, ...] = ()
+
+
+def _field(kind: Type, column: str, synonyms: str = "") -> Field:
+    return Field(kind, column, tuple(synonyms.split()))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file. `key` is the field that names a record; without it the row itself does."""
+
+    name: str
+    table: str
+    key: str
+    fields: dict[str, Field]
+    required: tuple[tuple[str, ...], ...]
+    """Of each group at least one column must be there, and filled in every row."""
+
+    @property
+    def stream(self) -> str:
+        return f"import:{self.name}"
+
+
+_WHO = {"customer_id": _field("id", "contact_id", CUSTOMER), "email": _field("email", "email", EMAIL)}
+_SOMEBODY = ("customer_id", "email")
+_PLACE = {
+    "city": _field("text", "city", "town"),
+    "region": _field("text", "region", "state province county"),
+    "country": _field("text", "country", "countrycode land"),
+    "postcode": _field("text", "postcode", "zip zipcode postalcode plz"),
+}
+
+KINDS: dict[str, Kind] = {
+    k.name: k
+    for k in (
+        Kind(
+            "contacts", "contacts", "customer_id",
+            {
+                **_WHO,
+                "phone": _field("text", "phone", "telephone mobile phonenumber"),
+                "first_name": _field("text", "first_name", "firstname givenname vorname"),
+                "last_name": _field("text", "last_name", "lastname surname familyname nachname"),
+                "company": _field("text", "company", "companyname organisation organization"),
+                "job_title": _field("text", "job_title", "jobtitle occupation position"),
+                "industry": _field("text", "industry"),
+                **_PLACE,
+                "language": _field("text", "language", "locale"),
+                "birthday": _field("text", "birthday", "birthdate dateofbirth dob"),
+                "age": _field("integer", "age"),
+                "gender": _field("text", "gender", "sex"),
+                "income_band": _field("text", "income_band", "income"),
+                "education": _field("text", "education"),
+                "created_at": _field("time", "created_at", "created signupdate registered joined"),
+                "signup_source": _field("text", "signup_source", "source"),
+                "tags": _field("words", "tags", "labels"),
+            },
+            (_SOMEBODY,),
+        ),
+        Kind(
+            "orders", "orders", "order_id",
+            {
+                **_WHO,
+                "order_id": _field("id", "order_id", f"{ORDER} id"),
+                "date": _field("time", "ordered_at", DATE),
+                "amount": _field("amount", "total", f"{AMOUNT} price paid"),
+                "currency": _field("text", "currency", "currencycode"),
+                "discount": _field("amount", "discount", "discounts discountamount"),
+                "tax": _field("amount", "tax", "vat taxes"),
+                "shipping": _field("amount", "shipping", "freight shippingcost delivery"),
+                "status": _field("text", "status", "state financialstatus paymentstatus"),
+                "channel": _field("text", "channel", "saleschannel"),
+                "country": _field("text", "country", "countrycode land shippingcountry"),
+                "city": _field("text", "city", "town shippingcity"),
+                "postcode": _field("text", "postcode", "zip zipcode postalcode plz"),
+            },
+            (_SOMEBODY, ("date",)),
+        ),
+        Kind(
+            "order_lines", "order_lines", "order_id",
+            {
+                **_WHO,
+                "order_id": _field("id", "order_id", ORDER),
+                "product_id": _field("id", "product_id", PRODUCT),
+                "quantity": _field("amount", "quantity", QUANTITY),
+                "price": _field("amount", "price", PRICE),
+                "amount": _field("amount", "amount", AMOUNT),
+                "date": _field("time", "ordered_at", DATE),
+                "product": _field("text", "title", TITLE),
+                "category": _field("text", "category", CATEGORY),
+                "currency": _field("text", "currency", "currencycode"),
+            },
+            (("order_id",), ("product_id", "product")),
+        ),
+        Kind(
+            "products", "products", "product_id",
+            {
+                "product_id": _field("id", "product_id", f"{PRODUCT} id"),
+                "product": _field("text", "title", TITLE),
+                "category": _field("text", "category", CATEGORY),
+                "vendor": _field("text", "vendor", "brand manufacturer"),
+                "price": _field("amount", "price", f"{PRICE} amount"),
+                "currency": _field("text", "currency", "currencycode"),
+                "status": _field("text", "status"),
+            },
+            (("product_id",),),
+        ),
+        Kind(
+            "events", "events", "event_id",
+            {
+                **_WHO,
+                "event_id": _field("id", "record_id", "id"),
+                "kind": _field("text", "kind", "event eventtype type action"),
+                "date": _field("time", "occurred_at", f"{DATE} occurredat"),
+                "url": _field("text", "url", "page link pageurl"),
+                "product_id": _field("id", "product_id", PRODUCT),
+                "category": _field("text", "category", CATEGORY),
+                "campaign_id": _field("id", "campaign_id", "campaign"),
+                "value": _field("amount", "value", "rating score stars"),
+                "text": _field("text", "text", "comment answer term query reason"),
+            },
+            (_SOMEBODY, ("kind",), ("date",)),
+        ),
+        Kind(
+            "carts", "carts", "cart_id",
+            {
+                **_WHO,
+                "cart_id": _field("id", "cart_id", "cart checkoutid checkout id"),
+                "date": _field("time", "started_at", DATE),
+                "completed_at": _field("time", "completed_at", "completed"),
+                "amount": _field("amount", "total", AMOUNT),
+                "currency": _field("text", "currency", "currencycode"),
+            },
+            (_SOMEBODY, ("date",)),
+        ),
+        Kind(
+            "subscriptions", "subscriptions", "subscription_id",
+            {
+                **_WHO,
+                "subscription_id": _field("id", "subscription_id", "subscription contractid id"),
+                "plan": _field("text", "plan", "planname product"),
+                "price": _field("amount", "price", AMOUNT),
+                "currency": _field("text", "currency", "currencycode"),
+                "started_at": _field("time", "started_at", "date start started startdate"),
+                "renews_at": _field("time", "renews_at", "renewal nextrenewal renewaldate"),
+                "cancelled_at": _field("time", "cancelled_at", "cancelled canceled enddate end"),
+                "status": _field("text", "status", "state"),
+            },
+            (_SOMEBODY, ("started_at",)),
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """The owner's own words about a file: our column -> theirs, and what cannot be guessed."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    date_order: str = ""
+    decimal: str = ""
+
+
+def kind_named(name: str) -> Kind:
+    if name in KINDS:
+        return KINDS[name]
+    near = get_close_matches(name, KINDS, n=1)
+    raise UsageError(
+        f"There is no import of '{name}'. " + (f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(KINDS)}.")
+    )
+
+
+def read_map(path: Path | None, kind: Kind) -> MapFile:
+    """The --map file: `customer_id = "Kunde"`; also `date_order = "dmy"` or "mdy", `decimal = ","` or "."."""
+    if path is None:
+        return MapFile()
+    try:
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise ConfigError(f"{path} cannot be read as TOML: {getattr(e, 'strerror', None) or e}.") from e
+    options = {"date_order": ("dmy", "mdy", "ymd"), "decimal": (",", ".")}
+    for key, value in data.items():
+        if key in options and value not in options[key]:
+            raise ConfigError(f"{path}: {key} must be one of {', '.join(options[key])}.")
+        if key not in options and key not in kind.fields:
+            near = get_close_matches(key, kind.fields, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(kind.fields)}."
+            raise ConfigError(f"{path}: {kind.name} have no column '{key}'. {hint}")
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {key} must be the name of a column in quotes.")
+    columns = {k: v for k, v in data.items() if k not in options}
+    return MapFile(columns, data.get("date_order", ""), data.get("decimal", ""))
+
+
+def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, int]:
+    """Our field -> number of the file's column. Own names come before synonyms; raises UsageError for what is missing."""
+    squashed: dict[str, int] = {}
+    for number, name in enumerate(header):
+        squashed.setdefault(_squash(name), number)
+    found: dict[str, int] = {}
+    for name, theirs in given.columns.items():
+        if theirs not in header:
+            raise UsageError(f"The file has no column '{theirs}' for {name}. It has: {', '.join(header)}.")
+        found[name] = list(header).index(theirs)
+    for synonyms in (False, True):
+        for name, known in kind.fields.items():
+            for word in known.synonyms if synonyms else (name,):
+                number = squashed.get(_squash(word), -1)
+                if name not in found and number >= 0 and number not in found.values():
+                    found[name] = number
+    for group in kind.required:
+        if not any(name in found for name in group):
+            raise UsageError(
+                f"{kind.name} need a column {' or '.join(group)}. The file has: {', '.join(header)}. "
+                f'Name it in a --map file: {group[0]} = "their column".'
+            )
+    return found
+
+
+def _squash(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())

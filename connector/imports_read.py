@@ -1,0 +1,229 @@
+"""Read a file of any kind we take into a table of text: `given(line, c0, c1, ...)`, in a database of its own.
+
+Lines that cannot be split into the header's columns go to the table `broken(line, key, reason)`. The file is read as a
+stream; neither the file nor its rows are ever whole in Python's memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+import orjson
+
+from models.errors import UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+FIELD_LIMIT = 10_000_000
+
+
+@dataclass
+class Given:
+    """A file as read: the names of its columns and what was found out about its form."""
+
+    header: list[str]
+    notes: list[str] = field(default_factory=list)
+
+
+Line = tuple[int, list[str]]
+Broken = Callable[[int, str, str], None]
+"""line, text of the line, reason"""
+
+
+def read(path: Path, db: duckdb.DuckDBPyConnection, folder: Path) -> Given:
+    """Fill `given` and `broken`; `folder` is private and emptied by the caller. Raises UsageError."""
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.")
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    ending = suffixes[-2] if suffixes and suffixes[-1] == ".gz" and len(suffixes) == 2 else (suffixes or [""])[-1]
+    db.execute("CREATE TABLE broken (line BIGINT, key VARCHAR, reason VARCHAR)")
+    try:
+        if ending in (".parquet", ".pq"):
+            return _parquet(path, db)
+        if ending in (".xlsx", ".xlsm"):
+            return _staged(db, folder, lambda broken: _excel(path))
+        if ending in (".jsonl", ".ndjson", ".json"):
+            return _staged(db, folder, lambda broken: _json_lines(path, broken))
+        return _staged(db, folder, lambda broken: _csv(path, broken))
+    except OSError as e:
+        raise UsageError(f"{path} cannot be read: {e.strerror or 'it is damaged'}.") from e
+
+
+def _parquet(path: Path, db: duckdb.DuckDBPyConnection) -> Given:
+    import duckdb
+
+    name = str(path).replace("'", "''")
+    try:
+        header = [str(r[0]) for r in db.execute(f"DESCRIBE SELECT * FROM read_parquet('{name}')").fetchall()]
+        columns = ", ".join(f'CAST("{c.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{n}' for n, c in enumerate(header))
+        db.execute(
+            f"CREATE TABLE given AS SELECT file_row_number + 1 AS line, {columns} "
+            f"FROM read_parquet('{name}', file_row_number = true)"
+        )
+    except duckdb.Error as e:
+        raise UsageError(f"{path} cannot be read as Parquet. Write it again, or use CSV.") from e
+    return Given(header, ["Format: Parquet; line = row of the file."])
+
+
+def _staged(db: duckdb.DuckDBPyConnection, folder: Path, opened: Callable[[Broken], tuple[Given, Iterator[Line]]]) -> Given:
+    """Rewrite the rows with their line numbers in one plain dialect, which DuckDB then reads without guessing."""
+    rows_file, broken_file = folder / "given.csv", folder / "broken.csv"
+    with rows_file.open("w", newline="", encoding="utf-8") as out, broken_file.open("w", newline="", encoding="utf-8") as bad:
+        write, write_bad = csv.writer(out), csv.writer(bad)
+
+        def broken(line: int, text: str, reason: str) -> None:
+            write_bad.writerow([line, hashlib.md5(text.encode(errors="replace"), usedforsecurity=False).hexdigest(), reason])
+
+        given, lines = opened(broken)
+        write.writerows([line, *values] for line, values in lines)
+    names = {"line": "BIGINT", **{f"c{n}": "VARCHAR" for n in range(len(given.header))}}
+    _load(db, "given", rows_file, names)
+    _load(db, "broken", broken_file, {"line": "BIGINT", "key": "VARCHAR", "reason": "VARCHAR"})
+    return given
+
+
+def _load(db: duckdb.DuckDBPyConnection, table: str, file: Path, columns: dict[str, str]) -> None:
+    spec = ", ".join(f"{n}: '{t}'" for n, t in columns.items())
+    db.execute(
+        f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM read_csv(?, columns = {{{spec}}}, header = false, delim = ',', "
+        f"quote = '\"', escape = '\"', max_line_size = {FIELD_LIMIT}, auto_detect = false, parallel = false)",
+        [str(file)],
+    )
+
+
+def _csv(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+    encoding = _encoding(path)
+    stream = _open(path, encoding)
+    first = stream.readline()
+    if not first.strip():
+        stream.close()
+        raise UsageError(f"{path} is empty, or its first line does not name the columns.")
+    delimiter = max(DELIMITERS, key=lambda d: len(next(csv.reader([first], delimiter=d))))
+    stream.seek(0)
+    csv.field_size_limit(FIELD_LIMIT)
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    header = [name.strip() for name in next(reader)]
+    notes = [f"Format: {DELIMITERS[delimiter]}-separated, {encoding.removesuffix('-sig')}."]
+    return Given(header, notes), _csv_lines(reader, stream, len(header), broken)
+
+
+def _csv_lines(reader: Any, stream: IO[str], width: int, broken: Broken) -> Iterator[Line]:
+    """Rows with the number of the line they begin on."""
+    with stream:
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as e:
+                broken(line, f"{line}", f"not well-formed: {e}")
+                continue
+            if len(row) == width:
+                yield line, row
+            elif any(v.strip() for v in row):
+                broken(line, "\x1f".join(row), f"{len(row)} values where the header names {width} columns")
+
+
+def _excel(path: Path) -> tuple[Given, Iterator[Line]]:
+    import zipfile
+
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        header = [_cell(v).strip() for v in next(rows, ())]
+    except (zipfile.BadZipFile, KeyError, ValueError) as e:
+        raise UsageError(f"{path} cannot be read as Excel. Save it as .xlsx or CSV.") from e
+    while header and not header[-1]:
+        header.pop()
+    if not header:
+        raise UsageError(f"{path} is empty, or its first row does not name the columns.")
+    width = len(header)
+
+    def lines() -> Iterator[Line]:
+        for line, row in enumerate(rows, 2):
+            values = [_cell(v) for v in row[:width]]
+            if any(values):
+                yield line, values + [""] * (width - len(values))
+
+    return Given(header, [f"Format: Excel, first sheet; line = row of the sheet ({book.sheetnames[0]})."]), lines()
+
+
+def _json_lines(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+    header: dict[str, None] = {}
+    for _, record in _objects(path, lambda *_: None):
+        header.update(dict.fromkeys(record))
+    if not header:
+        raise UsageError(f"{path} holds no JSON objects, one a line.")
+    rows = ((line, [_cell(record.get(name)) for name in header]) for line, record in _objects(path, broken))
+    return Given(list(header), ["Format: JSON lines."]), rows
+
+
+def _objects(path: Path, broken: Broken) -> Iterator[tuple[int, dict[str, Any]]]:
+    with _open(path, _encoding(path)) as stream:
+        for line, text in enumerate(stream, 1):
+            if not text.strip():
+                continue
+            try:
+                record = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                record = None
+            if isinstance(record, dict):
+                yield line, record
+            else:
+                broken(line, text, "not a JSON object")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def _encoding(path: Path) -> str:
+    """UTF-16 and UTF-8 by their marks, UTF-8 where the whole file is, else Windows-1252."""
+    with _binary(path) as f:
+        start = f.read(4)
+        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            decoder.decode(start)
+            while block := f.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def _binary(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
+    return path.open(encoding=encoding, errors="replace", newline="")

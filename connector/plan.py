@@ -1,0 +1,160 @@
+"""Stage 7 of 10: desired membership against what is really on the platform now, as data. Pure; imports only models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.changes import Change, Member, Observed, Target, TargetPlan
+
+SAMPLE = 10
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything one target's plan is made from, besides what is on the platform.
+
+    desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
+    an erasure); ours: contact ids our ledger says we added; lagging: contact ids whose adding the platform confirmed
+    within the last hours and has never shown since.
+    """
+
+    target: Target
+    object_name: str
+    desired: Mapping[str, Member]
+    closed: Mapping[str, str] = field(default_factory=dict)
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    ours: frozenset[str] = frozenset()
+    lagging: frozenset[str] = frozenset()
+    is_our_object: bool = False
+    is_adopted: bool = False
+    has_go_ahead: bool = False
+    is_first_fill: bool = True
+    rule_changed: bool = False
+    not_ready: str = ""
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The guards of one segment: shares in percent of the members before, and a count of changes."""
+
+    max_leave_pct: float = 20
+    max_enter_pct: float = 50
+    max_change_count: int = 1000
+    min_members: int = 50
+
+
+def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_ahead: bool = False) -> TargetPlan:
+    """The difference for one target, guarded.
+
+    with_go_ahead: the owner says yes in this very run (`push --first`): first fills are outside the share and count
+    guards. Only what is in `ours` is ever removed.
+    """
+    have = observed.members | wanted.lagging
+    foreign = have - wanted.ours
+    adds = [_add(wanted, m) for c, m in wanted.desired.items() if c not in have]
+    removes = [_remove(wanted, c) for c in have & wanted.ours if c not in wanted.desired]
+    untouchable = wanted.lagging - observed.members
+    removes = [r for r in removes if r.contact_id not in untouchable]
+
+    parked, waits = _parked(wanted, observed, have, adds, removes, limits, with_go_ahead)
+    changes = sorted(adds + removes)
+    held = 0
+    if parked and not waits:
+        must = [c for c in removes if c.must] if _may_remove(wanted, observed) else []
+        held = len(changes) - len(must)
+        changes = sorted(must)
+    if not changes and not held:
+        parked, waits = "", False
+    entered = sum(c.kind == "add" for c in changes)
+    left = len(changes) - entered
+    return TargetPlan(
+        target=wanted.target,
+        object_name=observed.name or wanted.object_name,
+        object_id=observed.object_id,
+        creates_object=not observed.exists and (not parked or waits),
+        before=len(have),
+        entered=entered,
+        left=left,
+        after=len(have) + entered - left,
+        wanted=len(wanted.desired),
+        changes=tuple(changes),
+        held=held,
+        excluded=dict(wanted.excluded),
+        parked=parked,
+        waits_for_go_ahead=waits,
+        first_fill=wanted.is_first_fill,
+        drift=_drift(wanted, observed, foreign),
+        notes=tuple(n for n in (*wanted.notes, observed.note) if n),
+    )
+
+
+def _add(wanted: Wanted, member: Member) -> Change:
+    t = wanted.target
+    reason = wanted.reason or "matches the rule"
+    return Change(t.platform, t.segment, "add", member.contact_id, member.email, member.person_id, reason)
+
+
+def _remove(wanted: Wanted, contact_id: str) -> Change:
+    t = wanted.target
+    refusal = wanted.closed.get(contact_id, "")
+    reason = refusal or "no longer matches the rule"
+    return Change(t.platform, t.segment, "remove", contact_id, reason=reason, must=bool(refusal))
+
+
+def _may_remove(wanted: Wanted, observed: Observed) -> bool:
+    return observed.exists and observed.is_ours_kind and (wanted.is_our_object or wanted.is_adopted)
+
+
+def _parked(
+    wanted: Wanted,
+    observed: Observed,
+    have: frozenset[str],
+    adds: list[Change],
+    removes: list[Change],
+    limits: Limits,
+    with_go_ahead: bool,
+) -> tuple[str, bool]:
+    """Why this target's changes must wait ('' = they need not), and whether it is only for the owner's go-ahead."""
+    noun = f"'{observed.name or wanted.object_name}'"
+    if not observed.is_ours_kind:
+        return f"{noun} exists but cannot hold people we choose (it is not a static one). Give the segment another tag.", False
+    if observed.exists and not (wanted.is_our_object or wanted.is_adopted):
+        return (
+            f"{noun} is there already and we did not make it. Write adopt = true at the segment, or give it another tag.",
+            False,
+        )
+    if wanted.not_ready:
+        return f"not ready: {wanted.not_ready}", False
+    if not wanted.has_go_ahead and not with_go_ahead:
+        return "waits for your go-ahead: run `rollcall push --first`", True
+    if wanted.rule_changed and not with_go_ahead:
+        return "its rule or purpose changed since your go-ahead: run `rollcall push --first`", True
+    if wanted.is_our_object and not observed.exists and not with_go_ahead:
+        return f"{noun} was deleted on the platform. To make it again: `rollcall push --first`", True
+    if wanted.is_first_fill or wanted.rule_changed:
+        return "", False
+    free = [r for r in removes if r.contact_id not in wanted.closed]
+    return _guard(len(have), len(adds), len(free), limits), False
+
+
+def _guard(before: int, entered: int, left: int, limits: Limits) -> str:
+    if max(before, before + entered - left) <= limits.min_members:
+        return ""
+    if left * 100 > limits.max_leave_pct * before:
+        return f"guard max_leave_pct: {left} of {before} would leave, more than {limits.max_leave_pct:g} %"
+    if entered * 100 > limits.max_enter_pct * before:
+        return f"guard max_enter_pct: {entered} would enter {before}, more than {limits.max_enter_pct:g} %"
+    if entered + left > limits.max_change_count:
+        return f"guard max_change_count: {entered + left} changes, more than {limits.max_change_count}"
+    return ""
+
+
+def _drift(wanted: Wanted, observed: Observed, foreign: frozenset[str]) -> dict[str, int]:
+    found = {
+        "tagged_by_hand": len(foreign) if wanted.is_our_object or wanted.is_adopted else 0,
+        "untagged_by_hand": len(wanted.ours - observed.members - wanted.lagging) if observed.exists else 0,
+    }
+    return {k: n for k, n in found.items() if n}

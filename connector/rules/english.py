@@ -1,0 +1,234 @@
+"""A rule said back as one English sentence, from its tree."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from connector.columns import BY_NAME
+from connector.rules.measures import MEASURES
+from connector.rules.tree import Node, Rule
+
+SAID = {"=": "is", "<>": "is not", "<": "is less than", "<=": "is at most", ">": "is more than", ">=": "is at least"}
+SAID_DAY = {"=": "is", "<>": "is not", "<": "is before", "<=": "is not after", ">": "is after", ">=": "is not before"}
+TURNED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+PHRASES = {
+    "is_subscribed": "may be mailed", "region": "region", "country": "country", "city": "city", "postcode": "postcode",
+    "rfm_group": "RFM group", "subscription_status": "subscription status", "churn_tier": "churn risk",
+    "signup_source": "signup source", "language": "language", "gender": "gender", "age": "age", "job_title": "occupation",
+    "income_band": "income band", "education": "education", "industry": "industry",
+    "company_size": "company's number of employees", "tags": "tags", "groups": "preference groups",
+    "top_category": "favourite category", "spend_rank_pct": "rank by money spent", "days_since_order": "last order",
+    "days_since_first_order": "first order", "days_since_refund": "last refund", "days_since_open": "last human open",
+    "days_since_click": "last click", "days_since_engagement": "last human open or click",
+    "days_since_visit": "last visit", "days_since_subscribed": "latest yes to e-mail", "days_known": "first record",
+    "consent_email": "consent to e-mail", "consent_sms": "consent to SMS", "consent_ads": "consent to advertising",
+}  # fmt: skip
+"""Shorter than the column's meaning where that reads badly in a sentence."""
+
+AGO = {"=": "exactly {} ago", "<": "less than {} ago", "<=": "at most {} ago", ">": "more than {} ago", ">=": "at least {} ago"}
+WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by", "%": "modulo"}
+
+
+def say(rule: Rule | Node, currency: str = "") -> str:
+    """'Everybody who ... and whose ...': one sentence with a full stop."""
+    tree = rule.tree if isinstance(rule, Rule) else rule
+    if tree.op == "literal":
+        return "Everybody." if tree.value else "Nobody."
+    return f"Everybody {_Speaker(currency).condition(tree)}."
+
+
+def clause(node: Node, currency: str = "") -> str:
+    """One condition as a clause that begins with who, whose or for whom."""
+    return _Speaker(currency).condition(node)
+
+
+class _Speaker:
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+
+    def condition(self, node: Node, *, no: bool = False) -> str:
+        """The clause, or with `no` its opposite."""
+        match node.op:
+            case "and" | "or":
+                return self._joined(node, no)
+            case "not":
+                return self.condition(node.args[0], no=not no)
+            case "is":
+                return self.condition(node.args[0], no=no)
+            case "column":
+                return f"who {self._opposite(self._meaning(node.name))}" if no else f"who {self._meaning(node.name)}"
+            case "segment":
+                return f"who {'is not' if no else 'is'} in the segment '{node.name}'"
+            case "literal":
+                return "always" if bool(node.value) != no else "never"
+            case "number above 0":
+                return self._did(node.args[0], ">", Decimal(0), no)
+            case "compare":
+                return self._compare(node, no)
+            case "between":
+                value, low, high = (self.value(a) for a in node.args)
+                return f"whose {value} is {'not ' if no else ''}between {low} and {high}{_or_unknown(no)}"
+            case "in":
+                value, *items = (self.value(a) for a in node.args)
+                return f"whose {value} is {'none' if no else 'one'} of {', '.join(items)}{_or_unknown(no)}"
+            case "like":
+                value, pattern = (self.value(a) for a in node.args)
+                return f"whose {value} {'does not look' if no else 'looks'} like {pattern}{_or_unknown(no)}"
+            case "has":
+                value, item = (self.value(a) for a in node.args)
+                return f"whose {value} {'do not' if no else ''} include {item}".replace("  ", " ")
+            case "is missing":
+                return f"whose {self.value(node.args[0])} is {'known' if no else 'not known'}"
+            case _:
+                return f"for whom {self.value(node)} is {'not true' if no else 'true'}"
+
+    def _joined(self, node: Node, no: bool) -> str:
+        word = "and" if (node.op == "and") != no else "or"
+        parts = [self.condition(a, no=no) for a in node.args]
+        mixed = [
+            f"either ({p})" if a.op in ("and", "or") and a.op != node.op else p for a, p in zip(node.args, parts, strict=True)
+        ]
+        mixed = [p.replace("either (", "(", 1) if p.startswith("either (") else p for p in mixed]
+        return f" {word} ".join(mixed) if len(mixed) < 3 else f", {word} ".join([", ".join(mixed[:-1]), mixed[-1]])
+
+    def _compare(self, node: Node, no: bool) -> str:
+        left, right = node.args
+        op = node.name
+        if left.op == "literal" and right.op != "literal":
+            left, right, op = right, left, TURNED[op]
+        if op == "<>":
+            op, no = "=", not no
+        if left.op == "measure" and right.op == "literal":
+            return self._did(left, op, right.value, no)
+        if left.kind == "yes or no":
+            if right.op == "literal":
+                return self.condition(left, no=no != (not right.value))
+            return f"for whom {self.value(left)} is {'not ' if no else ''}the same as {self.value(right)}"
+        if self._is_age(left, right):
+            return self._ago(left, op, right, no)
+        words = (SAID_DAY if left.kind == "day" else SAID)[op]
+        if no:
+            words = words.replace("is not", "is") if "not" in words else words.replace("is", "is not", 1)
+        return f"whose {self.value(left)} {words} {self._amount(left, right)}{_or_unknown(no and left.op != 'measure')}"
+
+    def _is_age(self, left: Node, right: Node) -> bool:
+        return left.op == "column" and left.name in PHRASES and left.name.startswith("days_") and right.op == "literal"
+
+    def _ago(self, left: Node, op: str, right: Node, no: bool) -> str:
+        days = "1 day" if right.value == 1 else f"{_number(right.value)} days"
+        return f"whose {PHRASES[left.name]} was {'not ' if no else ''}{AGO[op].format(days)}{_or_unknown(no)}"
+
+    def _did(self, node: Node, op: str, number: Decimal, no: bool) -> str:
+        """A measure compared with a number: 'who bought from category 'Tea' at least 3 times in the last 90 days'."""
+        measure = MEASURES[node.name]
+        given = dict(node.value)
+        when = f" in the last {given['days']} days" if "days" in given else ""
+        what = self._details(node.name, given)
+        if op == ">" and number == 0:
+            if no:
+                return f"who did not {_plain(measure.said)}{what}{when}" if measure.unit else f"who spent nothing{what}{when}"
+            return f"who {measure.said if measure.unit else 'spent something'}{what}{when}"
+        count = SAID[op].removeprefix("is ").removeprefix("is")
+        exactly = "exactly" if op == "=" else count.strip()
+        amount = f"{_number(number)} {measure.unit}" if measure.unit else f"{_number(number)} {self.currency}".strip()
+        times = "time" if number == 1 and measure.unit == "times" else ""
+        amount = amount.replace("1 times", "1 time") if times else amount
+        return f"who {'not ' if no else ''}{measure.said}{what}{when} {exactly} {amount}".replace(
+            "who not ", "of whom it is not so that they "
+        )
+
+    def _details(self, name: str, given: dict[str, Any]) -> str:
+        said = {
+            "category": "from category {}", "product": "the product {}", "url": "a link like {}", "campaign": "of campaign {}",
+            "min_total": "for at least {}", "max_total": "for at most {}", "min": "of at least {}", "max": "of at most {}",
+        }  # fmt: skip
+        if name == "spent":
+            said |= {"category": "on category {}", "product": "on the product {}"}
+        if name in ("viewed", "rated"):
+            said |= {"category": "of category {}", "product": "of the product {}", "url": "with an address like {}"}
+        parts = [said[k].format(f"'{v}'" if isinstance(v, str) else _number(Decimal(v))) for k, v in given.items() if k in said]
+        return "".join(f" {p}" for p in parts)
+
+    def _amount(self, left: Node, right: Node) -> str:
+        said = self.value(right)
+        unit = BY_NAME[left.name].unit if left.op == "column" and left.name in BY_NAME else ""
+        if right.op == "literal" and right.kind == "number" and unit == "shop currency" and self.currency:
+            return f"{said} {self.currency}"
+        if right.op == "literal" and right.kind == "number" and unit == "days":
+            return f"{said} days"
+        return said
+
+    def value(self, node: Node) -> str:
+        match node.op:
+            case "column":
+                return self._meaning(node.name)
+            case "literal":
+                if node.kind == "text":
+                    return f"'{node.value}'"
+                return _number(node.value) if node.kind == "number" else str(node.value)
+            case "today":
+                return "today"
+            case "span":
+                return f"{node.value} {node.name}{'' if node.value == 1 else 's'}"
+            case "measure":
+                given = dict(node.value)
+                when = f" in the last {given['days']} days" if "days" in given else ""
+                return f"{MEASURES[node.name].meaning}{self._details(node.name, given)}{when}"
+            case "negative":
+                return f"minus {self.value(node.args[0])}"
+            case "arithmetic":
+                left, right = node.args
+                unit = " days" if node.kind == "day" and right.kind == "number" else ""
+                return f"({self.value(left)} {WORDS[node.name]} {self.value(right)}{unit})"
+            case "list":
+                return ", ".join(self.value(a) for a in node.args)
+            case "case":
+                return self._case(node)
+            case "function":
+                name = {"coalesce": "the first known", "list_has_any": "any", "list_has_all": "all"}.get(node.name, node.name)
+                return f"{name.replace('_', ' ')} of ({', '.join(self.value(a) for a in node.args)})"
+            case _:
+                return f"({self.condition(node)})"
+
+    def _case(self, node: Node) -> str:
+        args = node.args
+        said = [f"{self.value(args[i + 1])} for those {self.condition(args[i])}" for i in range(0, len(args) - 1, 2)]
+        if len(args) % 2:
+            said.append(f"{self.value(args[-1])} for all others")
+        return "(" + ", ".join(said) + ")"
+
+    def _meaning(self, name: str) -> str:
+        column = BY_NAME.get(name)
+        if column is None:
+            return name.replace("_", " ")
+        if name in PHRASES:
+            return f"days since the {PHRASES[name]}" if name.startswith("days_") else PHRASES[name]
+        short = re.split("[;:,]", re.sub(r" \([^)]*\)", "", column.meaning))[0]
+        counts = column.sql_type == "BIGINT" and column.empty == "0" and not short.startswith("number of ")
+        return f"number of {short}" if counts else short
+
+    def _opposite(self, phrase: str) -> str:
+        for start, turned in (("may ", "may not "), ("has ", "has no "), ("is ", "is not ")):
+            if phrase.startswith(start):
+                return turned + phrase.removeprefix(start).removeprefix("a ")
+        return f"is not someone who {phrase}"
+
+
+def _or_unknown(no: bool) -> str:
+    return " or not known" if no else ""
+
+
+def _plain(said: str) -> str:
+    """The verb after 'did not'."""
+    verb, _, rest = said.partition(" ")
+    plain = {"bought": "buy", "ordered": "order", "opened": "open", "clicked": "click", "received": "receive",
+             "viewed": "view", "gave": "give", "spent": "spend"}[verb]  # fmt: skip
+    return f"{plain} {rest}".strip()
+
+
+def _number(value: Decimal) -> str:
+    """The number without needless zeros; thousands set apart from 10,000 on (2026 is a year)."""
+    text = f"{value:,f}" if abs(value) >= 10_000 else f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

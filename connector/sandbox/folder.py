@@ -1,0 +1,104 @@
+"""The folder that goes with a sandbox: a configuration that points at it, and the secrets that configuration names."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from connector.sandbox.shop import Shop
+
+STORE = "sandbox-shop.myshopify.com"
+AUDIENCE = "a1b2c3d4e5"
+SECRETS = {
+    "shopify": "shpat_sandbox",
+    "mailchimp": "0123456789abcdef0123456789abcdef-us1",
+    "hubspot": "pat-eu1-sandbox",
+}
+TEMPLATE = """\
+# Made by `rollcall sandbox serve`: three simulated platforms on this machine.
+
+[shop]
+name = {name}
+timezone = {timezone}
+currency = {currency}
+
+[shopify]
+store = "{store}"
+base_url = "{url}/shopify"
+token = "file:secrets/shopify"
+push = true
+
+[mailchimp]
+base_url = "{url}/mailchimp"
+token = "file:secrets/mailchimp"
+audience = "{audience}"
+push = true
+
+[hubspot]
+base_url = "{url}/hubspot"
+token = "file:secrets/hubspot"
+push = true
+
+[[segment]]
+name = "Frequent"
+where = "orders_total >= 3"
+push = ["mailchimp"]
+
+[[segment]]
+name = "Lapsed 180"
+where = "days_since_order > 180"
+push = ["mailchimp"]
+
+[[segment]]
+name = "Top 10 percent"
+where = "spend_rank_pct <= 10"
+push = ["mailchimp"]
+"""
+
+
+def write_folder(directory: Path, shop: Shop, url: str) -> None:
+    """Write rollcall.toml and a 0600 file per secret. An owner's rollcall.toml stays; only its base_url lines move here."""
+    directory.mkdir(parents=True, exist_ok=True)
+    folder = directory / "secrets"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for name, secret in SECRETS.items():
+        _write_private(folder / name, secret + "\n")
+    path = directory / "rollcall.toml"
+    if path.exists():
+        path.write_text(repointed(path.read_text(encoding="utf-8"), url), encoding="utf-8")
+        return
+    text = TEMPLATE.format(
+        name=_quoted(shop.name),
+        timezone=_quoted(shop.timezone),
+        currency=_quoted(shop.currency),
+        url=url,
+        store=STORE,
+        audience=AUDIENCE,
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def repointed(text: str, url: str) -> str:
+    """A configuration with the base_url of each platform at this address; everything else as it was."""
+    lines: list[str] = []
+    platform = ""
+    for line in text.splitlines():
+        header = re.match(r"\s*\[+\s*([A-Za-z0-9_.-]+)", line)
+        if header:
+            platform = header.group(1) if header.group(1) in SECRETS else ""
+        if platform and re.match(r"\s*base_url\s*=", line):
+            line = f'base_url = "{url}/{platform}"'
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Created 0600, never readable by others in between."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)

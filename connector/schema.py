@@ -1,0 +1,92 @@
+"""The store's tables beside the normalized ones, as numbered steps. A store remembers which steps it has taken."""
+
+from __future__ import annotations
+
+from models import records
+
+BOOKKEEPING = (
+    "CREATE TABLE IF NOT EXISTS meta (name VARCHAR, value VARCHAR)",
+    # One row per raw record: what we hold of it, and when it last changed. record_key and the hashes are 8 bytes of MD5;
+    # seen_run is the last run that stored it (a run that finds it unchanged does not touch the row).
+    """CREATE TABLE IF NOT EXISTS source_records (
+      source VARCHAR, stream VARCHAR, record_id VARCHAR, content_hash UBIGINT,
+      first_run VARCHAR, changed_run VARCHAR, seen_run VARCHAR, state VARCHAR,
+      record_key UBIGINT, snapshot_hash UBIGINT)""",
+    # One row per stream: where it stands. `complete_from` is the day from which its history is known to be whole
+    # (1970-01-01: from its beginning; NULL: not yet); `since` is the bound of the full walk under way.
+    """CREATE TABLE IF NOT EXISTS cursors (
+      source VARCHAR, stream VARCHAR, cursor VARCHAR, is_complete BOOLEAN, complete_from DATE,
+      platform_total BIGINT, pulled_at TIMESTAMP, run_id VARCHAR, since TIMESTAMP)""",
+    # One row per command that changed anything; state: running, finished, interrupted.
+    """CREATE TABLE IF NOT EXISTS runs (
+      run_id VARCHAR, command VARCHAR, started_at TIMESTAMP, ended_at TIMESTAMP, exit_code INTEGER, as_of DATE,
+      summary VARCHAR, state VARCHAR)""",
+    # One row per stream and run: fetched = stored + unchanged + set_aside; new_set_aside of the latter were never met before.
+    """CREATE TABLE IF NOT EXISTS stream_counts (
+      run_id VARCHAR, source VARCHAR, stream VARCHAR, fetched BIGINT, stored BIGINT, unchanged BIGINT, set_aside BIGINT,
+      platform_total BIGINT, pages BIGINT, is_complete BOOLEAN, note VARCHAR,
+      new_set_aside BIGINT)""",
+    # One row per record that could not be used, from the first run that met it to the last.
+    """CREATE TABLE IF NOT EXISTS set_aside (
+      source VARCHAR, stream VARCHAR, record_id VARCHAR, line BIGINT, reason VARCHAR, first_run VARCHAR, last_run VARCHAR)""",
+    # One row per page kept as it came, in the raw folder.
+    """CREATE TABLE IF NOT EXISTS raw_pages (
+      run_id VARCHAR, source VARCHAR, stream VARCHAR, page BIGINT, file VARCHAR, records BIGINT, bytes BIGINT,
+      fetched_at TIMESTAMP)""",
+    # Every different answer of a contact about a channel, from when we first saw it.
+    """CREATE TABLE IF NOT EXISTS consent_history (
+      source VARCHAR, contact_id VARCHAR, channel VARCHAR, topic VARCHAR, status VARCHAR, platform_status VARCHAR,
+      changed_at TIMESTAMP, reason VARCHAR, seen_at TIMESTAMP, run_id VARCHAR)""",
+)
+
+DERIVED = (
+    # One row per person; person_id never changes while any of the person's records is there.
+    """CREATE TABLE IF NOT EXISTS people (
+      person_id VARCHAR, email VARCHAR, first_name VARCHAR, last_name VARCHAR, since TIMESTAMP, records INTEGER)""",
+    # One row per contact record: whose it is and why.
+    "CREATE TABLE IF NOT EXISTS person_links (source VARCHAR, contact_id VARCHAR, person_id VARCHAR, evidence VARCHAR)",
+    # One row per purchase, however many platforms saw it.
+    """CREATE TABLE IF NOT EXISTS purchases (
+      purchase_id VARCHAR, person_id VARCHAR, source VARCHAR, stream VARCHAR, order_id VARCHAR, ordered_at TIMESTAMP,
+      ordered_on DATE, currency VARCHAR, total DECIMAL(18,4), net DECIMAL(18,4), discount DECIMAL(18,4), tax DECIMAL(18,4),
+      shipping DECIMAL(18,4), refunded DECIMAL(18,4), copies INTEGER, counts BOOLEAN, why_not VARCHAR)""",
+    # One row per order record: which purchase it is a copy of and why.
+    """CREATE TABLE IF NOT EXISTS purchase_copies (
+      source VARCHAR, stream VARCHAR, order_id VARCHAR, purchase_id VARCHAR, evidence VARCHAR)""",
+    # One row per stay of a person in a segment; days are the shop's. left_on is NULL while it lasts.
+    """CREATE TABLE IF NOT EXISTS memberships (
+      segment VARCHAR, person_id VARCHAR, entered_on DATE, left_on DATE, entered_run VARCHAR, left_run VARCHAR)""",
+    # One row per segment and evaluation.
+    """CREATE TABLE IF NOT EXISTS segment_counts (
+      run_id VARCHAR, segment VARCHAR, as_of DATE, members_before BIGINT, entered BIGINT, members_left BIGINT,
+      members_after BIGINT, is_ready BOOLEAN, not_ready VARCHAR, rule VARCHAR)""",
+    # One row per person, score and cutoff, with what is needed to judge it later.
+    """CREATE TABLE IF NOT EXISTS scores (
+      score VARCHAR, person_id VARCHAR, value DOUBLE, tier VARCHAR, reasons VARCHAR, cutoff DATE, horizon_days INTEGER,
+      model VARCHAR, n BIGINT, confidence VARCHAR, is_published BOOLEAN, made_run VARCHAR)""",
+    "CREATE TABLE IF NOT EXISTS score_cards (score VARCHAR, cutoff DATE, made_run VARCHAR, is_published BOOLEAN, card VARCHAR)",
+)
+
+WRITING = (
+    # One row per object (tag or list) we made or were told to adopt.
+    """CREATE TABLE IF NOT EXISTS ledger_objects (
+      platform VARCHAR, object_id VARCHAR, name VARCHAR, segment VARCHAR, how VARCHAR, since TIMESTAMP, run_id VARCHAR)""",
+    # One row per contact we added to an object and have not removed: all we may ever take away.
+    """CREATE TABLE IF NOT EXISTS ledger (
+      platform VARCHAR, object_id VARCHAR, segment VARCHAR, contact_id VARCHAR, person_id VARCHAR, added_at TIMESTAMP,
+      run_id VARCHAR, is_seen BOOLEAN)""",
+    # One row per batch: the intent is written before the platform hears of it, the outcome after.
+    """CREATE TABLE IF NOT EXISTS journal (
+      batch_id VARCHAR, run_id VARCHAR, platform VARCHAR, segment VARCHAR, object_id VARCHAR, object_name VARCHAR,
+      intent VARCHAR, state VARCHAR, outcome VARCHAR, intended_at TIMESTAMP, ended_at TIMESTAMP)""",
+    # One row per change that a platform refused, until it succeeds or is wanted no more.
+    """CREATE TABLE IF NOT EXISTS parked (
+      platform VARCHAR, segment VARCHAR, object_id VARCHAR, contact_id VARCHAR, kind VARCHAR, reason VARCHAR,
+      first_run VARCHAR, last_run VARCHAR)""",
+    # One row per go-ahead the owner gave: to a destination (segment '') and to a segment's first fill.
+    """CREATE TABLE IF NOT EXISTS go_aheads (
+      platform VARCHAR, segment VARCHAR, rule_digest VARCHAR, people BIGINT, given_at TIMESTAMP, run_id VARCHAR)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*(records.ddl(t) for t in records.TABLES), *BOOKKEEPING, *DERIVED, *WRITING),)
+"""Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

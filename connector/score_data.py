@@ -1,0 +1,191 @@
+"""What scores are made from: dated rows of the people who may be profiled, as arrays. Reads the store, writes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+from connector.config import Config
+from connector.facts import marks, sources
+from connector.store import Store
+from models.scores.history import Ints, Orders
+from models.segments import AsOf
+
+EPOCH = date(1970, 1, 1)
+FOREIGN_SHARE = 0.05
+"""More orders than this in other currencies: amounts mean nothing together, and nothing is trained."""
+
+QUIET_DAYS = 30
+
+
+@dataclass(frozen=True)
+class ShopData:
+    """Everybody with an order before the date who may be profiled, by person id; `orders.person` counts into `people`."""
+
+    people: list[str]
+    orders: Orders
+    cutoff: int
+    day: date
+    currency: str
+    notes: list[str] = field(default_factory=list)
+    refusal: str = ""
+    not_profiled: int = 0
+
+
+def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
+    """The orders known at the as-of moment. Days are counted from 1970-01-01 in the shop's zone.
+
+    Without a given date, the day that has begun counts as past.
+    """
+    cutoff = (as_of.day - EPOCH).days + (0 if as_of.is_given else 1)
+    hidden = no_profiling(store, config)
+    found = _order_rows(store, config, as_of)
+    keep = np.array([p not in hidden for p in found["person_id"]], dtype=bool)
+    found = {k: v[keep] for k, v in found.items()}
+    is_order = found["is_order"]
+    people = sorted(set(found["person_id"][is_order]))
+    place = {p: i for i, p in enumerate(people)}
+    own, foreign = _currency(found["currency"][is_order], config.shop.currency)
+    amount = np.where((found["currency"] == own) & ~np.isnan(found["total"]), found["total"], 0.0)
+    person = np.array([place.get(p, -1) for p in found["person_id"]], dtype=np.int64)
+    orders = Orders.of(
+        person[is_order], found["day"][is_order], amount[is_order],
+        refunds=_refunds(store, config, as_of, found, person, amount, own),
+    )  # fmt: skip
+    notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
+    refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
+    return ShopData(people, orders, cutoff, as_of.day, own, notes, refusal, len(hidden))
+
+
+def no_profiling(store: Store, config: Config) -> set[str]:
+    """Person ids of those who opted out of profiling: by tag as configured, or by an imported list."""
+    hidden: set[str] = set()
+    for entry in config.privacy.no_profiling:
+        source, _, rest = entry.partition(":")
+        kind, _, name = rest.partition(":")
+        if kind != "tag" or not name:
+            continue
+        rows = store.sql(
+            """SELECT l.person_id, c.tags FROM contacts AS c
+               JOIN person_links AS l ON l.source = c.source AND l.contact_id = c.contact_id
+               WHERE c.source = ? AND c.tags IS NOT NULL""",
+            [source],
+        )
+        hidden |= {p for p, tags in rows if name.casefold() in {str(t).casefold() for t in json.loads(tags)}}
+    columns = {c for (c,) in store.sql("SELECT column_name FROM duckdb_columns() WHERE table_name = 'no_profiling'")}
+    if {"source", "contact_id"} <= columns:
+        hidden |= {
+            p for (p,) in store.sql("SELECT l.person_id FROM no_profiling JOIN person_links AS l USING (source, contact_id)")
+        }  # fmt: skip
+    return hidden
+
+
+def customer_ids(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, str]]:
+    """(customer_id, person_id) for everybody with an order before the date: the id in the source of each counted purchase."""
+    rows = sources()["order_rows"].format_map(marks(config, as_of))
+    return [
+        (str(c), str(p))
+        for c, p in store.sql(f"""
+            SELECT DISTINCT coalesce(o.contact_id, o.email, r.person_id) AS customer_id, r.person_id
+            FROM ({rows}) AS r LEFT JOIN orders AS o ON o.source = r.source AND o.stream = r.stream AND o.order_id = r.order_id
+            WHERE r.counts ORDER BY customer_id, r.person_id""")
+    ]
+
+
+def date_of(day: int) -> date:
+    return EPOCH + timedelta(days=int(day))
+
+
+def _order_rows(store: Store, config: Config, as_of: AsOf) -> dict[str, Any]:
+    rows = sources()["order_rows"].format_map(marks(config, as_of))
+    found = store.arrays(f"""
+        SELECT person_id, purchase_id, date_diff('day', DATE '1970-01-01', ordered_on) AS day,
+          coalesce(currency, '') AS currency, CAST(coalesce(total, net) AS DOUBLE) AS total, counts AS is_order
+        FROM ({rows}) ORDER BY person_id, day, purchase_id""")
+    found = {k: _filled(v) for k, v in found.items()}
+    return {
+        **found, "day": found["day"].astype(np.int64), "is_order": found["is_order"].astype(bool),
+        "total": found["total"].astype(float),
+    }  # fmt: skip
+
+
+def _filled(values: Any) -> Any:
+    """A masked column as a plain one: missing numbers are NaN."""
+    if not np.ma.isMaskedArray(values):
+        return np.asarray(values)
+    return values.astype(float).filled(np.nan) if values.dtype.kind in "fiu" else values.filled("")
+
+
+def _currency(codes: Any, wanted: str) -> tuple[str, int]:
+    """(the currency amounts are taken in, orders in any other). One currency throughout is taken as it is."""
+    names, counts = np.unique(codes, return_counts=True)
+    known = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    own = next(iter(known)) if len(known) == 1 else wanted
+    return own, sum(n for name, n in known.items() if name != own)
+
+
+def _refunds(
+    store: Store, config: Config, as_of: AsOf, found: dict[str, Any], person: Ints, amount: Any, own: str
+) -> tuple[Ints, Ints, Ints, Any]:
+    """(person, day of the order, day of the refund, amount): dated refunds, and refunds booked as orders of their own.
+
+    Money that went without a date (edits) has no place in history and is left in.
+    """
+    rows = sources()["order_rows"].format_map(marks(config, as_of))
+    dated = store.sql(f"""
+        SELECT o.person_id, date_diff('day', DATE '1970-01-01', o.ordered_on),
+          date_diff('day', DATE '1970-01-01', CAST(r.refunded_at AS DATE)), CAST(r.amount AS DOUBLE)
+        FROM ({rows}) AS o JOIN refunds AS r ON r.source = o.source AND r.order_id = o.order_id
+        WHERE o.counts AND r.refunded_at < {marks(config, as_of)["until"]} AND r.amount > 0 AND o.currency = '{own}'""")
+    index: dict[str, int] = {p: int(i) for p, i in zip(found["person_id"], person, strict=True) if i >= 0}
+    known = [(index[p], d, r, a) for p, d, r, a in dated if p in index]
+    booked = ~found["is_order"] & (person >= 0)
+    table = np.array(known, dtype=float).reshape(-1, 4)
+    return (
+        np.r_[table[:, 0].astype(np.int64), person[booked]],
+        np.r_[table[:, 1].astype(np.int64), found["day"][booked]],
+        np.r_[table[:, 2].astype(np.int64), found["day"][booked]],
+        np.r_[table[:, 3], np.abs(amount[booked])],
+    )
+
+
+def _judge(found: dict[str, Any], is_order: Any, own: str, wanted: str, foreign: int) -> tuple[list[str], str]:
+    notes = []
+    n = int(is_order.sum())
+    missing = int(np.isnan(found["total"][is_order]).sum())
+    if missing:
+        notes.append(f"{missing:,} of {n:,} orders have no amount and count as 0.")
+    if n and own != wanted:
+        notes.append(f"All orders are in {own}, not in the shop's currency {wanted}; amounts are in {own}.")
+    if foreign > FOREIGN_SHARE * n:
+        return notes, f"{foreign:,} of {n:,} orders are in another currency than {own}, and amounts must not be added."
+    if foreign:
+        notes.append(f"{foreign:,} of {n:,} orders are in another currency than {own}; they count as orders without an amount.")
+    return notes, ""
+
+
+def _incomplete(store: Store, config: Config) -> str:
+    open_streams = store.sql(
+        """SELECT DISTINCT source FROM cursors WHERE stream IN ('orders', 'shop_orders', 'deals') AND NOT is_complete
+           AND source IN (SELECT DISTINCT source FROM purchases) ORDER BY 1"""
+    )
+    if not open_streams:
+        return ""
+    return (
+        f"The last pull of {open_streams[0][0]} orders did not reach its end, so missing orders would look like lost customers."
+    )
+
+
+def _quiet(days: Ints, cutoff: int) -> str:
+    if not len(days):
+        return "There is no order before this date."
+    idle = cutoff - int(days.max())
+    if idle > QUIET_DAYS:
+        return (
+            f"The last order before this date is {idle} days old; a shop without orders for {QUIET_DAYS} days teaches nothing."
+        )
+    return ""

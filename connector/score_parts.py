@@ -1,0 +1,80 @@
+"""What every score has in common: values with tiers and reasons, and the pieces of a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.scores import measure
+from models.scores.history import Floats
+
+Card = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score's card and one value a person; NaN where the model may not judge, None for a refusal without fallback."""
+
+    card: Card
+    value: Floats | None = None
+    tier: Any = None
+    reasons: list[list[str]] | None = None
+
+    def rows(self, people: list[str]) -> Iterator[tuple[str, float, str | None, str]]:
+        """(person id, value, tier, reasons as JSON) of everybody who has a value."""
+        if self.value is None:
+            return
+        for i, person in enumerate(people):
+            if np.isnan(self.value[i]):
+                continue
+            reasons = self.reasons[i] if self.reasons else []
+            yield person, float(self.value[i]), None if self.tier is None else str(self.tier[i]), json.dumps(reasons)
+
+
+def interval(draws: Floats, value: float) -> dict[str, float]:
+    """A value with its 95 % bootstrap interval."""
+    low, high = (float(x) for x in np.nanpercentile(draws, [2.5, 97.5]))
+    return {"value": round(value, 4), "lo": round(low, 4), "hi": round(high, 4)}
+
+
+def tier_table(tier: Any, expected: Floats, realised: Any) -> list[Card]:
+    """Per tier how many people, the mean of what was expected, and of what came."""
+    found = []
+    for name in ("high", "medium", "low"):
+        inside = tier == name
+        if inside.any():
+            found.append({
+                "tier": name, "people": int(inside.sum()), "expected": round(float(expected[inside].mean()), 4),
+                "realised": round(float(np.mean(realised[inside])), 4),
+            })  # fmt: skip
+    return found
+
+
+def refused(score: str, title: str, why: str, *, horizon: int, day: str, n: int) -> Card:
+    """The card of a score that cannot be had."""
+    return {
+        "score": score, "title": title, "lines": [f"Not published. {why}"], "is_published": False, "status": "refused",
+        "model": "none", "horizon_days": horizon, "cutoff": day, "n": n, "base_rate": None, "metrics": {}, "tiers": [],
+        "reliability": [], "confidence": "none",
+    }  # fmt: skip
+
+
+def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[list[float]]]:
+    """Metrics of a probability against the owner's simple rule on the same people, and the reliability curve."""
+    draws = measure.paired_bootstrap(truth, probability, rule)
+    ours, simple = measure.auc(truth, probability), measure.auc(truth, rule)
+    ece, curve = measure.calibration(truth, probability)
+    metrics = {
+        "auc": interval(draws[:, 0], ours),
+        "rule_auc": interval(draws[:, 1], simple),
+        "difference": interval(draws[:, 0] - draws[:, 1], ours - simple),
+        "average_precision": round(measure.average_precision(truth, probability), 4),
+        "ece": round(ece, 4),
+        "lift20": round(measure.lift(truth, probability), 3),
+        "brier": round(float(np.mean((probability - truth) ** 2)), 4),
+    }
+    return metrics, curve

@@ -1,0 +1,371 @@
+"""Stage 6 of 10: who is in which segment, since when, and why.
+
+A segment is a rule over the profile (`connector/rules`), written by the owner or taken from the library. All rules are
+evaluated in one statement; memberships are kept as intervals of the shop's days.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from connector.config import Config
+from connector.evaluation import BLOCK, EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
+from connector.library import entry
+from connector.rules import Known, Node, Rule, RuleError, Vocabulary, declared, parse, say
+from connector.rules.explain import Clause, explain
+from connector.rules.nearest import hint
+from connector.rules.vocabulary import VALUE_LIMIT, kind_of, meaning_of
+from connector.store import Store
+from models.errors import UsageError
+from models.segments import AsOf, Membership, Segment, SegmentCount
+
+log = logging.getLogger(__name__)
+
+BEGINNING = date(1970, 1, 1)
+"""`cursors.complete_from` of a stream that was read from its beginning."""
+
+ORDER_STREAMS = ("orders", "shop_orders", "deals")
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why a person is in a segment or not: the rule as a sentence, and every clause with what it found."""
+
+    segment: str
+    person_id: str
+    is_member: bool
+    sentence: str
+    clauses: tuple[Clause, ...]
+    not_ready: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a rule would do: how many, who for example (masked), and who would come and go compared with now."""
+
+    sentence: str
+    size: int
+    people: int
+    sample: tuple[str, ...]
+    entered: int
+    left: int
+    warnings: tuple[str, ...]
+    not_ready: str = ""
+
+
+def resolve(config: Config) -> list[Segment]:
+    """The configured segments as rules; library segments with their parameters put in. Raises ConfigError."""
+    found = []
+    for section in config.segment:
+        name = section.name or section.use
+        where, meaning, tag, action = section.where, "", section.tag, ""
+        if section.use:
+            ready = entry(section.use, name)
+            where, meaning = ready.filled(section.parameters, name)
+            tag, action = section.tag or ready.tag, ready.action
+        found.append(
+            Segment(
+                name=name, where=where, tag=tag, push=tuple(section.push), purpose=section.purpose, channel=section.channel,
+                starts=section.starts, adopt=section.adopt, use=section.use, meaning=meaning, action=action,
+            )
+        )  # fmt: skip
+    return found
+
+
+def check(where: str, store: Store | None = None, config: Config | None = None, segments: tuple[str, ...] = ()) -> Rule:
+    """Check one rule. With a store, its profile decides which columns there are, and unknown values are warned of."""
+    currency = config.shop.currency if config else ""
+    if store is None:
+        return parse(where, declared(segments, currency))
+    words = _columns(store, segments, currency)
+    rule = parse(where, words)
+    return parse(where, _with_values(store, words, [rule]))
+
+
+def check_all(store: Store | None, config: Config, segments: list[Segment]) -> dict[str, Rule]:
+    """Every segment's rule, checked, values included; circles refused. Errors name the segment."""
+    names = tuple(s.name for s in segments)
+    words = _columns(store, names, config.shop.currency) if store else declared(names, config.shop.currency)
+    rules = {s.name: _parsed(s, words) for s in segments}
+    check_cycles(rules)
+    if store is None:
+        return rules
+    words = _with_values(store, words, list(rules.values()))
+    return {s.name: _parsed(s, words) for s in segments}
+
+
+def _parsed(segment: Segment, words: Vocabulary) -> Rule:
+    try:
+        return parse(segment.where, words)
+    except RuleError as e:
+        raise e.of(segment.name) from e
+
+
+def _columns(store: Store, segments: tuple[str, ...], currency: str) -> Vocabulary:
+    """The columns of the profile as it stands; before the first one is built, the declared ones."""
+    shape = store.sql(
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'profile' AND column_name <> 'person_id'"
+    )
+    if not shape:
+        return declared(segments, currency)
+    columns = {n: Known(kind, meaning_of(n)) for n, t in shape if (kind := kind_of(t))}
+    return Vocabulary(columns, segments, {}, currency)
+
+
+def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabulary:
+    """The same words with the values of the text columns and measures these rules speak of."""
+    if not store.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'profile'"):
+        return words
+    columns = dict(words.columns)
+    for name in {n for r in rules for n in r.columns}:
+        known = columns[name]
+        column = '"' + name.replace('"', '""') + '"'
+        if known.kind in ("text", "list"):
+            source = (
+                f"SELECT unnest({column}) AS v FROM profile" if known.kind == "list" else f"SELECT {column} AS v FROM profile"
+            )
+            columns[name] = Known(known.kind, known.meaning, known.unit, _values(store, source))
+    asked = {k for r in rules for n in r.tree.walk() if n.op == "measure" for k, _ in n.value}
+    topics = {}
+    if "category" in asked:
+        topics["category"] = _values(
+            store, "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events"
+        )
+    if "product" in asked:
+        topics["product"] = _values(
+            store,
+            "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
+            " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
+        )
+    return Vocabulary(columns, words.segments, topics, words.currency)
+
+
+def _values(store: Store, source: str) -> frozenset[str] | None:
+    found = store.sql(f"SELECT DISTINCT v FROM ({source}) WHERE v IS NOT NULL LIMIT {VALUE_LIMIT + 1}")
+    return frozenset(str(v) for (v,) in found) if len(found) <= VALUE_LIMIT else None
+
+
+def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf, run_id: str) -> list[SegmentCount]:
+    """Who is in which segment now: fills `members`, keeps `memberships` and `segment_counts`. before + entered - left = after.
+
+    When an as-of date before the latest evaluation is asked for, the history is not touched: before is what it says of
+    that day. A segment no longer configured ends for everybody.
+    """
+    rules = check_all(store, config, segments)
+    evaluation = Evaluation(config, as_of, rules)
+    with store.transaction():
+        store.sql(f"CREATE OR REPLACE TEMP TABLE segment_masks AS {evaluation.masks()}")
+        bits = [
+            f"SELECT {_quoted(name)} AS segment, person_id FROM segment_masks WHERE m{i // BLOCK} & {1 << (i % BLOCK)} <> 0"
+            for i, name in enumerate(rules)
+        ]
+        nobody = "SELECT CAST(NULL AS VARCHAR) AS segment, CAST(NULL AS VARCHAR) AS person_id WHERE FALSE"
+        store.sql(f"CREATE OR REPLACE TABLE members AS {' UNION ALL '.join(bits) or nobody}")
+        store.sql("DROP TABLE segment_masks")
+        counts = _keep_history(store, evaluation, as_of, run_id)
+    log.info(
+        "segments: %s evaluated, %s entered, %s left", len(counts), sum(c.entered for c in counts), sum(c.left for c in counts)
+    )
+    return counts
+
+
+def _keep_history(store: Store, evaluation: Evaluation, as_of: AsOf, run_id: str) -> list[SegmentCount]:
+    latest = store.value("SELECT max(as_of) FROM segment_counts")
+    is_look_back = latest is not None and as_of.day < latest
+    day = as_of.day
+    store.sql(
+        """CREATE OR REPLACE TEMP TABLE members_before AS SELECT DISTINCT segment, person_id FROM memberships
+           WHERE ($look_back AND entered_on <= $day AND (left_on IS NULL OR left_on > $day))
+              OR (NOT $look_back AND left_on IS NULL)""",
+        {"look_back": is_look_back, "day": day},
+    )
+    rows = store.sql("""
+        SELECT coalesce(m.segment, b.segment), count(b.person_id), count(*) FILTER (b.person_id IS NULL),
+          count(*) FILTER (m.person_id IS NULL), count(m.person_id)
+        FROM members AS m FULL JOIN members_before AS b ON b.segment = m.segment AND b.person_id = m.person_id
+        GROUP BY ALL""")
+    found = {name: tuple(int(x) for x in numbers) for name, *numbers in rows}
+    counts = []
+    for name in evaluation.rules:
+        before, entered, left, after = found.get(name, (0, 0, 0, 0))
+        reason = not_ready(store, evaluation, name)
+        counts.append(SegmentCount(name, before, entered, left, after, not reason, reason))
+    if not is_look_back:
+        _write_history(store, evaluation, counts, day, run_id)
+    store.sql("DROP TABLE members_before")
+    return counts
+
+
+def _write_history(store: Store, evaluation: Evaluation, counts: list[SegmentCount], day: date, run_id: str) -> None:
+    store.sql(
+        """UPDATE memberships SET left_on = $day, left_run = $run WHERE left_on IS NULL
+           AND (segment, person_id) NOT IN (SELECT (segment, person_id) FROM members)""",
+        {"day": day, "run": run_id},
+    )
+    store.sql(
+        """INSERT INTO memberships (segment, person_id, entered_on, left_on, entered_run, left_run)
+           SELECT m.segment, m.person_id, $day, NULL, $run, NULL FROM members AS m
+           ANTI JOIN members_before AS b ON b.segment = m.segment AND b.person_id = m.person_id""",
+        {"day": day, "run": run_id},
+    )
+    store.sql("DELETE FROM segment_counts WHERE run_id = ?", [run_id])
+    store.insert(
+        "segment_counts",
+        [
+            {
+                "run_id": run_id, "segment": c.segment, "as_of": day.isoformat(), "members_before": c.before,
+                "entered": c.entered, "members_left": c.left, "members_after": c.after, "is_ready": c.is_ready,
+                "not_ready": c.not_ready or None, "rule": evaluation.rules[c.segment].text,
+            }
+            for c in counts
+        ],
+    )  # fmt: skip
+
+
+def not_ready(store: Store, evaluation: Evaluation, name: str) -> str:
+    """Why a segment must not be pushed: data that is not there, or not far enough back. '' when it may.
+
+    Of the alternatives of an `or` one with data is enough: without the others people are missed, nobody is in wrongly. Under
+    `not` it is the other way round. `cursors.complete_from` NULL means complete from the beginning. How far back mail events
+    go does not count: platforms keep them for a while only.
+    """
+    return _Readiness(store, evaluation).reason(evaluation.rules[name].tree)
+
+
+class _Readiness:
+    def __init__(self, store: Store, evaluation: Evaluation) -> None:
+        self._store = store
+        self._evaluation = evaluation
+        self._empty: dict[str, bool] = {}
+
+    def reason(self, node: Node, negated: bool = False) -> str:
+        if node.op in ("not", "is"):
+            return self.reason(node.args[0], negated != (node.op == "not"))
+        if node.op == "segment":
+            return self.reason(self._evaluation.rules[node.name].tree, negated)
+        if node.op in ("and", "or"):
+            reasons = [self.reason(a, negated) for a in node.args]
+            is_choice = (node.op == "or") != negated
+            return "" if is_choice and not all(reasons) else next((r for r in reasons if r), "")
+        return next((r for part in node.walk() for t, d in needs_of_node(part) if (r := self._lacking(t, d))), "")
+
+    def _lacking(self, table: str, days: int) -> str:
+        if table not in TABLE_WORDS:
+            return ""
+        if table not in self._empty:
+            self._empty[table] = not self._store.sql(f"SELECT 1 FROM {table} LIMIT 1")
+        if self._empty[table]:
+            return f"needs {TABLE_WORDS[table]}, and there are none yet"
+        return self._too_short(days) if table in ("orders", "order_lines") else ""
+
+    def _too_short(self, days: int) -> str:
+        source, wall = self._store.sql(
+            f"SELECT arg_max(source, complete_from), max(complete_from) FROM cursors WHERE stream IN {ORDER_STREAMS}"
+        )[0]
+        if wall is None or wall <= BEGINNING or (days < EVER and wall <= self._evaluation.as_of.day - timedelta(days=days)):
+            return ""
+        far = "all orders" if days >= EVER else f"orders of the last {days} days"
+        return f"looks at {far}, but those of {source} are complete only from {wall} on"
+
+
+def why(store: Store, config: Config, as_of: AsOf, person_id: str, segment: Segment | str) -> Why:
+    """Clause by clause, with the person's values. The same conditions as the evaluator's, run for one person."""
+    segments = resolve(config)
+    if isinstance(segment, str):
+        segment = named(segments, segment)
+    if segment.name not in {s.name for s in segments}:
+        segments = [*segments, segment]
+    rules = check_all(store, config, segments)
+    evaluation = Evaluation(config, as_of, rules)
+    is_member, clauses = explain(store, evaluation, rules[segment.name], person_id)
+    return Why(
+        segment.name, person_id, is_member, say(rules[segment.name], config.shop.currency), clauses,
+        not_ready(store, evaluation, segment.name),
+    )  # fmt: skip
+
+
+def named(segments: list[Segment], name: str) -> Segment:
+    found = next((s for s in segments if s.name.casefold() == name.casefold()), None)
+    if found is None:
+        raise UsageError(f"There is no segment '{name}'.{hint(name, [s.name for s in segments])}")
+    return found
+
+
+DRAFT = "this rule"
+
+
+def preview(store: Store, config: Config, as_of: AsOf, where: str, name: str = "") -> Preview:
+    """Try a rule without keeping anything. With the name of a segment, entered and left compare with its members now."""
+    segments = [s for s in resolve(config) if s.name.casefold() != name.casefold()]
+    label = name or DRAFT
+    rules = check_all(store, config, [*segments, Segment(name=label, where=where)])
+    evaluation = Evaluation(config, as_of, rules)
+    condition = evaluation.compiler().condition(rules[label].tree)
+    found = f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit"
+    before = "SELECT DISTINCT person_id FROM memberships WHERE left_on IS NULL AND lower(segment) = lower($name)"
+    size, entered, left = store.sql(
+        f"""WITH f AS ({found}), b AS ({before})
+            SELECT count(f.person_id), count(*) FILTER (b.person_id IS NULL), count(*) FILTER (f.person_id IS NULL)
+            FROM f FULL JOIN b USING (person_id)""",
+        {"name": name},
+    )[0]
+    sample = store.sql(
+        f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
+    )
+    return Preview(
+        sentence=say(rules[label], config.shop.currency), size=int(size),
+        people=int(store.value("SELECT count(*) FROM profile")),
+        sample=tuple(masked(email) if email else f"person {person_id}" for person_id, email in sample),
+        entered=int(entered), left=int(left), warnings=tuple(w.message for w in rules[label].warnings),
+        not_ready=not_ready(store, evaluation, label),
+    )  # fmt: skip
+
+
+def sample_addresses(store: Store, config: Config, as_of: AsOf, where: str, name: str = "") -> list[tuple[str]]:
+    """The addresses behind a preview's sample, for an owner who asked to see them."""
+    segments = [s for s in resolve(config) if s.name.casefold() != name.casefold()]
+    label = name or DRAFT
+    rules = check_all(store, config, [*segments, Segment(name=label, where=where)])
+    evaluation = Evaluation(config, as_of, rules)
+    condition = evaluation.compiler().condition(rules[label].tree)
+    found = f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit"
+    return [
+        (str(email or f"person {person_id}"),)
+        for person_id, email in store.sql(
+            f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
+        )
+    ]
+
+
+def masked(email: str) -> str:
+    """An address nobody can be written to by: a***@b***.com."""
+    local, _, domain = email.partition("@")
+    host, dot, end = domain.rpartition(".")
+    return f"{local[:1]}***@{host[:1]}***{dot}{end}"
+
+
+def history(store: Store, segment: str, person_id: str = "") -> list[Membership]:
+    """Every stay in a segment, latest first."""
+    rows = store.sql(
+        """SELECT segment, person_id, entered_on, left_on, CASE WHEN left_on IS NULL THEN entered_run ELSE left_run END
+           FROM memberships WHERE lower(segment) = lower($segment) AND ($person = '' OR person_id = $person)
+           ORDER BY entered_on DESC, person_id""",
+        {"segment": segment, "person": person_id},
+    )
+    return [Membership(*row) for row in rows]
+
+
+def overlap(store: Store) -> list[tuple[str, str, int]]:
+    """Pairs of segments and how many people are in both, most first."""
+    return [
+        (str(a), str(b), int(n))
+        for a, b, n in store.sql("""
+            SELECT a.segment, b.segment, count(*) FROM members AS a JOIN members AS b
+            ON a.person_id = b.person_id AND a.segment < b.segment GROUP BY ALL ORDER BY 3 DESC, 1, 2""")
+    ]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Things with names: records, people, segments, changes, errors. Imports nothing of ours and does no I/O."""

@@ -1,0 +1,210 @@
+"""What is wanted, what is there, and the difference as data.
+
+One word per idea: *desired* (what the segments say), *observed* (on the platform now), *change*, *outcome*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+PLAN_VERSION = 1
+
+Kind = Literal["add", "remove"]
+OutcomeKind = Literal["done", "already", "missing", "refused", "unknown"]
+
+
+@dataclass(frozen=True, order=True)
+class Member:
+    """A contact on one platform. `contact_id` is the platform's id; `email` is what Mailchimp's bulk call needs."""
+
+    contact_id: str
+    email: str = ""
+    person_id: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One segment on one platform: what we keep in step. `object_id` is what the ledger remembers ('' = not yet made)."""
+
+    platform: str
+    segment: str
+    name: str
+    object_id: str = ""
+    purpose: Literal["marketing", "service"] = "marketing"
+    starts: Literal["nothing", "journey"] = "nothing"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What one target looks like on the platform now.
+
+    `members` are contact ids, complete (every status included). `exists` is False when neither the remembered id nor
+    the name is there. `is_ours_kind` is False when an object of that name exists but cannot hold static members.
+    """
+
+    target: Target
+    exists: bool
+    object_id: str = ""
+    name: str = ""
+    members: frozenset[str] = frozenset()
+    is_ours_kind: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """One contact enters or leaves one object, with the reason an owner reads.
+
+    `must`: a removal because somebody said no or was erased; no guard and no missing go-ahead ever holds it back.
+    """
+
+    platform: str
+    segment: str
+    kind: Kind
+    contact_id: str
+    email: str = ""
+    person_id: str = ""
+    reason: str = ""
+    must: bool = False
+
+
+@dataclass(frozen=True)
+class TargetPlan:
+    """One target's numbers and changes. before + entered - left = after.
+
+    `parked` says why changes wait. Behind a guard (or a foreign tag) the waiting ones are not in the plan, only counted in
+    `held`; where only the owner's go-ahead is missing they are in the plan, so that it shows what a yes would do, and
+    `writable` leaves them out. `excluded` counts the segment's people who are not written, by named reason; `drift` what
+    somebody changed by hand; `wanted` how many people the segment has for this platform.
+    """
+
+    target: Target
+    object_name: str
+    object_id: str
+    creates_object: bool
+    before: int
+    entered: int
+    left: int
+    after: int
+    wanted: int = 0
+    changes: tuple[Change, ...] = ()
+    held: int = 0
+    excluded: dict[str, int] = field(default_factory=dict)
+    parked: str = ""
+    waits_for_go_ahead: bool = False
+    first_fill: bool = False
+    drift: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def writable(self) -> tuple[Change, ...]:
+        """The changes that may be carried out as things stand."""
+        return tuple(c for c in self.changes if c.must) if self.waits_for_go_ahead else self.changes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sorted, frozen list of changes that can be saved, read and applied alone."""
+
+    made_at: datetime
+    as_of: str
+    config_digest: str
+    accounts: dict[str, str]
+    targets: tuple[TargetPlan, ...]
+    is_complete: bool = True
+    problems: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        return tuple(c for t in self.targets for c in t.changes)
+
+    @property
+    def has_changes(self) -> bool:
+        """Something would be written now, or waits only for the owner's go-ahead."""
+        return any(t.changes for t in self.targets)
+
+    @property
+    def digest(self) -> str:
+        """Same changes to the same accounts, same digest; when it was made does not count."""
+        body = [self.config_digest, sorted(self.accounts.items()), [asdict(t) for t in self.targets]]
+        return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "version": PLAN_VERSION,
+            "made_at": self.made_at.isoformat(),
+            "as_of": self.as_of,
+            "config_digest": self.config_digest,
+            "accounts": self.accounts,
+            "digest": self.digest,
+            "is_complete": self.is_complete,
+            "problems": list(self.problems),
+            "targets": [asdict(t) for t in self.targets],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Plan:
+        return cls(
+            made_at=datetime.fromisoformat(data["made_at"]),
+            as_of=data["as_of"],
+            config_digest=data["config_digest"],
+            accounts=dict(data["accounts"]),
+            is_complete=data["is_complete"],
+            problems=tuple(data["problems"]),
+            targets=tuple(
+                TargetPlan(
+                    **{
+                        **t,
+                        "target": Target(**t["target"]),
+                        "changes": tuple(Change(**c) for c in t["changes"]),
+                        "notes": tuple(t["notes"]),
+                    }
+                )
+                for t in data["targets"]
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Changes to one object that travel in one write; `batch_id` is the journal's."""
+
+    target: Target
+    object_id: str
+    object_name: str
+    adds: tuple[Member, ...] = ()
+    removes: tuple[Member, ...] = ()
+    batch_id: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one change. `refused` and `missing` carry the platform's reason in the owner's words."""
+
+    contact_id: str
+    kind: Kind
+    result: OutcomeKind
+    reason: str = ""
+
+
+@dataclass
+class TargetResult:
+    """What became of one target's changes: planned = done + already + missing + refused + unknown + not_sent."""
+
+    platform: str
+    segment: str
+    object_name: str
+    planned: int
+    counts: dict[str, int] = field(default_factory=dict)
+    not_sent: int = 0
+    problem: str = ""
+    error: Exception | None = None
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self.counts[outcome.result] = self.counts.get(outcome.result, 0) + 1

@@ -1,0 +1,162 @@
+"""The adapter against the simulated HubSpot: the same promises, kept towards somebody else's reading of the platform."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import responses
+
+from adapters.hubspot import HubspotAdapter
+from connector.normalize import Normalizer, load_mapping
+from connector.sandbox.base import Limits, Request, dressed
+from connector.sandbox.hubspot import HubspotSimulator
+from connector.sandbox.shop import EVERYWHERE, Customer, Line, Mailing, Product, Purchase, Shop
+from models.changes import Batch, Member, Target
+
+BASE = "http://sandbox.test/hubspot"
+TARGET = Target("hubspot", "VIP", "Rollcall: VIP")
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 12, 0, 0, 700_000)
+        self.statuses: list[int] = []
+        self.simulator = HubspotSimulator(lambda: self.now, base_url=BASE, limits=Limits(on=True))
+        self.simulator.load(a_shop())
+        self.adapter = HubspotAdapter(
+            {"base_url": BASE, "token": "pat-eu1-sandbox"}, now_utc=lambda: self.now, sleep=self.pass_s
+        )
+        self.cursors: dict[str, Any] = {}
+
+    def pass_s(self, wait_s: float) -> None:
+        self.now += timedelta(seconds=wait_s)
+
+    def answer(self, request: Any) -> tuple[int, dict[str, str], bytes]:
+        self.pass_s(0.01)
+        parts = urlsplit(request.url)
+        asked = Request(
+            request.method, unquote(parts.path.removeprefix("/hubspot")), parse_qs(parts.query),
+            {k.lower(): v for k, v in request.headers.items()}, request.body or b"",
+        )  # fmt: skip
+        given = dressed(self.simulator.handle(asked), self.now, "r-1")
+        self.statuses.append(given.status)
+        return given.status, given.headers, given.body
+
+    def pull(self, stream: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        records, gone = [], {}
+        for page in self.adapter.pages(stream, self.cursors.get(stream)):
+            records += page.records
+            gone |= page.gone
+            self.cursors[stream] = page.cursor
+        return records, gone
+
+    def id_of(self, customer: int) -> str:
+        return str(self.simulator.customers[f"{customer:05d}"])
+
+
+def a_shop() -> Shop:
+    start = datetime(2026, 1, 1)
+    words = ("opted_in", "opted_out", "not_specified")
+    customers = [
+        Customer(f"{n:05d}", f"{n:05d}@shop.example", start, start, consent={"hubspot": words[n % 3]}) for n in range(1, 261)
+    ]
+    customers[0].extra = {
+        "hubspot": {
+            "deals": [
+                {"dealname": "won", "amount": "100"},
+                {"dealname": "no", "amount": "5", "dealstage": "appointmentscheduled"},
+            ],
+            "tickets": [{"subject": "late"}],
+        }
+    }
+    coffee = Product("p1", "Coffee", "Beans", "Roast", Decimal("4.50"))
+    line = Line("p1", "Coffee", "Beans", 2, Decimal("9.00"))
+    purchases = [
+        Purchase(f"o{n}", f"{n:05d}", start + timedelta(days=n), Decimal("9.00"), [line], on=EVERYWHERE) for n in range(1, 121)
+    ]
+    mailings = [Mailing(f"m{n}", "News", "Hello", start + timedelta(days=n), ["00001"]) for n in range(1, 15)]
+    return Shop("Morning Roast", "EUR", "Europe/Berlin", customers, [coffee], purchases, mailings)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    found = World()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            mock.add_callback(method, re.compile(rf"{BASE}/.*"), callback=found.answer)
+        yield found
+
+
+def test_everything_is_read_and_becomes_rows(world: World) -> None:
+    normalizer = Normalizer(load_mapping("hubspot"), {}, world.now.date())
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for stream in world.adapter.streams():
+        for raw in world.pull(stream.name)[0]:
+            for table, found in normalizer.normalize(stream.name, raw).items():
+                rows.setdefault(table, []).extend(found)
+    assert len(rows["contacts"]) == 260
+    assert sum(Decimal(o["total"]) for o in rows["orders"] if o["kind"] == "order") == 120 * 9
+    assert [o["total"] for o in rows["orders"] if o["kind"] == "deal"] == ["100"]
+    assert {o["contact_id"] for o in rows["orders"]} == {world.id_of(n) for n in range(1, 121)}
+    assert len([line for line in rows["order_lines"] if line["title"] == "Coffee"]) == 120
+    assert [e["contact_id"] for e in rows["events"] if e["kind"] == "ticket"] == [world.id_of(1)]
+    assert len(rows["campaigns"]) == 14
+    assert sum(c["status"] == "unsubscribed" and not c["topic"] for c in rows["consents"]) == 87
+    assert 429 not in world.statuses
+
+
+def test_three_changes_and_exactly_these_are_read(world: World) -> None:
+    world.pull("contacts")
+    world.now += timedelta(days=1)
+    for n in (5, 6, 7):
+        world.simulator.change(f"{n:05d}", {"first_name": "Zoe"})
+    world.now += timedelta(seconds=30)
+    records, gone = world.pull("contacts")
+    assert ({r["id"] for r in records}, gone) == ({world.id_of(n) for n in (5, 6, 7)}, {})
+
+
+def test_deletion_merge_and_erasure_are_seen(world: World) -> None:
+    world.pull("contacts")
+    world.now += timedelta(days=1)
+    before = {n: world.id_of(n) for n in (5, 6, 7, 8)}
+    world.simulator.change("00005", {"deleted": True})
+    world.simulator.change("00006", {"merge": "00007"})
+    world.simulator.change("00008", {"erased": True})
+    world.now += timedelta(minutes=1)
+    gone = world.pull("contacts")[1]
+    assert (gone[before[5]], gone[before[6]], gone[before[7]]) == ("archived", "merged", "merged")
+    page = next(world.adapter.reread(list(before.values())))
+    assert [page.gone[before[n]] for n in (5, 6, 7, 8)] == ["archived", "merged", "merged", "gone"]
+
+
+def test_a_list_is_made_filled_and_read_back_and_nothing_else_is_written(world: World) -> None:
+    made = world.adapter.ensure(TARGET)
+    ids = [world.id_of(n) for n in range(1, 11)]
+    first = world.adapter.apply(Batch(TARGET, made, TARGET.name, adds=tuple(Member(i) for i in [*ids, "999999"])))
+    again = world.adapter.apply(
+        Batch(TARGET, made, TARGET.name, adds=tuple(Member(i) for i in ids), removes=(Member(world.id_of(20)),))
+    )
+    world.now += timedelta(hours=1)
+    assert [o.result for o in first] == ["done"] * 10 + ["missing"]
+    assert {o.result for o in again} == {"already"}
+    assert world.adapter.observe([TARGET], {})[0].members == frozenset(ids)
+    assert {e["object"] for e in world.simulator.effects} == {TARGET.name}
+
+
+def test_email_events_are_read_only_when_asked_for_and_name_their_email(world: World) -> None:
+    assert "email_events" not in [s.name for s in world.adapter.streams()]
+    world.adapter.settings["email_events"] = True
+    assert "email_events" in [s.name for s in world.adapter.streams()]
+    events, _ = world.pull("email_events")
+    ids = {e["_id"] for e in events}
+    assert len(ids) == len(events) > 0
+    assert {e["_email_id"] for e in events} == {e["id"] for e in world.pull("emails")[0]}
+    rows = Normalizer(load_mapping("hubspot"), {}, world.now.date()).normalize("email_events", events[0]).get("events", [])
+    assert all(r["email"] == "00001@shop.example" for r in rows)
+    assert world.pull("email_events")[0] == []

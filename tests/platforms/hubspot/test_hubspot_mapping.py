@@ -1,0 +1,88 @@
+"""What HubSpot's fields become: the answers people gave, who is who, and which orders count."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from connector.normalize import Normalizer, load_mapping
+
+
+@pytest.fixture(scope="module")
+def normalizer() -> Normalizer:
+    return Normalizer(load_mapping("hubspot"), {"loyalty": "loyalty_level"}, date(2026, 11, 21))
+
+
+def contact(normalizer: Normalizer, **properties: Any) -> dict[str, list[dict[str, Any]]]:
+    return normalizer.normalize("contacts", {"id": "101", "properties": properties})
+
+
+def answers(rows: dict[str, list[dict[str, Any]]]) -> list[tuple[str, str]]:
+    return [(r["topic"], r["status"]) for r in rows["consents"]]
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, [("", "not_specified")]),
+        ({"hs_email_optout": "false"}, [("", "not_specified")]),
+        ({"hs_email_optout": ""}, [("", "not_specified")]),
+        ({"hs_email_optout": "true"}, [("", "unsubscribed")]),
+        ({"hs_email_quarantined": "true"}, [("", "not_specified"), ("", "dead")]),
+        ({"hs_email_hard_bounce_reason_enum": "UNKNOWN_USER"}, [("", "not_specified"), ("", "dead")]),
+        ({"hs_email_bad_address": "true"}, [("", "not_specified"), ("", "dead")]),
+    ],
+)
+def test_an_opt_out_is_a_no_and_silence_is_neither(normalizer: Normalizer, properties: Any, expected: Any) -> None:
+    assert answers(contact(normalizer, **properties)) == expected
+
+
+def test_an_opt_out_of_one_subscription_type_is_about_that_type_only(normalizer: Normalizer) -> None:
+    rows = normalizer.normalize("contacts", {"id": "1", "properties": {}, "_optouts": ["55"]})
+    assert answers(rows) == [("", "not_specified"), ("55", "unsubscribed")]
+
+
+def test_every_address_and_merged_id_is_an_identifier(normalizer: Normalizer) -> None:
+    raw = {"id": "90", "properties": {"email": " A@x.test"}, "_emails": ["B@x.test"], "_merged": ["11"]}
+    found = [(r["kind"], r["value"], r["is_main"]) for r in normalizer.normalize("contacts", raw)["identifiers"]]
+    assert found == [("email", "a@x.test", True), ("email", "b@x.test", False), ("hubspot", "11", False)]
+
+
+def test_aggregates_are_dated_and_the_owners_field_is_kept(normalizer: Normalizer) -> None:
+    rows = contact(normalizer, hs_email_click="3", lifecyclestage="customer", loyalty_level="gold")
+    kept = {r["name"]: (r["value"], r["taken_on"]) for r in rows["snapshots"]}
+    assert kept == {"lifecyclestage": ("customer", "2026-11-21"), "hs_email_click": ("3", "2026-11-21")}
+    assert rows["contacts"][0]["attributes"] == '{"loyalty":"gold"}'
+
+
+def test_an_order_is_dated_by_the_shop_and_names_the_shops_number(normalizer: Normalizer) -> None:
+    properties = {
+        "hs_external_order_id": "5001", "hs_source_store": "a.myshopify.com", "hs_total_price": "12.50",
+        "hs_external_created_date": "2026-01-02T03:04:05Z", "hs_createdate": "2026-02-02T00:00:00Z",
+        "hs_external_order_status": "Cancelled",
+    }  # fmt: skip
+    raw = {"id": "9", "properties": properties, "_contact_id": "101", "_currency": "EUR"}
+    order = normalizer.normalize("orders", raw)["orders"][0]
+    assert order["ordered_at"].startswith("2026-01-02 03:04:05")
+    found = {k: order[k] for k in ("external_id", "store", "total", "currency", "status", "is_cancelled", "contact_id")}
+    assert found == {
+        "external_id": "5001", "store": "a.myshopify.com", "total": "12.50", "currency": "EUR", "status": "cancelled",
+        "is_cancelled": True, "contact_id": "101",
+    }  # fmt: skip
+
+
+def test_only_won_deals_are_purchases(normalizer: Normalizer) -> None:
+    raw = {"id": "9", "properties": {"amount": "80"}, "_contact_id": "1", "line_items": [{"id": "3", "properties": {}}]}
+    assert normalizer.normalize("deals", {**raw, "_is_won": False}) == {}
+    won = normalizer.normalize("deals", {**raw, "_is_won": True})
+    assert [(o["order_id"], o["kind"], o["status"]) for o in won["orders"]] == [("deal-9", "deal", "paid")]
+    assert [line["order_id"] for line in won["order_lines"]] == ["deal-9"]
+
+
+def test_a_ticket_is_an_event_of_each_of_its_contacts(normalizer: Normalizer) -> None:
+    raw = {"id": "7", "properties": {"subject": "Late", "createdate": "2026-05-01T00:00:00Z"}, "contact_ids": ["1", "2"]}
+    assert [(e["contact_id"], e["kind"], e["text"]) for e in normalizer.normalize("tickets", raw)["events"]] == [
+        ("1", "ticket", "Late"), ("2", "ticket", "Late"),
+    ]  # fmt: skip

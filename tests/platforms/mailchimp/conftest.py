@@ -1,0 +1,133 @@
+"""A simulated account behind in-process HTTP. Whatever a test does, no request may carry a status or leave out `count`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import responses
+
+from adapters.mailchimp import MailchimpAdapter
+from connector.sandbox.base import Request, Response
+from connector.sandbox.mailchimp import MailchimpSimulator
+from connector.sandbox.shop import Cart, Customer, Mailing, Product, Purchase, Shop
+
+BASE = "http://sandbox.test/mailchimp"
+KEY = "0123456789abcdef0123456789abcdef-us1"
+AUDIENCE = "a1b2c3d4e5"
+NOW = datetime(2026, 11, 21, 12, 0, 0)
+SPEC = Path(__file__).parents[3].parent / "shared" / "specs" / "mailchimp" / "marketing.json"
+COLLECTIONS = re.compile(r".*/(members|segments|tags|stores|orders|products|carts|email-activity|unsubscribed|reports|lists)$")
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class World:
+    """A clock that sleeping moves on, the simulator, every call in order, and a hand to put in between."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.waits: list[float] = []
+        self.calls: list[Call] = []
+        self.simulator = MailchimpSimulator(lambda: self.now)
+        self.ignored = ""
+        self.before: Callable[[Call], Response | Exception | None] = lambda call: None
+
+    def sleep(self, wait_s: float) -> None:
+        self.waits.append(wait_s)
+        self.now += timedelta(seconds=wait_s)
+
+    def adapter(self, **settings: Any) -> MailchimpAdapter:
+        given = {"base_url": BASE, "token": KEY, "audience": AUDIENCE, "page_size": 5, **settings}
+        return MailchimpAdapter(given, now_utc=lambda: self.now, sleep=self.sleep)
+
+    def answer(self, request: Any) -> tuple[int, dict[str, str], bytes]:
+        parts = urlsplit(request.url)
+        path = unquote(parts.path).removeprefix("/mailchimp")
+        body = request.body or b""
+        headers = {k.lower(): v for k, v in request.headers.items()}
+        query = parse_qs(parts.query, keep_blank_values=True)
+        call = Call(request.method, path, {k: v[-1] for k, v in query.items()}, json.loads(body) if body else None, headers)
+        self.calls.append(call)
+        found = self.before(call)
+        if isinstance(found, Exception):
+            raise found
+        query.pop(self.ignored, None)
+        found = found or self.simulator.handle(Request(request.method, path, query, headers, body))
+        date = format_datetime(self.now.replace(microsecond=0)).replace("-0000", "GMT")
+        return found.status, {"Date": date, **found.headers}, found.body
+
+    def load(
+        self,
+        customers: int | list[Customer],
+        *,
+        mailings: list[Mailing] | None = None,
+        purchases: list[Purchase] | None = None,
+        carts: list[Cart] | None = None,
+    ) -> None:
+        people = [self.customer(n) for n in range(customers)] if isinstance(customers, int) else customers
+        product = Product("p1", "House blend", "Coffee", "Morning Roast", Decimal("12.50"))
+        self.simulator.load(
+            Shop("Morning Roast", "EUR", "UTC", people, [product], purchases or [], mailings or [], carts=carts or [])
+        )
+
+    def customer(self, n: int, *, status: str = "subscribed", at: datetime | None = None, **more: Any) -> Customer:
+        when = at or datetime(2026, 1, 1) + timedelta(hours=n)
+        name = f"{n:05d}"
+        return Customer(name, self.address(n), when, when, first_name=f"N{n}", consent={"mailchimp": status}, **more)
+
+    def address(self, n: int) -> str:
+        return f"{n:05d}@shop.example"
+
+    def member_id(self, n: int) -> str:
+        return hashlib.md5(self.address(n).encode()).hexdigest()
+
+    def paths(self, method: str = "GET") -> list[str]:
+        return [c.path for c in self.calls if c.method == method]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            mock.add_callback(method, re.compile(re.escape(BASE) + "/.*"), callback=world.answer)
+        yield world
+    for call in world.calls:
+        _check(call)
+
+
+def _check(call: Call) -> None:
+    assert call.method in ("GET", "POST"), "nothing is replaced, patched or deleted"
+    assert "status" not in json.dumps(call.body or {}), "no request ever carries a subscription status"
+    if call.method == "POST":
+        assert re.fullmatch(r"/3\.0/lists/\w+/segments(/\d+)?", call.path)
+        return
+    assert call.query.get("fields"), "fields are always named"
+    if COLLECTIONS.fullmatch(call.path):
+        assert 1 <= int(call.query["count"]) <= 1000, "count is always sent"
+
+
+@pytest.fixture(scope="session")
+def spec() -> dict[str, Any]:
+    if not SPEC.exists():
+        pytest.skip("Mailchimp's published description is not beside this repository")
+    found: dict[str, Any] = json.loads(SPEC.read_bytes())
+    return found

@@ -1,0 +1,132 @@
+"""Where requests go, what refusals mean, and what `check` tells."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from adapters.mailchimp_api import authorization, base_url
+from connector.sandbox.base import Response
+from models.errors import AuthError, ConfigError, PermanentApiError, RetryableApiError, ScopeError
+
+HTML = {"Content-Type": "text/html"}
+
+
+@pytest.mark.parametrize(
+    ("token", "host"),
+    [
+        ("0" * 32 + "-us6", "us6.api.mailchimp.com"),
+        ("0" * 32 + "-eu12", "eu12.api.mailchimp.com"),
+        ("0" * 32, "api.mailchimp.com"),
+        ("0" * 32 + "-evil.example/", "api.mailchimp.com"),
+        ("0" * 32 + "-us6.evil.example", "api.mailchimp.com"),
+        ("0" * 32 + "-us6@evil.example", "api.mailchimp.com"),
+        ("0" * 32 + "-us6#", "api.mailchimp.com"),
+        ("0" * 32 + "-us6\n", "api.mailchimp.com"),
+        ("0" * 32 + "-us٦", "api.mailchimp.com"),
+        ("0" * 32 + "-US6", "api.mailchimp.com"),
+        ("us6", "api.mailchimp.com"),
+    ],
+)
+def test_a_key_can_name_a_data_centre_and_no_other_host(token: str, host: str) -> None:
+    assert urlsplit(base_url({"token": token, "base_url": ""})).netloc == host
+
+
+def test_a_key_with_characters_no_key_has_is_refused() -> None:
+    for token in ("0" * 32 + "-us6\n", "key\r\nHost: evil.example", "ключ"):
+        with pytest.raises(ConfigError, match="characters"):
+            authorization(token)
+
+
+def test_an_audience_id_cannot_change_the_path(world: Any) -> None:
+    for audience in ("../lists", "a1/members", "a1?x=1", ""):
+        with pytest.raises(ConfigError, match="audience"):
+            world.adapter(audience=audience)
+
+
+def test_the_account_is_the_login_and_the_audience(world: Any) -> None:
+    world.load(7)
+    account = world.adapter().account()
+    assert account.id.endswith("/a1b2c3d4e5")
+    assert account.details["double_optin"] in ("yes", "no")
+    assert account.details["marketing_permissions"] in ("yes", "no")
+
+
+def test_an_unknown_audience_names_the_ones_there_are(world: Any) -> None:
+    world.load(1)
+    with pytest.raises(ConfigError, match=r"no audience 'ffffffffff'.*a1b2c3d4e5.*mailchimp\.audience"):
+        world.adapter(audience="ffffffffff").account()
+
+
+def test_a_wrong_key_is_told_as_such(world: Any) -> None:
+    adapter = world.adapter(token="f" * 32 + "-us1")
+    with pytest.raises(AuthError, match="refused the key"):
+        adapter.account()
+    assert [(f.level, f.code) for f in adapter.check()] == [("error", "auth")]
+
+
+def test_check_tells_role_plan_fields_and_shop(world: Any) -> None:
+    world.load(3)
+    found = {f.name: f for f in world.adapter().check()}
+    assert {f.level for f in found.values()} == {"ok"}
+    assert {"credentials", "role", "plan", "audience", "merge fields", "shop data", "version"} <= found.keys()
+
+
+def test_too_many_at_once_is_waited_out_longer_each_time_and_read_less_ahead(world: Any) -> None:
+    world.load(1)
+    adapter = world.adapter()
+    world.simulator.switches.break_next = ["429"] * 4
+    adapter.account()
+    assert len(world.waits) == 4
+    assert all(0 <= wait_s <= 2 * 2**n for n, wait_s in enumerate(world.waits))
+    assert adapter.api.workers == 1
+
+
+def test_a_page_of_the_network_in_front_is_an_address_block_and_not_a_bad_key(world: Any) -> None:
+    world.load(1)
+    adapter = world.adapter(max_wait_s=3600)
+    world.simulator.switches.break_next = ["403"] * 9
+    with pytest.raises(PermanentApiError, match="The key is not the cause"):
+        adapter.account()
+    assert world.waits == [60.0, 300.0, 900.0]
+
+
+def test_an_empty_403_is_an_address_block_too(world: Any) -> None:
+    world.before = lambda call: Response(403)
+    with pytest.raises(RetryableApiError, match="The key is not the cause"):
+        world.adapter().account()
+
+
+def test_a_403_with_a_reason_switches_off_one_stream_only(world: Any) -> None:
+    world.load(1)
+    forbidden = Response.json({"title": "Forbidden", "status": 403, "detail": "no"}, 403)
+    world.before = lambda call: forbidden if "ecommerce" in call.path else None
+    with pytest.raises(ScopeError):
+        list(world.adapter().pages("shop_orders", None))
+    assert world.waits == []
+
+
+def test_a_refusal_never_repeats_the_address_it_refuses(world: Any) -> None:
+    detail = "someone@shop.example looks fake or invalid, please enter a real email address."
+    problem = {"title": "Invalid Resource", "status": 400, "detail": detail, "instance": "i-1", "errors": [{"field": "email"}]}
+    world.before = lambda call: Response.json(problem, 400)
+    with pytest.raises(PermanentApiError) as caught:
+        world.adapter().account()
+    assert "@" not in str(caught.value)
+    assert (caught.value.code, caught.value.status, caught.value.request_id) == ("Invalid Resource", 400, "i-1")
+
+
+def test_502_pages_of_a_small_read_are_repeated(world: Any) -> None:
+    world.load(1)
+    world.simulator.switches.break_next = ["502", "502"]
+    assert world.adapter().account().name
+    assert len(world.waits) == 2
+
+
+def test_basic_for_a_key_and_bearer_for_a_token(world: Any) -> None:
+    world.load(1)
+    world.adapter().account()
+    assert all(c.headers["authorization"].startswith("Basic ") for c in world.calls)
+    assert authorization("0" * 32) == "Bearer " + "0" * 32

@@ -1,0 +1,168 @@
+"""Campaigns and engagement: people and machines apart, nothing read twice without need, days always whole."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connector.sandbox.base import Response
+from connector.sandbox.shop import Mailing
+
+SENT = datetime(2026, 11, 10, 9, 0, 0)
+
+
+def mailing(name: str, sent_at: datetime, number: int, **more: Any) -> Mailing:
+    return Mailing(name, f"Title {name}", f"Subject {name}", sent_at, [f"{n:05d}" for n in range(number)], **more)
+
+
+def busy(world: Any) -> None:
+    """Twelve recipients; 1 and 2 opened, 2 by a machine, 1 clicked a day later, 3 bounced, 4 left."""
+    opens = [("00001", SENT + timedelta(hours=1), False), ("00002", SENT + timedelta(hours=1), True)]
+    clicks = [("00001", SENT + timedelta(days=1), "https://shop.example/blog")]
+    bounces = [("00003", SENT, "hard")]
+    left = [("00004", SENT + timedelta(hours=2), "NORMAL")]
+    world.load(12, mailings=[mailing("c1", SENT, 12, opens=opens, clicks=clicks, bounces=bounces, unsubscribes=left)])
+
+
+def read(world: Any, stream: str, cursor: Any = None, **how: Any) -> tuple[list[dict[str, Any]], Any]:
+    pages = list(world.adapter().pages(stream, cursor, **how))
+    assert [p.done for p in pages] == [False] * (len(pages) - 1) + [True]
+    return [r for p in pages for r in p.records], pages[-1].cursor
+
+
+def events(records: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    return {(r["email_id"], e["action"], e["timestamp"], e.get("_is_machine")) for r in records for e in r["activity"]}
+
+
+def test_campaigns_come_with_their_totals(world: Any) -> None:
+    busy(world)
+    records, _ = read(world, "campaigns")
+    assert [(r["id"], r["campaign_title"], r["emails_sent"], r["_bounces"]) for r in records] == [("c1", "Title c1", 12, 1)]
+
+
+def test_machine_opens_are_told_from_people(world: Any) -> None:
+    busy(world)
+    records, _ = read(world, "activity")
+    found = {(i, a, m) for i, a, _, m in events(records)}
+    assert found == {
+        (world.member_id(1), "open", False),
+        (world.member_id(2), "open", True),
+        (world.member_id(1), "click", False),
+        (world.member_id(3), "bounce", None),
+    }
+    assert len([r for r in records if r.get("_sent_at")]) == 12, "one sent mail for each recipient"
+
+
+def test_people_and_machines_are_told_apart_when_the_two_lists_are_in_another_order(world: Any) -> None:
+    busy(world)
+    expected = events(read(world, "activity")[0])
+
+    def turned_round(call: Any) -> Response | None:
+        if call.query.get("filter_bots") != "true":
+            return None
+        rows = sorted(whole, key=lambda r: r["email_id"])
+        start, count = int(call.query["offset"]), int(call.query["count"])
+        return Response.json({"emails": rows[start : start + count], "total_items": len(rows)})
+
+    world.before = lambda call: None
+    path = "reports/c1/email-activity"
+    whole = world.adapter().api.every(path, "emails", ("email_id", "activity"), filter_bots="true").rows
+    world.before = turned_round
+    assert events(read(world, "activity")[0]) == expected
+
+
+def test_a_day_of_a_recipient_is_one_record_with_an_id_of_its_own(world: Any) -> None:
+    busy(world)
+    ids = [r["_id"] for r in read(world, "activity")[0]]
+    assert len(ids) == len(set(ids)) == 13
+    assert f"c1:{world.member_id(1)}:2026-11-11" in ids
+
+
+def test_campaigns_that_did_not_move_are_left_out(world: Any) -> None:
+    busy(world)
+    _, cursor = read(world, "activity")
+    world.calls.clear()
+    records, cursor = read(world, "activity", cursor)
+    assert records == []
+    assert world.paths() == ["/3.0/reports"]
+
+
+@pytest.mark.parametrize("shortens", [True, False])
+def test_a_campaign_that_moved_is_asked_for_whole_days_only(world: Any, shortens: bool) -> None:
+    busy(world)
+    world.simulator.switches.since_shortens = shortens
+    _, cursor = read(world, "activity")
+    world.now += timedelta(hours=3)
+    click = (world.now.strftime("%Y-%m-%dT%H:%M:%S+00:00"), "click", "", "https://shop.example/new", False)
+    campaign = world.simulator.account.campaigns["c1"]
+    campaign.events.setdefault(world.simulator.account.by_customer["00007"], []).append(click)
+    campaign.counted = None
+    world.calls.clear()
+    records, cursor = read(world, "activity", cursor)
+    assert {(r["email_id"], len(r["activity"]), "_sent_at" in r) for r in records} == {(world.member_id(7), 1, False)}
+    assert {c.query["since"] for c in world.calls if c.path.endswith("activity")} == {"2026-11-20T23:59:59+00:00"}
+
+
+def test_every_cursor_of_activity_is_enough_to_go_on(world: Any) -> None:
+    mailings = [mailing(f"c{n}", SENT + timedelta(days=n), 12) for n in range(3)]
+    world.load(12, mailings=mailings)
+    pages = list(world.adapter().pages("activity", None))
+    everything = {r["_id"] for p in pages for r in p.records}
+    assert len(everything) == 36
+    before: set[str] = set()
+    for page in pages[:-1]:
+        before |= {r["_id"] for r in page.records}
+        assert before | {r["_id"] for r in read(world, "activity", page.cursor)[0]} == everything
+
+
+def test_old_campaigns_are_read_by_a_backfill_and_left_alone_afterwards(world: Any) -> None:
+    world.load(12, mailings=[mailing("old", SENT - timedelta(days=200), 12), mailing("new", SENT, 12)])
+    records, cursor = read(world, "activity")
+    assert {r["campaign_id"] for r in records} == {"old", "new"}
+    assert set(cursor["marks"]) == {"new"}
+    world.calls.clear()
+    assert read(world, "activity", cursor)[0] == []
+    assert world.calls[0].query["since_send_time"].startswith("2026-10-07")
+    assert len(read(world, "activity", cursor, full=True)[0]) == 24
+    since = SENT - timedelta(days=1)
+    assert {r["campaign_id"] for r in read(world, "activity", None, since=since)[0]} == {"new"}
+
+
+def test_who_left_is_read_with_the_reason(world: Any) -> None:
+    busy(world)
+    records, cursor = read(world, "unsubscribes")
+    assert [(r["_id"], r["reason"]) for r in records] == [(f"c1:{world.member_id(4)}", "NORMAL")]
+    assert read(world, "unsubscribes", cursor)[0] == []
+
+
+def test_a_campaign_deleted_meanwhile_does_not_end_the_walk(world: Any) -> None:
+    world.load(12, mailings=[mailing("c1", SENT, 12), mailing("c2", SENT + timedelta(days=1), 12)])
+    gone = Response.json({"title": "Resource Not Found", "status": 404}, 404)
+    world.before = lambda call: gone if "/c1/" in call.path else None
+    records, _ = read(world, "activity")
+    assert {r["campaign_id"] for r in records} == {"c2"}
+
+
+def test_at_most_four_requests_run_at_once(world: Any) -> None:
+    import threading
+
+    world.load(40, mailings=[mailing("c1", SENT, 40)])
+    at_once, most, lock = 0, 0, threading.Lock()
+    original = world.simulator.handle
+
+    def handle(request: Any) -> Any:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        try:
+            return original(request)
+        finally:
+            with lock:
+                at_once -= 1
+
+    world.simulator.handle = handle
+    assert len(read(world, "activity")[0]) == 40
+    assert most <= 4

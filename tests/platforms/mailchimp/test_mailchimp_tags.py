@@ -1,0 +1,178 @@
+"""Tags: looked up, read whole, made once, changed by difference, and every failure told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from connector.sandbox.base import Response
+from models.changes import Batch, Member, Target
+from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+
+
+def target(name: str = "Rollcall: VIP", object_id: str = "") -> Target:
+    return Target("mailchimp", "VIP", name, object_id)
+
+
+def batch(world: Any, tag_id: str, adds: list[int], removes: list[int]) -> Batch:
+    def member(n: int) -> Member:
+        return Member(world.member_id(n), world.address(n))
+
+    return Batch(target(), tag_id, "Rollcall: VIP", tuple(map(member, adds)), tuple(map(member, removes)))
+
+
+def results(outcomes: Any) -> list[tuple[str, str]]:
+    return [(o.kind, o.result) for o in outcomes]
+
+
+def test_a_tag_is_seen_whole_whatever_the_status_of_its_members(world: Any) -> None:
+    kinds = ["subscribed", "unsubscribed", "cleaned", "transactional"]
+    people = [world.customer(n, status=kinds[n % 4], tags={"mailchimp": ["Rollcall: VIP"]}) for n in range(12)]
+    world.load([*people, world.customer(50)])
+    observed = world.adapter().observe([target()], {})[0]
+    assert observed.exists and observed.is_ours_kind
+    assert observed.members == frozenset(world.member_id(n) for n in range(12))
+
+
+def test_a_tag_is_found_by_its_id_then_by_name_then_without_case(world: Any) -> None:
+    world.load([world.customer(n, tags={"mailchimp": [f"Tag {m}" for m in range(8)]}) for n in range(2)])
+    tag_id = str(world.simulator.tag("Tag 3").tag_id)
+    adapter = world.adapter()
+    assert adapter.observe([target("Another name", tag_id)], {})[0].name == "Tag 3"
+    assert adapter.observe([target("Tag 3")], {})[0].object_id == tag_id
+    other_case = adapter.observe([target("TAG 3")], {})[0]
+    assert other_case.exists and "case" in other_case.note
+    assert not adapter.observe([target("Tag 99")], {})[0].exists
+
+
+def test_a_deleted_tag_is_told_as_not_there(world: Any) -> None:
+    world.load(2)
+    observed = world.adapter().observe([target(object_id="424242")], {})[0]
+    assert not observed.exists and "deleted" in observed.note
+
+
+def test_a_segment_mailchimp_computes_is_no_tag(world: Any) -> None:
+    world.load(2)
+    conditions = {"match": "all", "conditions": [{"field": "EMAIL", "op": "contains", "value": "shop"}]}
+    world.simulator.account.add_tag("Rollcall: VIP", conditions)
+    assert world.adapter().observe([target()], {})[0].is_ours_kind is False
+    with pytest.raises(PermanentApiError, match="cannot be a tag"):
+        world.adapter().ensure(target())
+
+
+def test_ensure_makes_one_empty_tag_however_often_it_is_called(world: Any) -> None:
+    world.load(2)
+    first = world.adapter().ensure(target())
+    assert world.adapter().ensure(target()) == first
+    assert [c.body for c in world.calls if c.method == "POST"] == [{"name": "Rollcall: VIP", "static_segment": []}]
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_ensure_looks_again_when_the_answer_was_lost(world: Any, took_effect: bool) -> None:
+    world.load(2)
+    lost = []
+
+    def lose_the_first(call: Any) -> Exception | None:
+        if call.method == "POST" and not lost:
+            lost.append(call)
+            if took_effect:
+                world.simulator.account.add_tag("Rollcall: VIP")
+            return requests.exceptions.ReadTimeout()
+        return None
+
+    world.before = lose_the_first
+    tag_id = world.adapter().ensure(target())
+    assert tag_id == str(world.simulator.tag("Rollcall: VIP").tag_id)
+    assert len([c for c in world.calls if c.method == "POST"]) == (1 if took_effect else 2)
+    assert world.waits == [30.0], "an abandoned request may still be running"
+
+
+def test_one_call_carries_a_whole_batch(world: Any) -> None:
+    world.load(10)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    assert set(results(adapter.apply(batch(world, tag_id, [0, 1, 2, 3], [])))) == {("add", "done")}
+    outcomes = adapter.apply(batch(world, tag_id, [4, 5], [0, 1]))
+    assert results(outcomes) == [("add", "done")] * 2 + [("remove", "done")] * 2
+    assert adapter.observe([target()], {})[0].members == {world.member_id(n) for n in (2, 3, 4, 5)}
+    assert len([p for p in world.paths("POST") if p.endswith(tag_id)]) == 2
+
+
+def test_an_answer_of_200_that_hides_failures_is_looked_through(world: Any) -> None:
+    world.load([world.customer(n, status="archived" if n == 7 else "subscribed") for n in range(10)])
+    world.simulator.switches.repeat_is_error = True
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    adapter.apply(batch(world, tag_id, [0], []))
+    outcomes = adapter.apply(batch(world, tag_id, [0, 1, 99], [2, 98]))
+    assert results(outcomes) == [
+        ("add", "already"),
+        ("add", "done"),
+        ("add", "missing"),
+        ("remove", "already"),
+        ("remove", "missing"),
+    ]
+
+
+def test_sums_that_do_not_add_up_are_settled_by_reading_back(world: Any) -> None:
+    world.load(4)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    lie = {"members_added": [], "members_removed": [], "errors": [], "total_added": 1, "total_removed": 0, "error_count": 0}
+    world.before = lambda call: Response.json(lie) if call.method == "POST" else None
+    outcomes = adapter.apply(batch(world, tag_id, [0, 1], []))
+    assert results(outcomes) == [("add", "refused")] * 2
+    assert all("would not put" in o.reason and "@" not in o.reason for o in outcomes)
+
+
+def test_leaving_needs_no_address_in_the_plan(world: Any) -> None:
+    world.load([world.customer(n, tags={"mailchimp": ["Rollcall: VIP"]}) for n in range(3)])
+    tag_id = str(world.simulator.tag("Rollcall: VIP").tag_id)
+    leaving = Batch(target(), tag_id, "Rollcall: VIP", (), (Member(world.member_id(1)), Member("f" * 32)))
+    assert results(world.adapter().apply(leaving)) == [("remove", "done"), ("remove", "missing")]
+    assert world.adapter().observe([target()], {})[0].members == {world.member_id(0), world.member_id(2)}
+
+
+@pytest.mark.parametrize("how", ["timeout", "502"])
+def test_a_lost_answer_to_a_batch_is_told_and_not_repeated(world: Any, how: str) -> None:
+    world.load(4)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    before = len(world.paths("POST"))
+    if how == "502":
+        world.simulator.switches.break_next = ["502"]
+    else:
+        world.before = lambda call: requests.exceptions.ReadTimeout() if call.method == "POST" else None
+    work = batch(world, tag_id, [0, 1], [])
+    with pytest.raises(AmbiguousWriteError):
+        adapter.apply(work)
+    assert len(world.paths("POST")) == before + 1
+    assert dict(adapter.written(work)) == {world.member_id(n): how == "502" for n in (0, 1)}
+
+
+def test_a_viewers_key_is_told_so(world: Any) -> None:
+    world.load(2)
+    world.simulator.switches.can_write = False
+    with pytest.raises(ScopeError, match="role"):
+        world.adapter().ensure(target())
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("lists/a1b2c3d4e5/members", {"email_address": "a@shop.example"}),
+        ("lists/a1b2c3d4e5", {"members": []}),
+        ("lists/a1b2c3d4e5/segments", {"name": "x", "status": "subscribed"}),
+        ("lists/a1b2c3d4e5/segments", {"name": "x", "static_segment": ["a@shop.example"]}),
+        ("lists/a1b2c3d4e5/segments/1/../../members", {"members_to_add": []}),
+        ("lists/a1b2c3d4e5/segments/1", {"members_to_add": [], "static_segment": []}),
+    ],
+)
+def test_no_other_write_can_be_made(world: Any, path: str, body: dict[str, Any]) -> None:
+    api = world.adapter().api
+    with pytest.raises(PermanentApiError, match="nothing was sent"):
+        api._Api__write(path, body)
+    assert world.calls == []
+    assert not [name for name in dir(api) if name in ("post", "put", "patch", "delete", "request", "http")]

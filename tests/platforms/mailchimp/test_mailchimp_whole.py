@@ -1,0 +1,141 @@
+"""The shop's copy, the mapping over real records, and every request against Mailchimp's own description."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.normalize import Normalizer, load_mapping
+from connector.sandbox.shop import Cart, Line, Mailing, Purchase
+from models.changes import Batch, Member, Target
+
+AT = datetime(2026, 11, 1, 10, 0, 0)
+
+
+def lines() -> list[Line]:
+    return [Line("p1", "House blend", "Coffee", 2, Decimal("25.00"))]
+
+
+def load(world: Any) -> None:
+    on = frozenset(("shopify", "mailchimp"))
+    people = [world.customer(n, tags={"mailchimp": ["Tasting"]}) for n in range(12)]
+    buys = [Purchase(f"10{n}", f"{n:05d}", AT + timedelta(days=n), Decimal("25.00"), lines(), on) for n in range(7)]
+    buys[6].cancelled = True
+    mail = Mailing("c1", "News", "Hello", AT, [f"{n:05d}" for n in range(12)], [("00001", AT, True)])
+    world.load(people, mailings=[mail], purchases=buys, carts=[Cart("k1", "00003", AT, Decimal("25.00"), lines())])
+
+
+def rows(world: Any, stream: str) -> list[dict[str, Any]]:
+    translate = Normalizer(load_mapping("mailchimp"), {}, date(2026, 11, 21))
+    found = [r for p in world.adapter().pages(stream, None) for r in p.records]
+    return [translate.normalize(stream, r) for r in found]
+
+
+def test_shop_data_is_read_where_it_is_wanted(world: Any) -> None:
+    load(world)
+    names = {s.name for s in world.adapter(ecommerce="auto").streams()}
+    assert {"shop_orders", "shop_products", "shop_carts"} <= names
+    assert {s.name for s in world.adapter(ecommerce="never").streams()} == names - {
+        "shop_orders",
+        "shop_products",
+        "shop_carts",
+    }
+    pages = list(world.adapter().pages("shop_orders", None))
+    assert pages[0].total == 7
+    rest = list(world.adapter().pages("shop_orders", pages[0].cursor))
+    assert len({r["_id"] for p in (pages[0], *rest) for r in p.records}) == 7
+
+
+def test_orders_become_rows_with_exact_amounts(world: Any) -> None:
+    load(world)
+    found = rows(world, "shop_orders")
+    orders = {r["orders"][0]["order_id"]: r["orders"][0] for r in found}
+    assert len(orders) == 7
+    kept, cancelled = orders["100"], orders["106"]
+    assert (Decimal(kept["total"]), kept["status"], kept["contact_id"]) == (Decimal(25), "paid", world.member_id(0))
+    assert (cancelled["is_cancelled"], cancelled["net"]) == (True, "0")
+    line = next(r for r in found if r["orders"][0]["order_id"] == "100")["order_lines"][0]
+    assert (Decimal(line["amount"]), Decimal(line["quantity"])) == (Decimal(25), Decimal(2))
+
+
+def test_every_stream_has_a_mapping_that_takes_its_records(world: Any) -> None:
+    load(world)
+    tables = {s.name: {t for r in rows(world, s.name) for t in r} for s in world.adapter().streams()}
+    assert {"contacts", "consents", "identifiers"} <= tables["members"]
+    assert tables["campaigns"] == {"campaigns"}
+    assert tables["activity"] == {"events"}
+    assert tables["shop_products"] == {"products"}
+    assert tables["shop_carts"] == {"carts"}
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning", "state"),
+    [
+        ("subscribed", "subscribed", "live"),
+        ("unsubscribed", "unsubscribed", "live"),
+        ("cleaned", "dead", "live"),
+        ("pending", "pending", "live"),
+        ("transactional", "transactional", "live"),
+        ("archived", "archived", "archived"),
+    ],
+)
+def test_each_status_has_its_meaning_and_only_a_yes_is_dated(world: Any, status: str, meaning: str, state: str) -> None:
+    world.load([world.customer(1, status=status)])
+    row = rows(world, "members")[0]
+    (consent,) = (c for c in row["consents"] if c["channel"] == "email" and c["topic"] == "")
+    assert (consent["status"], consent["platform_status"]) == (meaning, status)
+    assert (consent.get("changed_at") is not None) == (status == "subscribed")
+    assert row["contacts"][0]["state"] == state
+
+
+def test_permission_boxes_become_topics(world: Any) -> None:
+    extra = {"mailchimp": {"marketing_permissions": {"Email": False, "Direct mail": True}}}
+    world.load([world.customer(1, extra=extra)])
+    topics = {c["topic"]: c["status"] for c in rows(world, "members")[0]["consents"] if c["topic"]}
+    assert topics == {"Email": "not_specified", "Direct mail": "subscribed"}
+
+
+def test_every_request_fits_the_published_description(world: Any, spec: dict[str, Any]) -> None:
+    load(world)
+    adapter = world.adapter()
+    adapter.check()
+    for stream in adapter.streams():
+        pages = list(adapter.pages(stream.name, None))
+        world.now += timedelta(hours=2)
+        list(adapter.pages(stream.name, pages[-1].cursor))
+    target = Target("mailchimp", "VIP", "Rollcall: VIP")
+    tag_id = adapter.ensure(target)
+    member = Member(world.member_id(1), world.address(1))
+    adapter.apply(Batch(target, tag_id, target.name, adds=(member, Member("f" * 32, "nobody@shop.example"))))
+    adapter.apply(Batch(target, tag_id, target.name, removes=(member,)))
+    adapter.observe([target, Target("mailchimp", "B", "Other", tag_id)], {})
+    list(adapter.reread([world.member_id(1), world.member_id(2)]))
+    assert len(world.calls) > 40
+    assert {p for call in world.calls for p in problems(call, spec)} == set()
+
+
+def problems(call: Any, spec: dict[str, Any]) -> list[str]:
+    path = call.path.removeprefix("/3.0") or "/"
+    fits = [p for p in spec["paths"] if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", p), path)]
+    if not fits:
+        return [f"no such path: {path}"]
+    operation = spec["paths"][min(fits, key=lambda p: p.count("{"))].get(call.method.lower())
+    if operation is None:
+        return [f"{call.method} is not there: {path}"]
+    parameters = {p["name"]: p for p in operation.get("parameters", [])}
+    found = [f"{path}: {name}" for name in call.query if parameters.get(name, {}).get("in") != "query"]
+    found += [f"{path}: {n}={v}" for n, v in call.query.items() if n in parameters and not fitting(v, parameters[n])]
+    known = parameters.get("body", {}).get("schema", {}).get("properties", {})
+    return found + [f"{path}: body key {key}" for key in (call.body or {}) if key not in known]
+
+
+def fitting(value: str, parameter: dict[str, Any]) -> bool:
+    if "enum" in parameter:
+        return value in parameter["enum"]
+    if parameter.get("type") == "integer":
+        return value.isdigit() and int(value) <= parameter.get("maximum", int(value))
+    return value in ("true", "false") if parameter.get("type") == "boolean" else True

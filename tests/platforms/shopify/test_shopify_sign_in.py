@@ -1,0 +1,245 @@
+"""Signing in, pace, and what Shopify's refusals mean."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import responses
+
+from adapters import load
+from models.errors import AuthError, ConnectorError, PermanentApiError, RetryableApiError
+
+Connect = Callable[..., Any]
+OAUTH = "https://morning-roast.myshopify.com/admin/oauth/access_token"
+CLIENT = {"store": "morning-roast.myshopify.com", "client_id": "id", "client_secret": "secret", "bulk": "never"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 12, 0, 0)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Office:
+    """Hands out tokens, each good until the next one is asked for."""
+
+    def __init__(self, shop: Any) -> None:
+        self.shop, self.given = shop, 0
+        shop.mock.add_callback(responses.POST, OAUTH, callback=self)
+
+    def __call__(self, request: Any) -> tuple[int, dict[str, str], str]:
+        assert request.body == "grant_type=client_credentials&client_id=id&client_secret=secret"
+        self.given += 1
+        self.shop.tokens = {f"shpat_{self.given}"}
+        answer = {"access_token": f"shpat_{self.given}", "scope": "read_customers", "expires_in": 86399}
+        return 200, {}, json.dumps(answer)
+
+
+def client(waits: Any, clock: Callable[[], datetime]) -> Any:
+    return load("shopify")({**CLIENT, "tries": 4}, now_utc=clock, sleep=waits)
+
+
+def refuse(shop: Any, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+    shop.before.append(lambda d, v: (status, headers or {}, json.dumps(body)))
+
+
+def test_the_account_says_who_the_shop_is(connect: Connect, shop: Any) -> None:
+    account = connect().account()
+    assert (account.id, account.name, account.currency) == ("gid://shopify/Shop/7", "Morning Roast", "EUR")
+    assert account.timezone == "Europe/Berlin"
+
+
+def test_a_token_is_asked_for_once_and_renewed_before_it_ends(shop: Any, waits: Any) -> None:
+    office, clock = Office(shop), Clock()
+    adapter = client(waits, clock)
+    adapter.account()
+    list(adapter.pages("customers", None))
+    assert office.given == 1
+    clock.now += timedelta(hours=23, minutes=51)
+    list(adapter.pages("customers", None))
+    assert office.given == 2
+
+
+def test_a_token_that_ends_in_the_middle_of_a_walk_is_renewed_and_nothing_is_lost(
+    shop: Any, waits: Any, make_customer: Callable[..., Any]
+) -> None:
+    office = Office(shop)
+    shop.rows["customers"] = [make_customer(n, "2026-10-01T00:00:00Z") for n in range(200)]
+    pages = client(waits, Clock()).pages("customers", None)
+    first = next(pages)
+    shop.tokens = {"none of ours"}
+    rest = list(pages)
+    assert sum(len(p.records) for p in (first, *rest)) == 200
+    assert office.given == 2 and waits == [0]
+
+
+def test_a_renewed_token_that_is_refused_too_ends_the_run(shop: Any, waits: Any) -> None:
+    office = Office(shop)
+    adapter = client(waits, Clock())
+    adapter.account()
+    shop.before.append(lambda d, v: (401, {}, json.dumps({"errors": "[API] Invalid API key or access token"})))
+    with pytest.raises(AuthError):
+        list(adapter.pages("customers", None))
+    assert office.given == 2
+
+
+def test_a_wrong_pasted_token_is_refused_at_once(shop: Any, connect: Connect) -> None:
+    with pytest.raises(AuthError) as caught:
+        connect(token="shpat_wrong").account()
+    assert "shpat_wrong" not in str(caught.value) and caught.value.platform == "shopify"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"error": "shop_not_permitted", "error_description": "Client credentials cannot be performed on this shop."},
+            "organisation",
+        ),
+        ({"error": "invalid_client", "error_description": "no"}, "do not belong together"),
+        ({"error": "application_cannot_be_found"}, "client id"),
+        ({"error": "something_else"}, "something_else"),
+    ],
+)
+def test_a_refused_sign_in_names_its_true_reason(shop: Any, waits: Any, body: dict[str, str], said: str) -> None:
+    shop.mock.add(responses.POST, OAUTH, status=400, json=body)
+    with pytest.raises(AuthError, match=said):
+        client(waits, Clock()).account()
+
+
+def test_a_throttled_query_waits_until_the_bucket_holds_it_and_costs_no_try(shop: Any, connect: Connect, waits: Any) -> None:
+    left = [6]
+
+    def throttle(document: str, variables: dict[str, Any]) -> Any:
+        if left[0] == 0:
+            return None
+        left[0] -= 1
+        status = {"maximumAvailable": 1000.0, "currentlyAvailable": 666, "restoreRate": 50.0}
+        cost = {"requestedQueryCost": 752, "actualQueryCost": None, "throttleStatus": status}
+        error = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
+        return 200, {}, json.dumps({"errors": [error], "extensions": {"cost": cost}})
+
+    shop.before.append(throttle)
+    connect(tries=2).account()
+    hints = [w for w in waits if w >= 1]
+    assert len(hints) == 6 and all(86 / 50 <= w <= 86 / 50 + 0.5 for w in hints)
+
+
+def test_a_nearly_empty_bucket_is_waited_for_before_the_next_query(
+    shop: Any, connect: Connect, waits: Any, make_customer: Callable[..., Any]
+) -> None:
+    shop.rows["customers"] = [make_customer(n, "2026-10-01T00:00:00Z") for n in range(150)]
+    shop.available = 5.0
+    list(connect().pages("customers", None))
+    assert any(0.5 < w < 2 for w in waits)
+
+
+def test_429_is_waited_for_as_long_as_it_says(shop: Any, connect: Connect, waits: Any) -> None:
+    asked = []
+
+    def busy(document: str, variables: dict[str, Any]) -> Any:
+        asked.append(1)
+        return (429, {"Retry-After": "4"}, "") if len(asked) < 8 else None
+
+    shop.before.append(busy)
+    connect(tries=2).account()
+    assert waits == [4] * 7
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (402, {"errors": "Unavailable Shop"}, "SHOP_INACTIVE"),
+        (423, {"errors": "Locked"}, "SHOP_INACTIVE"),
+        (403, {"errors": "Unavailable Shop"}, "SHOP_INACTIVE"),
+        (404, {"errors": "Not Found"}, "NO_SHOP"),
+        (430, {"errors": "no"}, "430"),
+        (200, {"errors": "a plain text"}, "errors"),
+        (200, {"errors": [{"message": "x", "extensions": {"code": "SHOP_INACTIVE"}}]}, "SHOP_INACTIVE"),
+        (200, {"errors": [{"message": "Field 'x' doesn't exist", "extensions": {"code": "undefinedField"}}]}, "undefinedField"),
+    ],
+)
+def test_what_cannot_work_is_said_once_with_its_code(
+    shop: Any, connect: Connect, status: int, body: dict[str, Any], code: str
+) -> None:
+    refuse(shop, status, body)
+    with pytest.raises(PermanentApiError) as caught:
+        connect().account()
+    assert caught.value.code == code and len(shop.asked) == 1
+
+
+def test_an_old_public_token_is_told_apart(shop: Any, connect: Connect) -> None:
+    refuse(shop, 401, {"errors": "Non-expiring access tokens are no longer accepted for the Admin API"})
+    with pytest.raises(AuthError, match="public app"):
+        connect().account()
+
+
+def test_an_internal_error_is_repeated_and_an_answer_without_data_too(shop: Any, connect: Connect) -> None:
+    bad = iter(
+        (
+            {"errors": [{"message": "x", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]},
+            {"data": None},
+        )
+    )
+    shop.before.append(lambda d, v: (200, {}, json.dumps(b)) if (b := next(bad, None)) else None)
+    assert connect().account().name == "Morning Roast"
+
+
+def test_a_renamed_shop_is_not_followed(shop: Any, connect: Connect) -> None:
+    shop.before.append(lambda d, v: (301, {"Location": "https://new-roast.myshopify.com/admin/api"}, ""))
+    with pytest.raises(PermanentApiError, match=r"new-roast\.myshopify\.com"):
+        connect().account()
+
+
+def test_an_older_version_in_the_answer_is_a_warning_in_log_and_check(
+    shop: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.headers["X-Shopify-API-Version"] = "2027-01"
+    with caplog.at_level(logging.WARNING):
+        found = {f.name: f for f in connect().check()}
+    assert found["API version"].level == "warning" and "2027-01" in found["API version"].text
+    assert sum("answered with 2027-01" in r.getMessage() for r in caplog.records) == 1
+
+
+def test_check_names_every_scope_and_what_it_unlocks(shop: Any, connect: Connect) -> None:
+    shop.scopes = ["write_customers", "read_orders"]
+    shop.rows["orders"] = [{"id": "gid://shopify/Order/1", "createdAt": "2026-10-01T00:00:00Z"}]
+    found = {f.name: f for f in connect().check()}
+    assert found["read_customers"].level == "ok"
+    assert (found["read_products"].level, found["read_products"].code) == ("error", "scope")
+    assert found["order history"].level == "warning" and "2026-10-01" in found["order history"].text
+    assert "2027-10-01" in found["API version"].text
+
+
+def test_check_sees_that_a_plan_withholds_addresses(shop: Any, connect: Connect, make_customer: Callable[..., Any]) -> None:
+    shop.rows["customers"] = [make_customer(1, "2026-10-01T00:00:00Z", defaultEmailAddress=None)]
+    found = {f.name: f for f in connect().check()}
+    assert found["personal data"].level == "warning"
+
+
+def test_check_does_not_raise_when_the_key_is_refused(shop: Any, connect: Connect) -> None:
+    found = connect(token="wrong").check()
+    assert [(f.level, f.code) for f in found] == [("error", "auth")]
+
+
+def test_no_error_shows_a_token_or_an_address(shop: Any, connect: Connect) -> None:
+    refuse(
+        shop, 200, {"errors": [{"message": "jo@shop.example with shpat_good is bad", "extensions": {"code": "BAD_REQUEST"}}]}
+    )
+    with pytest.raises(ConnectorError) as caught:
+        connect().account()
+    assert "jo@" not in str(caught.value) and "shpat_good" not in str(caught.value)
+
+
+def test_a_dead_shop_is_given_up_after_the_stated_tries(shop: Any, connect: Connect) -> None:
+    shop.before.append(lambda d, v: (503, {}, ""))
+    with pytest.raises(RetryableApiError):
+        connect(tries=3).account()
+    assert len(shop.asked) == 3

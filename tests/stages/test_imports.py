@@ -1,0 +1,230 @@
+"""Importing a shop's own files: recognised, exact, repeatable, and nothing lost."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from connector import imports
+from connector.config import Config, Shop
+from connector.imports import Imported
+from connector.store import Store
+from models.errors import ConfigError, UsageError
+
+CONFIG = Config(shop=Shop(timezone="Pacific/Auckland", currency="NZD"))
+
+
+@pytest.fixture
+def store() -> Any:
+    with Store(":memory:", threads=1) as opened:
+        yield opened
+
+
+def load(
+    store: Store, folder: Path, kind: str, text: str | bytes, *, name: str = "in.csv", map_text: str = "", run: str = "r1"
+) -> Imported:
+    file = folder / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    map_file = folder / "map.toml" if map_text else None
+    if map_file:
+        map_file.write_text(map_text)
+    return imports.import_file(store, CONFIG, kind, file, run, map_file=map_file)
+
+
+def numbers(found: Imported) -> tuple[int, int, int, int]:
+    c = found.count
+    return c.fetched, c.stored, c.unchanged, c.set_aside
+
+
+ORDERS = "customer_id,order_id,date,amount\n00012,A1,2026-01-31,10.50\n00012,A2,2026-02-01,0\n7,A3,2026-02-02,\n"
+
+
+def test_orders_keep_leading_zeros_exact_amounts_and_the_shops_day(store: Store, tmp_path: Path) -> None:
+    assert numbers(load(store, tmp_path, "orders", ORDERS)) == (3, 3, 0, 0)
+    assert store.sql("SELECT contact_id, order_id, ordered_at, total, currency FROM orders ORDER BY order_id") == [
+        ("00012", "A1", datetime(2026, 1, 30, 23), Decimal("10.5000"), "NZD"),
+        ("00012", "A2", datetime(2026, 1, 31, 23), Decimal(0), "NZD"),
+        ("7", "A3", datetime(2026, 2, 1, 23), None, "NZD"),
+    ]
+    assert store.sql("SELECT source, stream, contact_id FROM contacts ORDER BY 3") == [
+        ("import", "import:customers", "00012"), ("import", "import:customers", "7"),
+    ]  # fmt: skip
+
+
+def test_the_same_file_twice_changes_nothing_and_a_changed_row_only_itself(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "orders", ORDERS)
+    before = store.sql("SELECT * FROM orders ORDER BY ALL")
+    assert numbers(load(store, tmp_path, "orders", ORDERS, run="r2")) == (3, 0, 3, 0)
+    assert store.sql("SELECT * FROM orders ORDER BY ALL") == before
+    assert numbers(load(store, tmp_path, "orders", ORDERS.replace("10.50", "11"), run="r3")) == (3, 1, 2, 0)
+    assert store.sql("SELECT record_id, first_run, changed_run FROM source_records ORDER BY 1")[0] == ("A1", "r1", "r3")
+    assert store.value("SELECT sum(total) FROM orders") == 11
+
+
+def test_identical_rows_without_an_id_are_separate_orders(store: Store, tmp_path: Path) -> None:
+    text = "customer_id,date,amount\n1,2026-01-01,5\n1,2026-01-01,5\n2,2026-01-01,5\n"
+    assert numbers(load(store, tmp_path, "orders", text)) == (3, 3, 0, 0)
+    assert numbers(load(store, tmp_path, "orders", text)) == (3, 0, 3, 0)
+    reordered = "customer_id,date,amount\n2,2026-01-01,5\n1,2026-01-01,5\n1,2026-01-01,5\n1,2026-01-01,5\n"
+    assert numbers(load(store, tmp_path, "orders", reordered)) == (4, 1, 3, 0)
+
+
+def test_bad_rows_are_set_aside_with_their_line_and_reason_and_known_the_next_time(store: Store, tmp_path: Path) -> None:
+    text = 'customer_id,date,amount\n1,2026-01-01,5\n2,soon,5\n"3\nx",2026-01-01,five\n'
+    text += ",2026-01-01,5\n5,2026-01-01\n6,2026-01-01,6\n"
+    found = load(store, tmp_path, "orders", text)
+    assert numbers(found) == (6, 2, 0, 4)
+    assert found.set_aside == [
+        (3, "date: not a date"), (4, "amount: not a number"), (6, "customer_id: missing"),
+        (7, "2 values where the header names 3 columns"),
+    ]  # fmt: skip
+    assert found.count.new_set_aside == 4
+    assert load(store, tmp_path, "orders", text, run="r2").count.new_set_aside == 0
+    assert store.value("SELECT count(*) FROM set_aside WHERE first_run = 'r1' AND last_run = 'r2'") == 4
+
+
+def test_a_set_aside_order_is_let_go_when_its_row_has_been_mended(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "orders", ORDERS.replace("10.50", "ten"))
+    assert store.sql("SELECT record_id, line, reason FROM set_aside") == [("A1", 2, "amount: not a number")]
+    load(store, tmp_path, "orders", ORDERS, run="r2")
+    assert store.value("SELECT count(*) FROM set_aside") == 0
+
+
+def test_decimal_commas_and_day_first_dates_are_detected_and_told(store: Store, tmp_path: Path) -> None:
+    text = "Kunden-Nr;date;amount\n1;31.01.2026;1.234,50 €\n2;01.02.2026 13:45;12,5\n3;02.02.26;7\n"
+    found = load(store, tmp_path, "orders", text.encode("cp1252"), map_text='customer_id = "Kunden-Nr"')
+    assert numbers(found) == (3, 3, 0, 0)
+    assert store.sql("SELECT total, ordered_at FROM orders ORDER BY contact_id") == [
+        (Decimal("1234.5"), datetime(2026, 1, 30, 23)), (Decimal("12.5"), datetime(2026, 2, 1, 0, 45)),
+        (Decimal(7), datetime(2026, 2, 1, 23)),
+    ]  # fmt: skip
+    assert found.notes == ("Format: semicolon-separated, cp1252.", "Numbers: decimal comma.", "date: day first.")
+
+
+def test_month_first_is_seen_by_a_day_above_twelve_or_said_in_the_map(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "orders", "customer_id,date,amount\n1,01/31/2026,1\n")
+    found = load(store, tmp_path, "orders", "customer_id,date,amount\n2,01/02/2026 1:05 PM,2\n", map_text='date_order = "mdy"')
+    assert store.sql("SELECT ordered_at FROM orders ORDER BY total") == [
+        (datetime(2026, 1, 30, 23),),
+        (datetime(2026, 1, 2, 0, 5),),
+    ]
+    assert not [n for n in found.notes if "cannot tell" in n]
+
+
+def test_common_names_are_recognised_and_shown(store: Store, tmp_path: Path) -> None:
+    text = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    text += "536365,085123A,Holder,6,12/13/2010 8:26,2.55,17850.0,UK\n536365,71053,Lantern,6,12/13/2010 8:26,3.39,17850.0,UK\n"
+    found = load(store, tmp_path, "order_lines", text)
+    assert found.columns == {
+        "customer_id": "CustomerID", "order_id": "InvoiceNo", "product_id": "StockCode", "quantity": "Quantity",
+        "price": "UnitPrice", "date": "InvoiceDate", "product": "Description",
+    }  # fmt: skip
+    assert store.sql("SELECT product_id, amount, contact_id FROM order_lines ORDER BY 1") == [
+        ("085123A", Decimal("15.3"), "17850"), ("71053", Decimal("20.34"), "17850"),
+    ]  # fmt: skip
+    assert store.sql("SELECT stream, order_id, total FROM orders") == [("import:orders_from_lines", "536365", Decimal("35.64"))]
+
+
+def test_the_lines_of_an_order_are_one_record_and_an_orders_file_replaces_the_sum(store: Store, tmp_path: Path) -> None:
+    lines = "order_id,product_id,quantity,amount,date\nA1,p1,1,3,2026-01-01\nA1,p2,2,4,2026-01-01\nA2,p1,1,3,2026-01-01\n"
+    assert numbers(load(store, tmp_path, "order_lines", lines)) == (3, 3, 0, 0)
+    assert numbers(load(store, tmp_path, "order_lines", lines.replace("A1,p2,2,4", "A1,p2,2,5"))) == (3, 2, 1, 0)
+    assert store.sql("SELECT order_id, line_id, amount::INT FROM order_lines ORDER BY 1, 2") == [
+        ("A1", "1", 3),
+        ("A1", "2", 5),
+        ("A2", "1", 3),
+    ]
+    load(store, tmp_path, "orders", ORDERS)
+    assert store.sql("SELECT order_id, total::INT FROM orders WHERE stream = 'import:orders_from_lines'") == []
+    assert store.value("SELECT total FROM orders WHERE order_id = 'A1'") == Decimal("10.5")
+
+
+def test_a_contacts_file_takes_the_place_of_contacts_made_from_orders(store: Store, tmp_path: Path) -> None:
+    load(
+        store,
+        tmp_path,
+        "orders",
+        "customer_id,email,date,amount\n1,A@X.de,2026-01-01,5\n,b@x.de,2026-01-01,5\n3,nonsense,2026-01-01,1\n",
+    )
+    assert store.sql("SELECT contact_id, email FROM contacts ORDER BY 1") == [
+        ("1", "a@x.de"),
+        ("3", None),
+        ("b@x.de", "b@x.de"),
+    ]
+    load(store, tmp_path, "contacts", "customer_id,email,first name,tags\n1,A@X.de,Ann,vip; press\n")
+    assert store.sql("SELECT stream, contact_id, first_name, tags FROM contacts ORDER BY 2") == [
+        ("import:contacts", "1", "Ann", '["vip","press"]'), ("import:customers", "3", None, None),
+        ("import:customers", "b@x.de", None, None),
+    ]  # fmt: skip
+    assert store.sql("SELECT contact_id, value FROM identifiers ORDER BY 1") == [("1", "a@x.de"), ("b@x.de", "b@x.de")]
+
+
+def test_times_with_and_without_a_zone(store: Store, tmp_path: Path) -> None:
+    text = (
+        "customer_id,kind,date\n1,login,2026-01-01T10:00:00Z\n2,login,2026-01-01 10:00:00\n3,login,2026-01-01T10:00:00+02:00\n"
+    )
+    load(store, tmp_path, "events", text)
+    assert [t for (t,) in store.sql("SELECT occurred_at FROM events ORDER BY contact_id")] == [
+        datetime(2026, 1, 1, 10), datetime(2025, 12, 31, 21), datetime(2026, 1, 1, 8),
+    ]  # fmt: skip
+
+
+def test_excel_parquet_json_lines_and_compressed_files_say_the_same(store: Store, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    rows: list[list[Any]] = [["customer_id", "order_id", "date", "amount"], ["00012", "A1", datetime(2026, 1, 31), 10.5]]
+    rows += [["00012", "A2", datetime(2026, 2, 1), 0], ["7", "A3", datetime(2026, 2, 2), None]]
+    for row in rows:
+        book.active.append(row)  # type: ignore[union-attr]  # a new workbook has a sheet
+    book.save(tmp_path / "in.xlsx")
+    with store.staged() as folder:
+        (folder / "o.csv").write_text(ORDERS)
+        given = f"read_csv('{folder / 'o.csv'}', types = {{customer_id: 'VARCHAR'}})"
+        store.sql(f"COPY (SELECT * FROM {given}) TO '{folder / 'in.parquet'}'")
+        (tmp_path / "in.parquet").write_bytes((folder / "in.parquet").read_bytes())
+    json_lines = (
+        '{"customer_id": "00012", "order_id": "A1", "date": "2026-01-31", "amount": 10.5}\n'
+        '{"order_id": "A2", "customer_id": "00012", "date": "2026-02-01", "amount": 0}\n\n'
+        '{"customer_id": "7", "order_id": "A3", "date": "2026-02-02", "amount": null}\n[1]\n'
+    )
+    load(store, tmp_path, "orders", ORDERS)
+    assert numbers(imports.import_file(store, CONFIG, "orders", tmp_path / "in.xlsx", "r")) == (3, 0, 3, 0)
+    assert numbers(imports.import_file(store, CONFIG, "orders", tmp_path / "in.parquet", "r")) == (3, 0, 3, 0)
+    assert numbers(load(store, tmp_path, "orders", gzip.compress(ORDERS.encode("utf-16")), name="in.csv.gz")) == (3, 0, 3, 0)
+    found = load(store, tmp_path, "orders", json_lines, name="in.jsonl")
+    assert (numbers(found), found.set_aside) == ((4, 0, 3, 1), [(5, "not a JSON object")])
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("order", ORDERS, "Did you mean 'orders'?"),
+        ("orders", "customer_id,amount\n1,2\n", "orders need a column date. The file has: customer_id, amount"),
+        ("orders", "", "is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_words(store: Store, tmp_path: Path, kind: str, text: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(store, tmp_path, kind, text)
+    assert says in str(caught.value)
+
+
+def test_a_mistake_in_the_map_names_the_nearest_column(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'customer_id'"):
+        load(store, tmp_path, "orders", ORDERS, map_text='custmer_id = "x"')
+    with pytest.raises(UsageError, match="no column 'x' for customer_id"):
+        load(store, tmp_path, "orders", ORDERS, map_text='customer_id = "x"')
+
+
+def test_products_carts_and_subscriptions(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "products", "stock_code,product_category,price\n007,Tea,3.5\n")
+    load(store, tmp_path, "carts", "cart_id,customer_id,date,total\nc1,1,2026-01-01,9\n")
+    load(store, tmp_path, "subscriptions", "customer_id,plan,started_at,status\n1,Monthly,2026-01-01,active\n")
+    assert store.sql("SELECT product_id, category, price FROM products") == [("007", "Tea", Decimal("3.5"))]
+    assert store.sql("SELECT cart_id, contact_id FROM carts") == [("c1", "1")]
+    assert store.sql("SELECT plan, subscription_id IS NULL FROM subscriptions") == [("Monthly", True)]
