@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
 from models.changes import Batch, Observed, Outcome, Target
@@ -42,6 +42,8 @@ class Page:
     total: int | None = None
     gone: dict[str, str] = field(default_factory=dict)
     note: str = ""
+    complete_from: date | None = None
+    """The day from which the stream's history is known to be whole, where the platform hides what is older."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,10 @@ class Adapter(ABC):
     @abstractmethod
     def account(self) -> Account:
         """Who the credentials belong to; one cheap call. Raises AuthError."""
+
+    def ends(self) -> tuple[tuple[str, date], ...]:
+        """(what, last day) of every API version in use that the platform will switch off."""
+        return ()
 
     @abstractmethod
     def check(self) -> list[Finding]:

@@ -9,7 +9,6 @@ import orjson
 
 from connector import consent, profile, runs, segment
 from connector.config import Config
-from connector.rules import english
 from connector.store import Store
 from connector.sync import Session, derive, resolved
 from models.errors import UsageError
@@ -43,8 +42,7 @@ def sizes(s: Session) -> list[dict[str, Any]]:
 
 def said(s: Session, segments: list[Segment]) -> dict[str, str]:
     """Each rule as one English sentence."""
-    rules = segment.check_all(s.store, s.config, segments)
-    return {name: english.say(rule, s.config.shop.currency) for name, rule in rules.items()}
+    return segment.sentences(s.store, s.config, segments)
 
 
 def preview(s: Session, where: str, name: str = "", *, addresses: bool = False) -> dict[str, Any]:
@@ -163,7 +161,8 @@ def one_run(store: Store, run_id: str) -> dict[str, Any]:
             [run["run_id"]],
         ),
         "parked": store.rows(
-            "SELECT platform, segment, kind, reason, count(*) AS people FROM parked WHERE last_run = ? GROUP BY ALL ORDER BY ALL",
+            """SELECT platform, segment, kind, reason, count(*) AS people FROM parked WHERE last_run = ?
+               GROUP BY ALL ORDER BY ALL""",
             [run["run_id"]],
         ),
         "summary": summary,

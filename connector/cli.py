@@ -832,6 +832,7 @@ def demo(o: Options, directory: Path, customers: int) -> int:
 
     from connector import ask, report, show, sync
     from connector.sandbox.folder import write_folder
+    from connector.sandbox.sample_segments import SEGMENTS
     from connector.sandbox.sample_shop import sample_shop
     from connector.sandbox.server import Sandbox
 
@@ -841,7 +842,7 @@ def demo(o: Options, directory: Path, customers: int) -> int:
     shutil.rmtree(directory / "rollcall.raw", ignore_errors=True)
     shop = sample_shop(customers=customers)
     with Sandbox(shop) as sandbox:
-        write_folder(directory, shop, sandbox.url)
+        write_folder(directory, shop, sandbox.url, SEGMENTS)
         say(o, f"Simulated Shopify, Mailchimp and HubSpot at {sandbox.url}; everything is kept in {directory}.", "")
         o.config_path = directory / "rollcall.toml"
         config = o.config()

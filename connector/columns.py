@@ -139,13 +139,11 @@ LINES: tuple[ProfileColumn, ...] = (
     _number("lines", "order_lines", "items_total", "CAST(round(sum(quantity)) AS BIGINT)", "pieces bought ever", "pieces"),
     _number("lines", "order_lines", "products_count", "count(DISTINCT product)",
             "number of different products bought", "products"),
-    _number("lines", "order_lines", "categories_count", "count(DISTINCT category)", "number of different categories bought",
-            "categories"),
-    _list("lines", "order_lines", "bought_categories", "list_sort(list(DISTINCT category) FILTER (category IS NOT NULL))",
-          "categories bought ever"),
 )  # fmt: skip
 
 TASTE: tuple[ProfileColumn, ...] = (
+    _number("taste", "order_lines", "categories_count", "count(*)", "number of different categories bought", "categories"),
+    _list("taste", "order_lines", "bought_categories", "list_sort(list(category))", "categories bought ever"),
     _text("taste", "order_lines", "top_category", "max(category) FILTER (place = 1)",
           "category with the most money spent; ties go to more lines, then the alphabet"),
     _share("taste", "order_lines", "top_category_share",
@@ -180,13 +178,15 @@ EVENTS: tuple[ProfileColumn, ...] = (
              " / nullif(count(value) FILTER (kind = 'rating'), 0)", "average rating given", "points"),
     _number("events", "events", "ratings_total", "count(value) FILTER (kind = 'rating')", "ratings given ever", "ratings"),
     _number("events", "events", "bounces_total", "count(*) FILTER (kind = 'bounce')", "mails that bounced", "mails"),
-    _share("events", "events", "open_rate_90d",
-           f"CAST(count(DISTINCT campaign_id) FILTER ({HUMAN_OPEN} AND happened >= {{from_90}}) AS DOUBLE)"
-           " / nullif(count(DISTINCT campaign_id) FILTER (kind = 'sent' AND happened >= {from_90}), 0)",
-           "share of the campaigns of the last 90 days opened by a human"),
     _list("events", "events", "viewed_categories",
           "list_sort(list(DISTINCT category) FILTER (kind IN ('page_view', 'product_view') AND category IS NOT NULL))",
           "categories looked at on the site"),
+)  # fmt: skip
+
+REACH: tuple[ProfileColumn, ...] = (
+    _share("reach", "events", "open_rate_90d",
+           "CAST(count(*) FILTER (is_sent AND is_opened) AS DOUBLE) / nullif(count(*) FILTER (is_sent), 0)",
+           "share of the campaigns sent in the last 90 days that a human opened"),
 )  # fmt: skip
 
 CARTS: tuple[ProfileColumn, ...] = (
@@ -318,7 +318,7 @@ SCORES: tuple[ProfileColumn, ...] = (
 )  # fmt: skip
 
 COLUMNS: tuple[ProfileColumn, ...] = (
-    *PERSON, *CONTACT, *CONSENT, *ORDERS, *REFUNDS, *LINES, *TASTE, *EVENTS, *CARTS, *SUBSCRIPTIONS, *DERIVED, *SCORES,
+    *PERSON, *CONTACT, *CONSENT, *ORDERS, *REFUNDS, *LINES, *TASTE, *EVENTS, *REACH, *CARTS, *SUBSCRIPTIONS, *DERIVED, *SCORES,
 )  # fmt: skip
 
 BY_NAME: dict[str, ProfileColumn] = {c.name: c for c in COLUMNS}

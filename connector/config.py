@@ -51,6 +51,7 @@ class Platform(Section):
     connect_timeout_s: float = Field(default=10, gt=0)
     tries: int = Field(default=8, ge=1, le=20)
     max_wait_s: float = Field(default=900, ge=0)
+    batch_size: int = Field(default=0, ge=0)  # changes in one write; 0 or more than the platform takes: as many as it takes
     attributes: dict[str, str] = {}
 
     @field_validator("base_url")
@@ -92,6 +93,7 @@ class Mailchimp(Platform):
     token: str
     audience: str
     workers: int = Field(default=4, ge=1, le=10)
+    page_size: int = Field(default=0, ge=0, le=1000)  # 0: the largest page Mailchimp gives
     engagement_days: int = Field(default=45, ge=1)
     ecommerce: Literal["auto", "always", "never"] = "auto"
 
@@ -135,6 +137,7 @@ class StoreSection(Section):
     path: str = "rollcall.duckdb"
     memory_limit: str = Field(default="1500MB", pattern=r"^\d+(MB|GB)$")
     threads: int = Field(default=0, ge=0)
+    commit_records: int = Field(default=1000, ge=1)  # what a pull reads at least before it is stored; a crash loses less than this
 
 
 class SegmentSection(BaseModel):

@@ -115,7 +115,7 @@ own AS (
     bool_or(topic = '' AND status = 'dead') AS is_dead,
     bool_or(topic = '' AND status = 'archived') AS is_archived,
     bool_or(status = 'erased') AS is_erased,
-    bool_or(topic = '' AND status IN ('pending', 'transactional')) AS is_unconfirmed,
+    bool_or(topic = '' AND status = 'pending') AS is_unconfirmed,
     bool_or(topic = '' AND status = 'not_specified') AS is_not_specified,
     bool_or(topic <> '' AND topic = $subscription_type AND status = 'unsubscribed') AS is_topic_no,
     bool_or(topic <> '' AND regexp_matches(topic, 'e-?mail', 'i')) AS has_box,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from connector.clock import midnight_utc
+from connector.columns import HUMAN_OPEN
 from connector.config import Config
 from models.segments import AsOf
 
@@ -98,6 +99,10 @@ def sources() -> dict[str, str]:
             " t.occurred_at AS happened",
             "t.occurred_at",
         ),
+        "reach_rows": f"""
+            SELECT person_id, campaign_id, bool_or(kind = 'sent') AS is_sent, bool_or({HUMAN_OPEN}) AS is_opened
+            FROM event_rows WHERE happened >= {{from_90}} AND kind IN ('sent', 'open') AND campaign_id IS NOT NULL
+            GROUP BY person_id, campaign_id""",
         "cart_rows": _CARTS.replace(
             "{carts}",
             _linked("carts",

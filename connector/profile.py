@@ -103,7 +103,8 @@ def profile_sql(config: Config, as_of: AsOf, extra: tuple[ProfileColumn, ...] = 
 
 AGGREGATED = {
     "contact": "contact_rows", "consent": "consent_rows", "orders": "order_rows", "refunds": "refund_rows",
-    "lines": "line_rows", "taste": "taste_rows", "events": "event_rows", "carts": "cart_rows",
+    "lines": "line_rows", "taste": "taste_rows", "events": "event_rows",
+    "reach": "reach_rows", "carts": "cart_rows",
     "subscriptions": "subscription_rows", "scores": "score_rows",
 }  # fmt: skip
 """Group of columns -> the rows it is aggregated from."""

@@ -225,7 +225,7 @@ class _Puller:
         complete_from = walk.complete_from
         is_first = walk.complete_from is None or walk.is_new
         if page.done and is_first:
-            reached = walk.since.date() if walk.since else BEGINNING
+            reached = max(walk.since.date() if walk.since else BEGINNING, page.complete_from or BEGINNING)
             complete_from = min(complete_from or reached, reached)
         intake = self.intake
         key = [intake.source, intake.stream]

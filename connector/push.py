@@ -64,7 +64,8 @@ def _carry_out_target(
     object_id = plan.object_id
     if plan.creates_object:
         object_id = _create(store, adapter, plan, run_id, now)
-    for batch in _batches(plan, object_id, adapter.batch_size):
+    size = min(adapter.batch_size, int(adapter.settings.get("batch_size") or adapter.batch_size))
+    for batch in _batches(plan, object_id, size):
         outcomes = _send(store, adapter, batch, run_id, now)
         result.count(outcomes)
         told.advance(name, len(outcomes))

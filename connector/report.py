@@ -11,7 +11,7 @@ import orjson
 
 from connector import charts, clock, runs
 from connector.config import Config
-from connector.show import DRIFT, NOUNS, TITLES
+from connector.show import NOUNS, TITLES, target_notes
 from connector.store import Store
 from models.changes import Plan, TargetPlan
 from models.segments import AsOf
@@ -55,7 +55,8 @@ def content(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, say
         "cards": _cards(store),
         "streams": _streams(store),
         "set_aside": store.rows(
-            "SELECT source, stream, reason, count(*) AS count FROM set_aside GROUP BY ALL ORDER BY count DESC, source, stream, reason LIMIT 20"
+            """SELECT source, stream, reason, count(*) AS count FROM set_aside GROUP BY source, stream, reason
+               ORDER BY count DESC, source, stream, reason LIMIT 20"""
         ),
         "copies": _copies(store),
         "pictures": {
@@ -113,10 +114,6 @@ def _segments(store: Store, config: Config, as_of: AsOf, says: dict[str, str]) -
 
 
 def _written(t: TargetPlan) -> dict[str, Any]:
-    lines = [f"{n:,} left out: {reason}" for reason, n in t.excluded.items()]
-    lines += [f"{n:,} {DRIFT[kind]}" for kind, n in t.drift.items()]
-    if t.parked:
-        lines.append(f"{t.held or len(t.changes) - len(t.writable):,} changes wait: {t.parked}")
     return {
         "object": f"{NOUNS[t.target.platform]} {t.object_name}",
         "segment": t.target.segment,
@@ -124,7 +121,7 @@ def _written(t: TargetPlan) -> dict[str, Any]:
         "entered": f"{t.entered:,}",
         "left": f"{t.left:,}",
         "after": f"{t.after:,}",
-        "lines": [*lines, *t.notes],
+        "lines": target_notes(t),
     }
 
 

@@ -147,6 +147,13 @@ def _values(store: Store, source: str) -> frozenset[str] | None:
     return frozenset(str(v) for (v,) in found) if len(found) <= VALUE_LIMIT else None
 
 
+def sentences(store: Store, config: Config, segments: list[Segment]) -> dict[str, str]:
+    """Each rule as one English sentence, by segment name."""
+    everything = {s.name: s for s in (*resolve(config), *segments)}
+    rules = check_all(store, config, list(everything.values()))
+    return {s.name: say(rules[s.name], config.shop.currency) for s in segments}
+
+
 def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf, run_id: str) -> list[SegmentCount]:
     """Who is in which segment now: fills `members`, keeps `memberships` and `segment_counts`. before + entered - left = after.
 
@@ -311,9 +318,7 @@ def preview(store: Store, config: Config, as_of: AsOf, where: str, name: str = "
             FROM f FULL JOIN b USING (person_id)""",
         {"name": name},
     )[0]
-    sample = store.sql(
-        f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
-    )
+    sample = _sample(store, found)
     return Preview(
         sentence=say(rules[label], config.shop.currency), size=int(size),
         people=int(store.value("SELECT count(*) FROM profile")),
@@ -331,12 +336,15 @@ def sample_addresses(store: Store, config: Config, as_of: AsOf, where: str, name
     evaluation = Evaluation(config, as_of, rules)
     condition = evaluation.compiler().condition(rules[label].tree)
     found = f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit"
-    return [
-        (str(email or f"person {person_id}"),)
-        for person_id, email in store.sql(
-            f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
-        )
-    ]
+    return [(str(email or f"person {person_id}"),) for person_id, email in _sample(store, found)]
+
+
+def _sample(store: Store, found: str) -> list[tuple[str, str | None]]:
+    """Five people of a query, the same ones every time."""
+    rows = store.sql(
+        f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
+    )
+    return [(str(person_id), email) for person_id, email in rows]
 
 
 def masked(email: str) -> str:

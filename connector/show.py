@@ -83,30 +83,38 @@ def plan_table(plan: Plan) -> Table:
 
 
 def plan_notes(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> list[str]:
-    """The lines under the table: why something waits, who is left out, what was changed by hand, who would move."""
+    """What stands under the table: why something waits, who is left out, what was changed by hand, who would move."""
     lines: list[str] = []
     for t in plan.targets:
-        title = f"{NOUNS[t.target.platform]} {t.object_name}"
-        if t.parked:
-            lines.append(f"{title}: {t.held or len(t.changes) - len(t.writable):,} changes wait. {t.parked}")
-        for reason, people in t.excluded.items():
-            lines.append(f"{title}: {people:,} left out: {reason}")
-        for kind, people in t.drift.items():
-            lines.append(f"{title}: {people:,} {DRIFT[kind]}")
-        lines += [f"{title}: {note}" for note in t.notes]
-        lines += sampled(t, addresses=addresses, sample=sample)
-    lines += [f"Not planned: {p}" for p in plan.problems]
-    return lines
+        found = target_notes(t) + sampled(t, addresses=addresses, sample=sample)
+        if found:
+            lines += ["", f"{NOUNS[t.target.platform]} {t.object_name}", *(f"  {line}" for line in found)]
+    return lines + [f"Not planned: {p}" for p in plan.problems]
+
+
+def target_notes(t: TargetPlan) -> list[str]:
+    lines = []
+    if t.parked:
+        lines.append(f"{t.held or len(t.changes) - len(t.writable):,} changes wait: {t.parked}")
+    if t.excluded:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(t.excluded.items(), key=lambda e: (-e[1], e[0])))
+        lines.append(f"{sum(t.excluded.values()):,} left out: {reasons}")
+    lines += [f"{people:,} {DRIFT[kind]}" for kind, people in t.drift.items()]
+    return lines + list(t.notes)
 
 
 def sampled(t: TargetPlan, *, addresses: bool, sample: int) -> list[str]:
+    """Some of those who enter and leave, one line a reason."""
     lines = []
-    for kind, word in (("add", "enters"), ("remove", "leaves")):
-        some = [c for c in t.changes if c.kind == kind]
-        for change in some[:sample]:
-            lines.append(f"  {t.object_name}: {who(change, addresses)} {word}: {change.reason}")
-        if len(some) > sample:
-            lines.append(f"  {t.object_name}: and {len(some) - sample:,} more {word.rstrip('s')}")
+    for kind, word in (("add", "enter"), ("remove", "leave")):
+        reasons: dict[str, list[Change]] = {}
+        for change in t.changes:
+            if change.kind == kind:
+                reasons.setdefault(change.reason, []).append(change)
+        for reason, some in sorted(reasons.items()):
+            names = ", ".join(who(c, addresses) for c in some[:sample])
+            more = f" and {len(some) - sample:,} more" if len(some) > sample else ""
+            lines.append(f"{len(some):,} {word} ({reason}): {names}{more}")
     return lines
 
 

@@ -104,7 +104,7 @@ def translator(s: Session, platform: str) -> normalize.Normalizer:
         normalize.load_mapping(platform),
         s.config.platform(platform).attributes,
         s.as_of.day,
-        own_prefix=s.config.push.prefix,
+        own_prefix="" if platform == "hubspot" else s.config.push.prefix,  # its contacts carry no tags
     )
 
 
@@ -141,7 +141,10 @@ def pull_all(
             adapter = s.adapter(platform)
             s.accounts[platform] = known_account(s, adapter)
             translate = translator(s, platform)
-            found = pull.pull(s.store, adapter, translate, s.run_id, since=since, full=full, progress=s.progress)
+            found = pull.pull(
+                s.store, adapter, translate, s.run_id, since=since, full=full, progress=s.progress,
+                commit_records=s.config.store.commit_records,
+            )  # fmt: skip
             s.streams += found
             for count in found:
                 if not count.is_complete:
@@ -262,6 +265,7 @@ def _limits(config: Config) -> planning.Limits:
 
 def _wanted(s: Session, adapter: Adapter, segments: Sequence[Segment]) -> list[planning.Wanted]:
     counts = {c.segment: c for c in s.counts}
+    words = segment.sentences(s.store, s.config, list(segments))
     stale = guards.stale_sources(s.store, s.config, s.now())
     found = []
     for channel in sorted({g.channel for g in segments}):
@@ -294,7 +298,7 @@ def _wanted(s: Session, adapter: Adapter, segments: Sequence[Segment]) -> list[p
                     is_first_fill=go_ahead is None,
                     rule_changed=go_ahead is not None and go_ahead != rule_digest(g),
                     not_ready=count.not_ready if not count.is_ready else stale,
-                    reason=f"matches: {g.where}",
+                    reason=words[g.name],
                     notes=desired.notes,
                 )
             )

@@ -59,7 +59,7 @@ def explain(store: Store, evaluation: Selecting, rule: Rule, person_id: str) -> 
         shown = {_name(v): found[v] for v in own}
         is_true = bool(row[f"c{i}"])
         written = rule.text[node.place.start : node.place.end]
-        clauses.append(Clause(depth, clause(node, currency), written, is_true, shown, _change(node, found, is_true)))
+        clauses.append(Clause(depth, clause(node, currency), written, is_true, shown, _change(node, found)))
     return bool(row["c0"]), tuple(clauses)
 
 
@@ -84,13 +84,15 @@ def _name(node: Node) -> str:
     return f"{node.name}({inner})"
 
 
-def _change(node: Node, found: dict[Node, Any], is_true: bool) -> str:
+def _change(node: Node, found: dict[Node, Any]) -> str:
     """What would turn a simple clause over: the distance of a number from its bound, or the day on which time does it."""
     turned = node
     while turned.op in ("not", "is") and len(turned.args) == 1:
         turned = turned.args[0]
     if turned.op == "number above 0":
-        return "" if is_true else f"one more would do: {_name_of(turned.args[0])} is 0"
+        measure = Node("measure", "number", (), turned.args[0].name, turned.args[0].value)
+        number = Decimal(str(found[measure]))
+        return f"{_name(measure)} is {_plain(number)}" + ("" if number > 0 else "; one would be enough to turn it")
     if turned.op != "compare" or turned.args[1].op != "literal" or turned.args[0].op not in ("column", "measure"):
         return ""
     left, right = turned.args
@@ -116,10 +118,6 @@ def _change_by_time(op: str, days: Decimal, bound: Decimal, name: str) -> str:
     if wait > 0:
         return f"turns in {wait} day{'' if wait == 1 else 's'} unless there is a new {what}"
     return f"a new {what} would turn it"
-
-
-def _name_of(node: Node) -> str:
-    return _name(node) if node.op in ("column", "measure") else "it"
 
 
 def _plain(number: Decimal) -> str:

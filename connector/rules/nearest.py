@@ -31,7 +31,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
             continue
         away = distance(typed, folded)
         if folded.startswith(typed) and len(typed) >= 3:
-            away = min(away, 3)
+            away = min(away, 2)
         if away > max(2, min(len(typed), len(folded)) // 3):
             continue
         candidate = (away, abs(len(folded) - len(typed)), name)

@@ -385,7 +385,7 @@ class _Checker(Syntax):
         if not least <= len(args) <= len(wanted) or any(a.kind != w for a, w in zip(args, wanted, strict=False)):
             form = ", ".join(f"a {w}" if w != "list" else "a list" for w in wanted)
             raise self.error(f"{name} needs {form}.", place)
-        if name == "round" and len(args) == 2 and args[1].op != "literal":
+        if name == "round" and len(args) == 2 and (args[1].op != "literal" or args[1].value not in range(11)):
             raise self.error("round needs a written number of places, as in round(aov, 2).", place)
         for item in args[1].args if kind == "yes or no" and wanted[0] == "list" and args[1].op == "list" else ():
             self._seen(args[0], item)

@@ -102,7 +102,10 @@ class Compiler:
     def _arithmetic(self, node: Node) -> str:
         left, right = (self.value(a) for a in node.args)
         if node.kind == "day":
-            days = f"CAST({right} AS INTEGER)" if node.args[1].kind == "number" else right
+            # more than a century away is no day an owner means, and beyond the calendar the engine would stop
+            days = (
+                f"CASE WHEN abs({right}) <= 36500 THEN CAST({right} AS INTEGER) END" if node.args[1].kind == "number" else right
+            )
             return f"CAST({left} {node.name} {days} AS DATE)"
         if node.name in "/%":
             left = f"CAST({left} AS DOUBLE)" if node.name == "/" else left

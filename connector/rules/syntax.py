@@ -165,6 +165,8 @@ class Syntax:
         said = str(first.get("description") or "")
         if said.startswith("Required keyword"):
             return self.error(f"Something is missing next to '{word}'.", place)
+        if word == ")":
+            return self.error("What stands before this ) does not fit: a value is missing or one too many.", place)
         if "Expecting )" in said:
             return self.error("A ) is missing here, or a comma or operator before this.", place)
         return self.error(f"'{word}' cannot stand here. Join conditions with and / or, and put text in single quotes.", place)

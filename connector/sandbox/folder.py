@@ -40,6 +40,8 @@ base_url = "{url}/hubspot"
 token = "file:secrets/hubspot"
 push = true
 
+"""
+SEGMENTS = """\
 [[segment]]
 name = "Frequent"
 where = "orders_total >= 3"
@@ -57,7 +59,7 @@ push = ["mailchimp"]
 """
 
 
-def write_folder(directory: Path, shop: Shop, url: str) -> None:
+def write_folder(directory: Path, shop: Shop, url: str, segments: str = SEGMENTS) -> None:
     """Write rollcall.toml and a 0600 file per secret. An owner's rollcall.toml stays; only its base_url lines move here."""
     directory.mkdir(parents=True, exist_ok=True)
     folder = directory / "secrets"
@@ -76,7 +78,7 @@ def write_folder(directory: Path, shop: Shop, url: str) -> None:
         store=STORE,
         audience=AUDIENCE,
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text + segments, encoding="utf-8")
 
 
 def repointed(text: str, url: str) -> str:

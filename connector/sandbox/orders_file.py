@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from connector.sandbox.shop import EVERYWHERE, HUBSPOT, MAILCHIMP, SHOPIFY, Customer, Line, Product, Purchase, Shop
 
@@ -159,7 +159,7 @@ def _quantity(value: Any) -> int:
 
 def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
-        with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as raw:
+        with _opened(path) as raw:
             reader = csv.reader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), strict=True)
             for cells in reader:
                 yield reader.line_num, cells
@@ -167,6 +167,13 @@ def _csv(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise OrdersFileError(f"There is no file {path}. Check the path.") from e
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as e:
         raise OrdersFileError(f"{path} cannot be read: it is no CSV in UTF-8 ({type(e).__name__}). Check the file.") from e
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Packed files are unpacked whole: a torn one is noticed before its last row is misread."""
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    return io.BytesIO(gzip.decompress(path.read_bytes()))
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, list[Any]]]:

@@ -18,9 +18,10 @@ from connector.sandbox.base import Clock, Limits, Request, Response
 from connector.sandbox.shop import Shop
 from connector.sandbox.shopify_bulk import Job
 from connector.sandbox.shopify_fields import TABLES, type_of
-from connector.sandbox.shopify_graphql import Context, Engine, Operation, Refused
+from connector.sandbox.shopify_graphql import Engine
 from connector.sandbox.shopify_lists import WALL
 from connector.sandbox.shopify_objects import CustomerNode, World, build
+from connector.sandbox.shopify_request import Context, Operation, Refused
 from connector.sandbox.shopify_roots import QUERIES, STORE, VERSIONS, supported
 from connector.sandbox.shopify_state import change_customer, dump, lists, merge
 from connector.sandbox.shopify_upload import receive

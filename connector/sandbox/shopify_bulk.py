@@ -22,8 +22,9 @@ from graphql import (
     get_named_type,
 )
 
-from connector.sandbox.shopify_graphql import Context, Engine, Parsed, Refused
+from connector.sandbox.shopify_graphql import Engine
 from connector.sandbox.shopify_objects import time_text
+from connector.sandbox.shopify_request import Context, Parsed, Refused
 
 AT_ONCE = 5
 MAX_BYTES = 65_535

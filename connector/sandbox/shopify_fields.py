@@ -6,22 +6,22 @@ from decimal import Decimal
 from typing import Any
 
 from connector.sandbox.shop import Line
-from connector.sandbox.shopify_graphql import Context, Table
+from connector.sandbox.shopify_catalog import COLLECTION, PRODUCT, VARIANT
 from connector.sandbox.shopify_lists import Page, financial_status, plain_page
 from connector.sandbox.shopify_objects import (
     CheckoutNode,
-    CollectionNode,
     CustomerNode,
     LineNode,
     Money,
     OrderNode,
-    ProductNode,
     RefundNode,
     VariantNode,
     hash_text,
+    money,
     money_text,
     time_text,
 )
+from connector.sandbox.shopify_request import Context, Table
 
 COUNTRIES = {
     "AT": "Austria", "BE": "Belgium", "CH": "Switzerland", "DE": "Germany", "DK": "Denmark", "ES": "Spain", "FR": "France",
@@ -34,10 +34,6 @@ def type_of(obj: Any) -> str:
     if type(obj) is dict:
         return str(obj["__typename"])
     return "MoneyV2" if type(obj) is tuple else str(obj.kind)
-
-
-def money(amount: Decimal, currency: str) -> Money:
-    return money_text(amount), currency
 
 
 def _nil(order: OrderNode, ctx: Context) -> Money:
@@ -331,78 +327,6 @@ REFUND: dict[str, Any] = {
     "totalRefundedSet": lambda r, ctx: money(r.amount, r.order.currency),
     "totalRefunded": lambda r, ctx: money(r.amount, r.order.currency),
     "refundLineItems": _refund_lines,
-}
-
-
-def _category(p: ProductNode, ctx: Context) -> dict[str, Any] | None:
-    name = p.source.category
-    if not name:
-        return None
-    return {
-        "__typename": "TaxonomyCategory", "id": f"gid://shopify/TaxonomyCategory/{hash_text(name) % 10**6}", "name": name,
-        "fullName": f"Food, Beverages & Tobacco > {name}", "level": 2, "isArchived": False, "isLeaf": True, "isRoot": False,
-    }  # fmt: skip
-
-
-def _price_range(p: ProductNode, ctx: Context) -> dict[str, Any]:
-    price = money(p.source.price, ctx.shop.currency)
-    return {"minVariantPrice": price, "maxVariantPrice": price}
-
-
-def _handle(title: str) -> str:
-    return "-".join("".join(ch if ch.isalnum() else " " for ch in title.lower()).split())
-
-
-PRODUCT: dict[str, Any] = {
-    "id": lambda p, ctx: p.id,
-    "legacyResourceId": lambda p, ctx: str(p.number),
-    "title": lambda p, ctx: p.source.title,
-    "handle": lambda p, ctx: _handle(p.source.title),
-    "status": lambda p, ctx: "ACTIVE",
-    "vendor": lambda p, ctx: p.source.vendor,
-    "productType": lambda p, ctx: p.source.category,
-    "tags": lambda p, ctx: [],
-    "isGiftCard": lambda p, ctx: "gift" in p.source.category.lower(),
-    "createdAt": lambda p, ctx: time_text(p.created_at),
-    "updatedAt": lambda p, ctx: time_text(p.updated_at),
-    "publishedAt": lambda p, ctx: time_text(p.created_at),
-    "category": _category,
-    "priceRangeV2": _price_range,
-    "totalVariants": lambda p, ctx: 1,
-    "variantsCount": lambda p, ctx: {"count": 1, "precision": "EXACT"},
-    "variants": lambda p, ctx, args: plain_page(ctx, [VariantNode(p)], args, p.id),
-    "collections": lambda p, ctx, args: plain_page(ctx, [p.collection] if p.collection else [], args, f"{p.id}c"),
-}
-
-VARIANT: dict[str, Any] = {
-    "id": lambda v, ctx: v.id,
-    "legacyResourceId": lambda v, ctx: v.id.rsplit("/", 1)[-1],
-    "title": lambda v, ctx: "Default Title",
-    "displayName": lambda v, ctx: f"{v.product.source.title} - Default Title",
-    "sku": lambda v, ctx: v.product.source.product_id,
-    "price": lambda v, ctx: money_text(v.product.source.price),
-    "position": lambda v, ctx: 1,
-    "availableForSale": lambda v, ctx: True,
-    "createdAt": lambda v, ctx: time_text(v.product.created_at),
-    "updatedAt": lambda v, ctx: time_text(v.product.updated_at),
-    "product": lambda v, ctx: v.product,
-    "selectedOptions": lambda v, ctx: [{"name": "Title", "value": "Default Title"}],
-}
-
-
-def _has_product(c: CollectionNode, ctx: Context, args: dict[str, Any]) -> bool:
-    return any(p.id == args["id"] for p in c.products)
-
-
-COLLECTION: dict[str, Any] = {
-    "id": lambda c, ctx: c.id,
-    "legacyResourceId": lambda c, ctx: str(c.number),
-    "title": lambda c, ctx: c.title,
-    "handle": lambda c, ctx: _handle(c.title),
-    "updatedAt": lambda c, ctx: time_text(c.updated_at),
-    "productsCount": lambda c, ctx: {"count": len(c.products), "precision": "EXACT"},
-    "products": lambda c, ctx, args: plain_page(ctx, c.products, args, c.id),
-    "hasProduct": _has_product,
 }
 
 

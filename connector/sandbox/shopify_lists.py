@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from connector.sandbox import shopify_search as search
-from connector.sandbox.shopify_graphql import Context, refusal
 from connector.sandbox.shopify_objects import CheckoutNode, CollectionNode, CustomerNode, OrderNode, ProductNode, VariantNode
+from connector.sandbox.shopify_request import Context, refusal
 from connector.sandbox.shopify_search import Searchable
 
 PAGE_LIMIT = 250
@@ -55,7 +55,8 @@ class Listing:
     def view(self, ctx: Context, query: str | None, sort: str, wall: datetime | None) -> tuple[list[Any], list[Any]]:
         """Rows that match, sorted, and their keys. wall: orders made before it are not there for this token."""
         found = self._searched(ctx, query)
-        key = (query or "", sort, wall and wall.date(), self.version)
+        lagging = ctx.now if ctx.shop.switches.index_lag_s else None  # what the index believes changes with time alone
+        key = (query or "", sort, wall and wall.date(), self.version, lagging)
         known = self.views.get(key)
         if known is not None:
             return known

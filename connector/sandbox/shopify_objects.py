@@ -33,6 +33,10 @@ def money_text(amount: Decimal) -> str:
     return text + "0" if text.endswith(".") else text
 
 
+def money(amount: Decimal, currency: str) -> Money:
+    return money_text(amount), currency
+
+
 def time_text(moment: datetime | None) -> str | None:
     """UTC in whole seconds, as every DateTime of the API."""
     return None if moment is None else moment.isoformat(timespec="seconds") + "Z"

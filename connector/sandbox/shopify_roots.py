@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from connector.sandbox.shopify_graphql import Context, refusal
 from connector.sandbox.shopify_lists import Listing, Page, plain_page
 from connector.sandbox.shopify_objects import CustomerNode, World, found_refunds, time_text
+from connector.sandbox.shopify_request import Context, refusal
 
 VERSIONS = (("2026-01", True), ("2026-04", True), ("2026-07", True), ("2026-10", True), ("2027-01", False), ("unstable", False))
 STORE = "sandbox-shop.myshopify.com"

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from connector.sandbox import shopify_bulk as bulk
-from connector.sandbox.shopify_graphql import Context, Refused
 from connector.sandbox.shopify_objects import CustomerNode, hash_text, metafield, time_text
+from connector.sandbox.shopify_request import Context, Refused
 
 TAGS_AT_MOST = 250
 TAG_LENGTH = 255

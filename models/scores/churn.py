@@ -1,116 +1,197 @@
 """Churn: P(no order within the next H days), by the ladder of how much data there is.
 
-100 to 499 customers (or under 180 days): MBG/NBD. 500 to 1,999: its mean with a small logistic regression. From 2,000
-with three closed training cutoffs: logistic regression on purchase features and both repeat-buying models. Fewer
-customers, fewer than 30 repeat buyers or under 90 days: refused.
+100 to 499 customers (or under 180 days): MBG/NBD. 500 to 1,999: its mean with a regularised logistic regression. From
+2,000 with three closed training cutoffs: logistic regression, boosting or their blend on purchase features and both
+repeat-buying models, chosen by rolling back-test, the simplest within one standard error of the best. Less: refused.
+Where no window of H days has closed, 90-day windows teach, and the repeat-buying model says what the rest of the time adds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
-from models.scores.btyd import BetaGeoFitter
-from models.scores.history import Floats, Orders, Snapshot, no_order_within, snapshot
+from models.scores.history import Floats, no_order_within
+from models.scores.views import LEAST_EVENTS, Stack, View, Views
 
-STEP_DAYS = 30
-MOST_CUTOFFS = 12
-LEAST_HISTORY_DAYS = 90
-LEAST_EVENTS = 50
+BASE_HORIZON = 90
+MOST_ROWS = 150_000
+MOST_BOOSTED_ROWS = 60_000
+VALIDATIONS = 3
+CANDIDATES = ("logistic", "blend", "boosting")
+"""Simplest first."""
 
-
-@dataclass(frozen=True)
-class Amount:
-    """How much there is to learn from, as of a cutoff."""
-
-    customers: int
-    repeat_buyers: int
-    history_days: int
-
-    @property
-    def rung(self) -> str:
-        if self.customers < 100 or self.repeat_buyers < 30 or self.history_days < LEAST_HISTORY_DAYS:
-            return "refuse"
-        if self.customers < 500 or self.history_days < 180:
-            return "small"
-        return "middle" if self.customers < 2000 else "large"
-
-
-def amount(orders: Orders, cutoff: int) -> Amount:
-    shot = snapshot(orders, cutoff)
-    days = int(shot.age.max()) if len(shot.person) else 0
-    return Amount(len(shot.person), int((shot.frequency > 0).sum()), days)
+NAMES = {
+    "small": "MBG/NBD",
+    "middle": "mean of MBG/NBD and logistic regression",
+    "logistic": "logistic regression with BG/NBD and MBG/NBD",
+    "boosting": "boosted trees with BG/NBD and MBG/NBD",
+    "blend": "blend of logistic regression and boosted trees with BG/NBD and MBG/NBD",
+}
+Predictor = Callable[[View], Floats]
 
 
 class ChurnModel:
     """P(no order in [cutoff, cutoff + horizon)) for everybody with an order before the cutoff.
 
-    fit(orders, cutoff): sees rows before the cutoff only; training windows end on or before it.
-    predict(orders, cutoff): one probability per person of `snapshot(orders, cutoff)`.
+    fit(views, cutoff): sees rows before the cutoff only; training windows end on or before it.
+    predict(view): one probability per person of the view.
     """
 
-    def __init__(self, horizon: int, *, seed: int = 7) -> None:
+    def __init__(self, horizon: int, *, seed: int = 7, candidates: tuple[str, ...] = CANDIDATES) -> None:
         self.horizon = horizon
         self.seed = seed
+        self.candidates = candidates
 
-    def fit(self, orders: Orders, cutoff: int) -> ChurnModel:
-        """Learn rung_, name_, cutoffs_. Raises ValueError where the ladder refuses."""
-        known = orders.before(cutoff)
-        self.amount_ = amount(known, cutoff)
+    def fit(self, views: Views, cutoff: int) -> ChurnModel:
+        """Learn rung_, name_, taught_horizon_, cutoffs_, shift_, tried_. Raises ValueError where the ladder refuses."""
+        self.amount_ = views.amount(cutoff)
         self.rung_ = self.amount_.rung
         if self.rung_ == "refuse":
             raise ValueError("too little data")
-        self.cutoffs_ = self._training_cutoffs(known, cutoff)
+        self.taught_horizon_ = self.horizon
+        self.cutoffs_ = views.training_cutoffs(cutoff, self.horizon)
+        if not self.cutoffs_ and self.horizon > BASE_HORIZON:
+            self.taught_horizon_ = BASE_HORIZON
+            self.cutoffs_ = views.training_cutoffs(cutoff, BASE_HORIZON)
         if self.rung_ == "large" and len(self.cutoffs_) < 3:
             self.rung_ = "middle"
-        self.logistic_: Any = None
-        if self.rung_ != "small" and self.cutoffs_:
-            self._fit_logistic(known)
-        if self.logistic_ is None:
-            self.rung_ = "small"
-        self.name_ = {
-            "small": "MBG/NBD",
-            "middle": "mean of MBG/NBD and logistic regression",
-            "large": "logistic regression with BG/NBD and MBG/NBD",
-        }[self.rung_]
+        self.tried_: dict[str, float] = {}
+        self.shift_ = 0.0
+        self.kind_ = "small"
+        if self.rung_ == "middle":
+            self.kind_ = "middle"
+        elif self.rung_ == "large":
+            self.kind_ = self._choose(views, cutoff)
+        self.predictor_ = self._train(views, self.cutoffs_, self.kind_)
+        if self.predictor_ is None:
+            self.rung_ = self.kind_ = "small"
+            self.predictor_ = self._btyd
+        self.name_ = NAMES[self.kind_]
         return self
 
-    def predict(self, orders: Orders, cutoff: int) -> Floats:
-        shot = snapshot(orders, cutoff)
-        x, btyd = self._inputs(shot)
-        if self.rung_ == "small":
-            return btyd
-        learned = np.asarray(self.logistic_.predict_proba(x)[:, 1])
-        return (learned + btyd) / 2 if self.rung_ == "middle" else learned
+    @property
+    def is_extrapolated(self) -> bool:
+        return self.taught_horizon_ != self.horizon
 
-    def _training_cutoffs(self, orders: Orders, cutoff: int) -> list[int]:
-        begin = int(orders.day.min()) + LEAST_HISTORY_DAYS
-        found = [cutoff - self.horizon - STEP_DAYS * n for n in range(MOST_CUTOFFS)]
-        return [c for c in found if c >= begin]
+    def predict(self, view: View) -> Floats:
+        assert self.predictor_ is not None
+        p = _inside(self.predictor_(view))
+        if self.shift_:
+            p = expit(logit(p) + self.shift_)
+        if self.is_extrapolated and self.kind_ != "small":
+            far, near = (_inside(view.p_no_order(h)) for h in (self.horizon, self.taught_horizon_))
+            p = expit(logit(p) + logit(far) - logit(near))
+        return np.asarray(p)
 
-    def _fit_logistic(self, orders: Orders) -> None:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+    def _btyd(self, view: View) -> Floats:
+        return view.p_no_order(self.horizon if self.kind_ == "small" else self.taught_horizon_)
 
-        inputs, labels = [], []
-        for cut in self.cutoffs_:
-            shot = snapshot(orders, cut)
-            inputs.append(self._inputs(shot)[0])
-            labels.append(no_order_within(orders, shot.person, cut, self.horizon))
-        x, y = np.vstack(inputs), np.concatenate(labels)
+    def _choose(self, views: Views, cutoff: int) -> str:
+        """Rolling back-test on windows that have closed; also learns the shift of the calibration, if it pays."""
+        losses: dict[str, list[Floats]] = {k: [] for k in self.candidates}
+        checks: dict[str, list[tuple[Floats, Any]]] = {k: [] for k in self.candidates}
+        for closed in self.cutoffs_[:VALIDATIONS]:
+            earlier = views.training_cutoffs(closed, self.taught_horizon_)
+            trained = {k: self._train(views, earlier, k) for k in self.candidates} if earlier else {}
+            if not trained or any(m is None for m in trained.values()):
+                continue
+            view = views.at(closed)
+            truth = no_order_within(views.orders, view.person, closed, self.taught_horizon_)
+            for kind, model in trained.items():
+                assert model is not None
+                p = _inside(model(view))
+                losses[kind].append(_loss(truth, p))
+                checks[kind].append((p, truth))
+        if not losses[self.candidates[0]]:
+            return self.candidates[0]
+        mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items()}
+        self.tried_ = {k: round(v, 5) for k, v in mean.items()}
+        best = min(mean, key=lambda k: mean[k])
+        for kind in self.candidates:
+            gaps = [a - b for a, b in zip(losses[kind], losses[best], strict=True)]
+            error = float(np.sqrt(np.mean([g.var() / len(g) for g in gaps])))
+            if mean[kind] - mean[best] <= error:
+                self.shift_ = _shift(checks[kind])
+                return kind
+        return best
+
+    def _train(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
+        """None where a class has too few events to learn from."""
+        if kind == "small":
+            return self._btyd
+        if not cutoffs:
+            return None
+        most = MOST_ROWS if kind in ("logistic", "middle") else MOST_BOOSTED_ROWS
+        stack = Stack.of(views, cutoffs, most)
+        y = np.concatenate([
+            no_order_within(views.orders, views.at(c).person[r], c, self.taught_horizon_)
+            for c, r in zip(stack.cutoffs, stack.rows, strict=True)
+        ])  # fmt: skip
         if min(int(y.sum()), int((~y).sum())) < LEAST_EVENTS:
-            return
-        self.logistic_ = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500)).fit(x, y)
+            return None
+        if kind == "blend":
+            parts = [self._learn("logistic", stack, y), self._learn("boosting", stack, y)]
+            return lambda v: expit(sum(logit(_inside(m(v))) for m in parts) / 2)
+        learned = self._learn("logistic" if kind == "middle" else kind, stack, y)
+        if kind == "middle":
+            return lambda v: (learned(v) + v.p_no_order(self.taught_horizon_)) / 2
+        return learned
 
-    def _inputs(self, shot: Snapshot) -> tuple[Floats, Floats]:
-        """(features with the repeat-buying models fitted at this very cutoff, MBG/NBD's own answer)."""
-        added = []
-        for modified in (False, True):
-            model = BetaGeoFitter(modified=modified, penalty=0.0005).fit(shot.frequency, shot.recency, shot.age)
-            added.append(model.p_no_order(shot.frequency, shot.recency, shot.age, self.horizon))
-            added.append(model.p_alive(shot.frequency, shot.recency, shot.age))
-        logged = np.sign(shot.features) * np.log1p(np.abs(shot.features))
-        return np.column_stack([logged, *added]), added[2]
+    def _learn(self, kind: str, stack: Stack, y: Any) -> Predictor:
+        model = logistic() if kind == "logistic" else boosting(self.seed)
+        step = "logisticregression__sample_weight" if kind == "logistic" else "sample_weight"
+        model.fit(stack.x, y, **{step: stack.weight})
+        return lambda v: np.asarray(model.predict_proba(v.inputs)[:, 1])
+
+
+def logistic(strength: float = 0.1) -> Any:
+    """Newton's method: it ends at the same point to the last digits whatever the number of threads."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, solver="newton-cholesky", tol=1e-8, max_iter=100))
+
+
+def boosting(seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=150, learning_rate=0.04, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=3, early_stopping=False,
+        random_state=seed,
+    )  # fmt: skip
+
+
+def _inside(p: Floats) -> Floats:
+    return np.clip(p, 1e-6, 1 - 1e-6)
+
+
+def _loss(truth: Any, p: Floats) -> Floats:
+    return np.asarray(-np.where(truth, np.log(p), np.log1p(-p)))
+
+
+def _intercept(p: Floats, truth: Any) -> float:
+    """The shift of the log odds at which the mean probability is the realised rate (Newton)."""
+    odds, shift = logit(p), 0.0
+    for _ in range(30):
+        q = expit(odds + shift)
+        step = float((truth.mean() - q.mean()) / max(float(np.mean(q * (1 - q))), 1e-9))
+        shift += step
+        if abs(step) < 1e-12:
+            break
+    return shift
+
+
+def _shift(checks: list[tuple[Floats, Any]]) -> float:
+    """The bias of the last closed window, half of it, if correcting each window by the one before would have paid."""
+    if len(checks) < 2:
+        return 0.0
+    gains = []
+    for (p, truth), (earlier, was) in zip(checks, checks[1:], strict=False):
+        moved = expit(logit(p) + _intercept(earlier, was) / 2)
+        gains.append(float(np.mean(_loss(truth, p) - _loss(truth, _inside(moved)))))
+    return _intercept(*checks[0]) / 2 if min(gains) > 0 else 0.0

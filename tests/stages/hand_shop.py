@@ -32,7 +32,8 @@ def contact(source: str, contact_id: str, **values: Any) -> dict[str, Any]:
 def order(source: str, order_id: str, contact_id: str | None, at: str, total: str | None, **values: Any) -> dict[str, Any]:
     base = {
         "source": source, "stream": "orders", "record_id": order_id, "order_id": order_id, "contact_id": contact_id,
-        "kind": "order", "ordered_at": at if len(at) > 10 else f"{at} 12:00:00", "total": total, "currency": "EUR", "status": "paid",
+        "kind": "order", "ordered_at": at if len(at) > 10 else f"{at} 12:00:00", "total": total,
+        "currency": "EUR", "status": "paid",
     }  # fmt: skip
     return base | values
 

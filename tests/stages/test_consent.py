@@ -52,7 +52,7 @@ def verdict(store: Store, platform: str, contact_id: str, cfg: Config | None = N
 OWN = [
     ("mailchimp", "subscribed", YES, YES),
     ("mailchimp", "pending", "not confirmed yet", YES),
-    ("mailchimp", "transactional", "not confirmed yet", YES),
+    ("mailchimp", "transactional", "never asked", YES),
     ("mailchimp", "unsubscribed", "said no on Mailchimp", YES),
     ("mailchimp", "dead", "dead address", YES),
     ("mailchimp", "archived", "archived", "archived"),

@@ -33,7 +33,8 @@ def test_a_copy_that_names_the_shop_order_is_no_second_purchase():
 
     assert list(purchases(store)) == ["shopify:9001"]
     assert dict(store.sql("SELECT source, evidence FROM purchase_copies")) == {
-        "shopify": "own record", "hubspot": "same shop order id", "mailchimp": "same order number", "import": "same order number",
+        "shopify": "own record", "hubspot": "same shop order id",
+        "mailchimp": "same order number", "import": "same order number",
     }  # fmt: skip
     assert purchases(store)["shopify:9001"]["copies"] == 4
     assert purchases(store)["shopify:9001"]["total"] == 20

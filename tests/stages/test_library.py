@@ -31,8 +31,10 @@ EXPECTED = {
 
 
 def hand_made():
-    """As of 2026-07-01. newbie: first order in June. regular: monthly, with discounts. once: one order in January.
-    lapsed: two orders, the last in May 2025. gone: two orders, silent since 2023. reader, sleeper: subscribers without orders."""
+    """As of 2026-07-01. newbie: first order in June. regular: monthly, with discounts.
+    once: one in December.
+    lapsed: two orders, the last in May 2025. gone: two orders, silent since 2023.
+    reader, sleeper: subscribers without orders."""
     store = new_store()
     known = {"created_at": "2023-01-01 00:00:00"}
     people = ("regular", "once", "lapsed", "gone", "reader", "sleeper")
@@ -45,7 +47,7 @@ def hand_made():
             for p in ("newbie", "reader", "sleeper")
         ],
     )
-    orders = {"newbie": ["2026-06-10"], "regular": [f"2026-0{m}-15" for m in range(1, 7)], "once": ["2026-01-02"],
+    orders = {"newbie": ["2026-06-10"], "regular": [f"2026-0{m}-15" for m in range(1, 7)], "once": ["2025-12-20"],
               "lapsed": ["2025-01-01", "2025-05-01"], "gone": ["2023-01-01", "2023-05-01"]}  # fmt: skip
     for person, days in orders.items():
         for i, day in enumerate(days):
@@ -59,7 +61,8 @@ def hand_made():
         "events",
         [
             event("shopify", "reader", "click", "2026-06-01"), event("shopify", "reader", "sent", "2026-06-01"),
-            event("shopify", "sleeper", "sent", "2026-06-01"), event("shopify", "sleeper", "open", "2026-06-02", is_machine=True),
+            event("shopify", "sleeper", "sent", "2026-06-01"),
+            event("shopify", "sleeper", "open", "2026-06-02", is_machine=True),
         ],
     )  # fmt: skip
     return store

@@ -171,7 +171,8 @@ def test_a_no_anywhere_outweighs_a_yes_and_a_dead_address_closes_only_itself():
     store = new_store()
     store.insert(
         "contacts",
-        [contact("shopify", "1", email="a@x.de"), contact("mailchimp", "1", email="a@x.de"), contact("shopify", "2", email="b@x.de"),
+        [contact("shopify", "1", email="a@x.de"), contact("mailchimp", "1", email="a@x.de"),
+         contact("shopify", "2", email="b@x.de"),
          contact("mailchimp", "2", email="b@x.de"), contact("shopify", "3", email="c@x.de")],
     )  # fmt: skip
 
@@ -182,7 +183,8 @@ def test_a_no_anywhere_outweighs_a_yes_and_a_dead_address_closes_only_itself():
         "consents",
         [
             said("shopify", "1", "subscribed"), said("mailchimp", "1", "unsubscribed"),
-            said("shopify", "2", "dead"), said("mailchimp", "2", "subscribed"), said("mailchimp", "2", "unsubscribed", "ads by post"),
+            said("shopify", "2", "dead"), said("mailchimp", "2", "subscribed"),
+            said("mailchimp", "2", "unsubscribed", "ads by post"),
             said("shopify", "3", "subscribed"), said("shopify", "3", "dead"),
         ],
     )  # fmt: skip

@@ -17,7 +17,8 @@ from connector.segment import evaluate, resolve, why
 from models.errors import UsageError
 from tests.stages.hand_shop import contact, derive, new_store, order, person_of, shop_config
 
-VALUES = {"orders_total": st.integers(0, 5), "aov": st.none() | st.integers(0, 60), "city": st.none() | st.sampled_from(["Bonn", "Ulm"]),
+VALUES = {"orders_total": st.integers(0, 5), "aov": st.none() | st.integers(0, 60),
+          "city": st.none() | st.sampled_from(["Bonn", "Ulm"]),
           "is_subscribed": st.booleans()}  # fmt: skip
 OPERATORS = {"=": lambda a, b: a == b, "<>": lambda a, b: a != b, "<": lambda a, b: a < b, "<=": lambda a, b: a <= b,
              ">": lambda a, b: a > b, ">=": lambda a, b: a >= b}  # fmt: skip
@@ -96,7 +97,8 @@ def test_evaluator_why_and_a_plain_python_oracle_agree(store, people, rule):
     frame["aov"] = frame["aov"].astype("float64")
     frame["city"] = frame["city"].astype("object")
     store.load_frame("profile_in", frame)
-    store.sql("""CREATE OR REPLACE TABLE profile AS SELECT person_id, orders_total, CASE WHEN isnan(aov) THEN NULL ELSE aov END AS aov,
+    store.sql("""CREATE OR REPLACE TABLE profile AS SELECT person_id, orders_total,
+        CASE WHEN isnan(aov) THEN NULL ELSE aov END AS aov,
         CAST(city AS VARCHAR) AS city, is_subscribed FROM profile_in""")
     checked = parse(written(rule), declared())
     evaluation = Evaluation(shop_config(), as_of(date(2026, 7, 1), "UTC"), {"x": checked})
@@ -132,7 +134,7 @@ def test_every_clause_comes_with_its_values_and_what_would_change_it():
         ("orders_total >= 3", False, {"orders_total": 2}, "orders_total is 2; the bound is 3, 1 away"),
         ("not (aov > 50)", True, {"aov": 40.0}, "aov is 40; the bound is 50, 10 away"),
         ("days_since_order > 90", False, {"days_since_order": 30}, "turns in 61 days unless there is a new order"),
-        ("not bought(days => 10)", True, {"bought(days => 10)": 0}, "one more would do: bought(days => 10) is 0"),
+        ("not bought(days => 10)", True, {"bought(days => 10)": 0}, "bought(days => 10) is 0; one would be enough to turn it"),
     ]
 
 

@@ -1,0 +1,156 @@
+"""What a model sees at a cutoff: purchase features and both repeat-buying models fitted at that very cutoff.
+
+A view is made from rows before its cutoff only. Training stacks the views of earlier cutoffs; scoring takes the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.scores.btyd import BetaGeoFitter
+from models.scores.history import Floats, Ints, Lines, Orders, Snapshot, basket_features, pace, snapshot
+
+STEP_DAYS = 30
+MOST_CUTOFFS = 12
+LEAST_HISTORY_DAYS = 90
+LEAST_EVENTS = 50
+PENALTY = 0.0005
+FIT_ON = 25_000
+RECENT = 0.7
+"""Weight of a training cutoff relative to the one 30 days later: shops change."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much there is to learn from, as of a cutoff."""
+
+    customers: int
+    repeat_buyers: int
+    history_days: int
+
+    @property
+    def rung(self) -> str:
+        if self.customers < 100 or self.repeat_buyers < 30 or self.history_days < LEAST_HISTORY_DAYS:
+            return "refuse"
+        if self.customers < 500 or self.history_days < 180:
+            return "small"
+        return "middle" if self.customers < 2000 else "large"
+
+
+@dataclass(frozen=True)
+class View:
+    """Everybody with an order before `cutoff`: what is known, and the two models that say what follows from it."""
+
+    cutoff: int
+    shot: Snapshot
+    inputs: Floats
+    basic: BetaGeoFitter
+    modified: BetaGeoFitter
+
+    @property
+    def person(self) -> Ints:
+        return self.shot.person
+
+    @property
+    def recency(self) -> Floats:
+        return self.shot.features[:, 0]
+
+    def p_no_order(self, horizon: float) -> Floats:
+        s = self.shot
+        return self.modified.p_no_order(s.frequency, s.recency, s.age, horizon)
+
+    def expected_orders(self, horizon: float) -> Floats:
+        s = self.shot
+        return self.modified.expected_orders(s.frequency, s.recency, s.age, horizon)
+
+    def order_value(self) -> Floats:
+        """Each customer's mean order, the first one included, drawn to the shop's mean by as many orders as the data ask."""
+        n, spent, mean, sd = (self.shot.features[:, i] for i in (2, 3, 4, 6))
+        several = n > 1
+        overall = float(spent.sum() / n.sum())
+        within = float(np.sum(sd[several] ** 2 * n[several]) / max(np.sum(n[several] - 1), 1)) if several.any() else 0.0
+        between = float(np.var(mean)) - within * float(np.mean(1 / n))
+        strength = within / max(between, 1e-3 * within, 1e-9) if within else 0.0
+        return np.asarray((strength * overall + spent) / (strength + n))
+
+
+class Views:
+    """Views of one shop by cutoff, each made once. `horizon` is the one the models are asked about."""
+
+    def __init__(self, orders: Orders, horizon: int, lines: Lines | None = None) -> None:
+        self.orders = orders
+        self.horizon = horizon
+        self.lines = lines
+        self._made: dict[int, View] = {}
+
+    def at(self, cutoff: int) -> View:
+        if cutoff not in self._made:
+            self._made[cutoff] = self._make(cutoff)
+        return self._made[cutoff]
+
+    def amount(self, cutoff: int) -> Amount:
+        past = self.orders.before(cutoff)
+        if not len(past.day):
+            return Amount(0, 0, 0)
+        people, counts = np.unique(past.person, return_counts=True)
+        return Amount(len(people), int((counts > 1).sum()), cutoff - int(past.day.min()))
+
+    def training_cutoffs(self, cutoff: int, horizon: int) -> list[int]:
+        """Latest first: every 30 days, at most 12, whose windows have closed and which have 90 days of history."""
+        if not len(self.orders.day):
+            return []
+        begin = int(self.orders.day.min()) + LEAST_HISTORY_DAYS
+        found = [cutoff - horizon - STEP_DAYS * n for n in range(MOST_CUTOFFS)]
+        return [c for c in found if c >= begin]
+
+    def changed(self, view: View, orders: Orders) -> View:
+        """The same people and the same fitted models, had their history been `orders`."""
+        shot = snapshot(orders, view.cutoff)
+        inputs = self._inputs(orders, shot, view.basic, view.modified)
+        return View(view.cutoff, shot, inputs, view.basic, view.modified)
+
+    def _make(self, cutoff: int) -> View:
+        known = self.orders.before(cutoff)
+        shot = snapshot(known, cutoff)
+        basic, modified = (
+            BetaGeoFitter(modified=m, penalty=PENALTY, most=FIT_ON).fit(shot.frequency, shot.recency, shot.age)
+            for m in (False, True)
+        )
+        return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified)
+
+    def _inputs(self, known: Orders, shot: Snapshot, basic: BetaGeoFitter, modified: BetaGeoFitter) -> Floats:
+        three = (shot.frequency, shot.recency, shot.age)
+        answers = [f(*three) for m in (basic, modified) for f in (m.p_alive,)]
+        answers += [m.p_no_order(*three, self.horizon) for m in (basic, modified)]
+        expected = np.log(np.maximum(modified.expected_orders(*three, self.horizon), 1e-9))
+        blocks = [signed_log(shot.features), signed_log(pace(known, shot)), np.column_stack([*answers, expected])]
+        if self.lines is not None:
+            blocks.append(signed_log(basket_features(self.lines, shot)))
+        return np.hstack(blocks)
+
+
+def signed_log(values: Floats) -> Floats:
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Rows of several cutoffs under each other, with the weight of each."""
+
+    x: Floats
+    weight: Floats
+    cutoffs: list[int]
+    rows: list[Ints]
+    """Per cutoff the rows of its view that were taken."""
+
+    @classmethod
+    def of(cls, views: Views, cutoffs: list[int], most: int) -> Stack:
+        """At most about `most` rows: every k-th person, another k-th at every cutoff. Needs at least one cutoff."""
+        total = sum(len(views.at(c).person) for c in cutoffs)
+        stride = max(1, -(-total // most))
+        rows = [np.flatnonzero(views.at(c).person % stride == i % stride) for i, c in enumerate(cutoffs)]
+        weights = [np.full(len(r), RECENT ** ((cutoffs[0] - c) / STEP_DAYS)) for r, c in zip(rows, cutoffs, strict=True)]
+        x = np.vstack([views.at(c).inputs[r] for r, c in zip(rows, cutoffs, strict=True)])
+        return cls(x, np.concatenate(weights), cutoffs, rows)

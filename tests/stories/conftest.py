@@ -1,0 +1,57 @@
+"""Small shops for the stories; every one is made from a fixed seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from connector.sandbox.faults import Faults
+from tests.stories.story import Story, write_orders
+
+
+@pytest.fixture(scope="session")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 customers."""
+    return write_orders(tmp_path_factory.mktemp("orders") / "orders.csv")
+
+
+@pytest.fixture(scope="session")
+def few_orders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 customers."""
+    return write_orders(tmp_path_factory.mktemp("orders") / "few.csv", customers=120, seed=2)
+
+
+@pytest.fixture
+def tell(tmp_path: Path) -> Iterator[Callable[..., Story]]:
+    """Opens stories and closes them afterwards."""
+    opened: list[Story] = []
+
+    def make(orders: Path, name: str = "shop", faults: Faults | None = None) -> Story:
+        opened.append(Story(tmp_path / name, orders, faults))
+        return opened[-1]
+
+    yield make
+    for story in opened:
+        story.close()
+
+
+@pytest.fixture
+def story(tell: Callable[..., Story], few_orders: Path) -> Story:
+    """A small shop, served, not yet pulled."""
+    return tell(few_orders)
+
+
+@pytest.fixture
+def pulled(story: Story) -> Story:
+    """The same, pulled once."""
+    story.ok("backfill")
+    return story
+
+
+@pytest.fixture
+def pushed(pulled: Story) -> Story:
+    """The same, with the owner's go-ahead given and the tags filled."""
+    pulled.ok("push", "--first", "--as-of", "1998-07-01")
+    return pulled
