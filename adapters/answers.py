@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 import requests
@@ -75,6 +77,21 @@ def declared_length(response: Response) -> int | None:
     if response.headers.get("Content-Encoding", "identity") != "identity" or response.headers.get("Transfer-Encoding"):
         return None
     return int(length) if length.isdigit() else None
+
+
+def with_query(url: str, params: Mapping[str, Any] | None) -> str:
+    """`url` with its parameters: None leaves one out, a list repeats it."""
+    pairs = []
+    for name, value in (params or {}).items():
+        values = value if isinstance(value, list | tuple) else (value,)
+        pairs += [f"{_quoted(name)}={_quoted(str(v))}" for v in values if v is not None]
+    return f"{url}{'&' if '?' in url else '?'}{'&'.join(pairs)}" if pairs else url
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    """Percent-encoded; remembered, because one value is the same long list of names on every page."""
+    return quote(text, safe="")
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

@@ -81,6 +81,8 @@ class Adapter(ABC):
     """What we write there, in the owner's words: 'Mailchimp tag', 'HubSpot list', 'Shopify tag'."""
     batch_size: ClassVar[int]
     """At most this many adds, and as many removes, in one Batch."""
+    concurrent_streams: ClassVar[int] = 1
+    """So many streams may be walked at once, in several threads. One where a stream needs what an earlier one found."""
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self.settings = settings

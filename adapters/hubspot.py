@@ -1,24 +1,33 @@
 """HubSpot, API 2026-09. Docs: https://developers.hubspot.com/docs/api-reference/latest
 
-We read contacts, companies, orders, deals, tickets and marketing e-mails, and write manual lists of contacts.
+We read contacts, companies, orders, deals, tickets, carts and marketing e-mails, and write manual lists of contacts
+and, where the owner wants it, one property of ours. Every method may be called from several threads at once.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream
 from adapters.hubspot_check import findings
-from adapters.hubspot_client import BATCH, HubspotClient
+from adapters.hubspot_client import BATCH, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_emails import email_pages
+from adapters.hubspot_events import SUPPORTED_UNTIL as EVENTS_UNTIL
 from adapters.hubspot_events import event_pages
 from adapters.hubspot_lists import Lists
 from adapters.hubspot_objects import CONTACTS, EMAILS, EMAILS_SCOPE, EVENTS, KINDS
-from adapters.hubspot_read import Reader
-from models.changes import Batch, Observed, Outcome, Target
+from adapters.hubspot_property import PROPERTY, SegmentProperty
+from adapters.hubspot_read import AHEAD, Reader
+from adapters.hubspot_walk import ahead
+from models.changes import Batch, Member, Observed, Outcome, Target
 from models.errors import ApiError, AuthError, PermanentApiError
+
+log = logging.getLogger(__name__)
 
 
 class HubspotAdapter(Adapter):
@@ -32,7 +41,8 @@ class HubspotAdapter(Adapter):
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
         self.client = HubspotClient(settings, now_utc=now_utc, sleep=sleep)
         self.reader = Reader(self.client, settings)
-        self.lists = Lists(self.client)
+        self.lists = Lists(self.client, self._survivors)
+        self.property = SegmentProperty(self.client, self.reader)
 
     def account(self) -> Account:
         details = self.client.account()
@@ -45,6 +55,12 @@ class HubspotAdapter(Adapter):
             details={k: str(details[k]) for k in ("accountType", "uiDomain") if details.get(k)},
         )
 
+    def ends(self) -> tuple[tuple[str, date], ...]:
+        """HubSpot names months; we count with their last day."""
+        until = SUPPORTED_UNTIL.get(self.client.version)
+        events = (("HubSpot e-mail events (API v1)", EVENTS_UNTIL),) if self.settings.get("email_events") else ()
+        return (*(((f"HubSpot API {self.client.version}", until),) if until else ()), *events)
+
     def check(self) -> list[Finding]:
         try:
             account = self.account()
@@ -54,7 +70,7 @@ class HubspotAdapter(Adapter):
             return [Finding("hubspot account", "error", str(e), "scope" if e.status == 403 else "")]
         kind = account.details.get("accountType", "")
         text = f"{account.name}{f' ({kind})' if kind else ''}, time zone {account.timezone or 'unknown'}"
-        return list(findings(self.client, self.reader, self.settings, text))
+        return list(findings(self.client, self.reader, self.settings, text, self.ends()))
 
     def streams(self) -> tuple[Stream, ...]:
         objects = (Stream(k.name, f"HubSpot {k.title}", k.scope, k.needed) for k in KINDS.values())
@@ -69,17 +85,50 @@ class HubspotAdapter(Adapter):
         return self.reader.pages(KINDS[stream], cursor, full=full, since=since)
 
     def reread(self, contact_ids: Sequence[str]) -> Iterator[Page]:
-        for start in range(0, len(contact_ids), BATCH):
-            yield self._reread(list(dict.fromkeys(contact_ids[start : start + BATCH])))
+        ids = list(dict.fromkeys(contact_ids))
+        parts = (partial(self._reread, ids[start : start + BATCH]) for start in range(0, len(ids), BATCH))
+        yield from ahead(parts, self.reader.workers, AHEAD)
 
     def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
-        return [self.lists.observe(target) for target in targets]
+        return list(ahead((partial(self._observe, target) for target in targets), self.reader.workers, AHEAD))
 
     def ensure(self, target: Target) -> str:
         return self.lists.ensure(target)
 
     def apply(self, batch: Batch) -> list[Outcome]:
-        return self.lists.apply(batch)
+        return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
+
+    def _observe(self, target: Target) -> Observed:
+        """Where property and list tell different numbers, the plan says so."""
+        seen = self.lists.observe(target)
+        if not (self.client.has_property and seen.exists and seen.is_ours_kind):
+            return seen
+        holders = self.property.holders(seen.target.segment)
+        if holders is None or holders == len(seen.members):
+            return seen
+        note = f"{holders} contacts carry it in the property {PROPERTY}, {len(seen.members)} are on the list"
+        return replace(seen, note=f"{seen.note}; {note}" if seen.note else note)
+
+    def _apply_both(self, batch: Batch) -> list[Outcome]:
+        """The property first, then the list. A contact whose property HubSpot refuses is not put on the list either;
+        taking somebody off never waits for the property."""
+        segment, problem = batch.target.segment, ""
+        kept_out: dict[str, str] = {}
+        still: dict[str, str] = {}
+        try:
+            still = self.property.remove(segment, _ids(batch.removes))
+            kept_out = self.property.add(segment, _ids(batch.adds))
+        except PermanentApiError as e:
+            problem = f"the property {PROPERTY} was not written: {e}"
+            log.warning("HubSpot's property %s was not written (%s); the list is", PROPERTY, e.code or e.status)
+        outcomes = self.lists.apply(replace(batch, adds=tuple(m for m in batch.adds if m.contact_id not in kept_out)))
+        told = [_told(o, still.get(o.contact_id, "") if o.kind == "remove" else "", problem) for o in outcomes]
+        return [*told, *(Outcome(i, "add", "refused", reason) for i, reason in kept_out.items())]
+
+    def _survivors(self, ids: Sequence[str]) -> dict[str, str]:
+        """Of ids that are not there any more: the contact each was merged into."""
+        now = {i: self._id_now(i) for i in ids}
+        return {i: other for i, other in now.items() if other and other != i}
 
     def _reread(self, ids: list[str]) -> Page:
         """A merged id answers with its survivor, an archived one only when asked for as such."""
@@ -104,6 +153,15 @@ class HubspotAdapter(Adapter):
             if e.status != 404:
                 raise
             return ""
+
+
+def _ids(members: Sequence[Member]) -> list[str]:
+    return [m.contact_id for m in members]
+
+
+def _told(outcome: Outcome, kept: str, problem: str) -> Outcome:
+    reason = f"the property still says so: {kept}" if kept else problem
+    return replace(outcome, reason=outcome.reason or reason) if reason else outcome
 
 
 adapter = HubspotAdapter

@@ -8,16 +8,19 @@ from datetime import date
 from typing import Any
 
 from adapters.base import Finding
-from adapters.hubspot_client import API_VERSION, SUPPORTED_UNTIL, HubspotClient
+from adapters.hubspot_client import API_VERSION, LISTS_BY_CURSOR_SINCE, SUPPORTED_UNTIL, HubspotClient
+from adapters.hubspot_door import OURS
 from adapters.hubspot_objects import CONTACTS, EMAILS_SCOPE, KINDS, LINE_ITEMS
 from adapters.hubspot_read import Reader, attribute_names
 from models.errors import ApiError, AuthError, PermanentApiError, ScopeError
 
-OURS = "rollcall"  # how the names of properties of ours begin
-WARN_DAYS = 180
+WARN_DAYS = 120
 
 
-def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], account: str) -> Iterator[Finding]:
+Ends = tuple[tuple[str, date], ...]
+
+
+def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], account: str, ends: Ends) -> Iterator[Finding]:
     yield Finding("hubspot account", "ok", f"Connected to {account}.")
     for kind in (*KINDS.values(), LINE_ITEMS):
         path = client.path("crm/objects", kind.path)
@@ -27,11 +30,14 @@ def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], ac
     yield _probe(
         client, "hubspot marketing e-mails", EMAILS_SCOPE, lambda: client.get(client.path("marketing/emails", ""), {"limit": 1})
     )
+    every = "all" if client.version >= LISTS_BY_CURSOR_SINCE else "search"
     yield _probe(
-        client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", "all"), {"count": 1}), "error"
+        client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", every), {"count": 1}), "error"
     )
     yield from _attributes(reader, settings)
-    yield from _versions(client, settings)
+    if client.has_property:
+        yield _property(reader)
+    yield from _versions(client, ends)
     yield from _rules(client)
     yield _limits(client)
 
@@ -74,19 +80,24 @@ def _attributes(reader: Reader, settings: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("hubspot attributes", "warning", f"There is no contact property '{name}'.{hint}")
 
 
-def _versions(client: HubspotClient, settings: dict[str, Any]) -> Iterator[Finding]:
-    end = SUPPORTED_UNTIL.get(client.version)
-    if end is None:
+def _property(reader: Reader) -> Finding:
+    """Whether it may be made can only be found out by making it, so the scopes are said."""
+    try:
+        is_there = f"{OURS}_segments" in (reader.catalogue(CONTACTS) or ())
+    except (ApiError, AuthError):
+        is_there = False
+    how = "is there" if is_there else "is made at the first push"
+    scopes = "crm.objects.contacts.write" + ("" if is_there else " and crm.schemas.contacts.write")
+    return Finding("hubspot property", "ok", f"The property {OURS}_segments {how}; the key needs {scopes}.")
+
+
+def _versions(client: HubspotClient, ends: Ends) -> Iterator[Finding]:
+    if client.version not in SUPPORTED_UNTIL:
         yield Finding("hubspot version", "warning", f"Version {client.version} is not one we know; {API_VERSION} is.")
-    else:
-        year, month = (int(part) for part in end.split("-"))
-        days = (date(year, month, 1) - client.server_now.date()).days
-        text = f"API version {client.version}, supported until about {end}."
-        yield Finding("hubspot version", "warning" if days < WARN_DAYS else "ok", text)
-    if settings.get("email_events"):
-        yield Finding(
-            "hubspot e-mail events", "warning", "They exist in version 1 only, which HubSpot supports until September 2027."
-        )
+    for what, until in ends:
+        days = (until - client.server_now.date()).days
+        text = f"{what}: supported until about {until:%Y-%m}."
+        yield Finding("hubspot version", "warning" if days <= WARN_DAYS else "ok", text)
 
 
 def _rules(client: HubspotClient) -> Iterator[Finding]:

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from adapters.http import Http, Response, peek, retry_after_s
-from adapters.hubspot_limits import RateWindow, search_pace
-from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted, RetryableApiError, ScopeError
+from adapters.hubspot_answers import error_code, next_after, not_permitted, refused
+from adapters.hubspot_door import is_allowed, is_read
+from adapters.hubspot_limits import SHARE, AssociationWindow, RateWindow, search_pace
+from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 HOST = "https://api.hubapi.com"
 API_VERSION = "2026-09"  # https://developers.hubspot.com/docs/developer-tooling/platform/versioning
-SUPPORTED_UNTIL = {"2026-03": "2027-09", "2026-09": "2028-03"}
+SUPPORTED_UNTIL = {"2026-03": date(2027, 9, 30), "2026-09": date(2028, 3, 31)}  # HubSpot names the month only
+LISTS_BY_CURSOR_SINCE = "2026-09"
 
 BATCH = 100  # inputs of a batch read
 ASSOCIATION_BATCH = 1000
@@ -28,18 +33,12 @@ OLD_API_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 LOCK_WAIT_S = 2.0  # a lock on a record lasts two seconds
 SEARCH_WAIT_S = 1.5
+SMALLEST = 10
+TOO_SLOW = (0, 504, 524)  # 0: no answer in time
+SHORT_TRIES = 2
 PASSING = frozenset({408, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526, 530})
 
 Json = dict[str, Any]
-
-READS_BY_POST = re.compile(
-    r"/crm/objects/[\d-]+/\w+/(search|batch/read)|/crm/associations/[\d-]+/\w+/\w+/batch/read|/crm/lists/[\d-]+/all"
-)
-WRITES = (
-    ("POST", re.compile(r"/crm/lists/[\d-]+")),
-    ("PUT", re.compile(r"/crm/lists/[\d-]+/\d+/memberships/add-and-remove")),
-)
-"""All we ever write: a new empty list, and who is on a list. No path of a contact, of consent or of a deletion."""
 
 
 class HubspotClient:
@@ -48,9 +47,12 @@ class HubspotClient:
     def __init__(self, settings: Json, *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self.version: str = settings.get("api_version") or API_VERSION
         self.now_utc = now_utc
-        self.window = RateWindow(now_utc)
+        self.has_property = bool(settings.get("hubspot_property"))
+        self.window = RateWindow(now_utc, share=float(settings.get("budget_pct") or SHARE * 100) / 100)
         self._token = str(settings.get("token") or "").strip()
         self._zone: str | None = None
+        self._asking = threading.Lock()
+        self._sizes: dict[str, int] = {}
         self.currency = ""
 
         def talk(before: Callable[[], float], after: Callable[[Response], None] | None) -> Http:
@@ -69,7 +71,11 @@ class HubspotClient:
                 after=after,
             )
 
-        self.http = talk(self.window.wait_s, lambda response: self.window.learn(response.headers))
+        def learn(response: Response) -> None:
+            self.window.learn(response.headers)
+
+        self.http = talk(self.window.wait_s, learn)
+        self._association_http = talk(AssociationWindow(self.window).wait_s, learn)
         self._search_http = talk(search_pace(now_utc).wait_s, None)
 
     @property
@@ -81,30 +87,38 @@ class HubspotClient:
         """`path("crm/objects", "contacts")` is /crm/objects/2026-09/contacts."""
         return f"/{area}/{self.version}/{rest}".rstrip("/")
 
-    def get(self, path: str, params: Json | None = None) -> Json:
+    def get(self, path: str, params: Json | None = None, *, tries: int | None = None) -> Json:
         self._keep_reserve()
-        return self._body(self.http, self.http.get(path, params))
+        return self._body(self.http, self.http.request("GET", path, params=params, tries=tries))
 
-    def ask(self, path: str, body: Json, params: Json | None = None) -> Json:
-        """A read that HubSpot wants as POST; searches keep their own slower pace."""
-        if not READS_BY_POST.fullmatch(path):
+    def ask(self, path: str, body: Json, params: Json | None = None, *, tries: int | None = None) -> Json:
+        """A read that HubSpot wants as POST; searches and associations keep paces of their own."""
+        if not is_read(path):
             raise ValueError(f"{path} is not known to be a read")
         self._keep_reserve()
-        http = self._search_http if path.endswith("/search") else self.http
-        return self._body(http, http.post(path, body, params, repeatable=True))
+        http = self.http
+        if path.startswith("/crm/objects/") and path.endswith("/search"):
+            http = self._search_http
+        elif path.startswith("/crm/associations/"):
+            http = self._association_http
+        return self._body(http, http.request("POST", path, json=body, params=params, tries=tries))
 
     def write(self, method: str, path: str, body: Json) -> Json:
         """The only door for writes; raises AmbiguousWriteError when the answer is lost."""
-        if not any(method == verb and allowed.fullmatch(path) for verb, allowed in WRITES):
+        if not is_allowed(method, path, body, with_property=self.has_property):
             raise ValueError(f"{method} {path} is not among the writes we allow ourselves")
         self._keep_reserve()
-        call = self.http.put if method == "PUT" else self.http.post
-        return self._body(self.http, call(path, body, repeatable=False))
+        return self._body(self.http, self.http.request(method, path, json=body, repeatable=False))
 
     def walk(self, path: str, params: Json, after: str = "") -> Iterator[tuple[list[Json], str]]:
         """Pages of a GET collection as (results, what to ask next; '' at the end)."""
         while True:
-            body = self.get(path, {**params, "after": after} if after else params)
+
+            def page(size: int, tries: int | None, at: str = after) -> Json:
+                more = {"after": at} if at else {}
+                return self.get(path, {**params, **more, "limit": size}, tries=tries)
+
+            body = self.gently(path, int(params["limit"]), page)
             following = next_after(body)
             if following and following == after:
                 raise PermanentApiError(
@@ -115,6 +129,22 @@ class HubspotClient:
                 return
             after = following
 
+    def gently(self, what: str, most: int, call: Callable[[int, int | None], T]) -> T:
+        """`call(size, tries)` with a size that is halved while the answer takes HubSpot too long; kept for this run."""
+        while True:
+            size = min(most, self._sizes.get(what, most))
+            try:
+                return call(size, SHORT_TRIES if size > SMALLEST else None)
+            except QuotaExhausted:
+                raise
+            except RetryableApiError as e:
+                if size <= SMALLEST:
+                    raise
+                if e.status not in TOO_SLOW:
+                    return call(size, None)
+                self._sizes[what] = max(SMALLEST, size // 2)
+                log.info("HubSpot takes too long for %d at once (%s); from now on %d", size, what, self._sizes[what])
+
     def account(self) -> Json:
         """portalId, timeZone, companyCurrency, accountType, uiDomain of whom the token belongs to."""
         details = self.get(self.path("account-info", "details"))
@@ -124,13 +154,14 @@ class HubspotClient:
 
     def know_account(self) -> None:
         """Learn the account's time zone (the quota of a day begins at its midnight) and its currency, once."""
-        if self._zone is not None:
-            return
-        self._zone = "UTC"
-        try:
-            self.account()
-        except PermanentApiError as e:
-            log.debug("account details are not to be had (%s); the day's quota is taken to begin at midnight UTC", e.status)
+        with self._asking:
+            if self._zone is not None:
+                return
+            try:
+                self.account()
+            except PermanentApiError as e:
+                self._zone = "UTC"
+                log.debug("account details are not to be had (%s); the quota's day is taken to begin at midnight UTC", e.status)
 
     def explain(self, response: Response) -> ApiError | AuthError | None:
         """Section by section of https://developers.hubspot.com/docs/api-reference/error-handling: what to do next."""
@@ -149,7 +180,7 @@ class HubspotClient:
                 platform="hubspot",
             )
         if status == 403:
-            return _not_permitted(body, request_id)
+            return not_permitted(body, request_id)
         if status == 429:
             return self._limited(body, response, asked_s, known)
         if status == 477:
@@ -163,7 +194,7 @@ class HubspotClient:
         if status in PASSING:
             return RetryableApiError(f"HubSpot could not answer ({status}).", wait_s=asked_s, code=code, **known)
         words = f" ({code})" if code else ""
-        return PermanentApiError(f"HubSpot refused the request with {status}{words}.", code=code, **known)
+        return refused(body, f"HubSpot refused the request with {status}{words}.", code=code, **known)
 
     def _limited(self, body: Json, response: Response, asked_s: float | None, known: Json) -> RetryableApiError:
         policy = str(body.get("policyName") or "").upper()
@@ -180,21 +211,30 @@ class HubspotClient:
 
     def until_midnight_s(self) -> float:
         """Seconds until the account's day ends."""
+        now = self._there(self.server_now)
+        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
+        return (tomorrow.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
+
+    def _there(self, at: datetime) -> datetime:
+        """A naive UTC time in the account's time zone."""
         try:
             zone = ZoneInfo(self._zone or "UTC")
         except (ZoneInfoNotFoundError, ValueError):
             zone = ZoneInfo("UTC")
-        now = self.server_now.replace(tzinfo=UTC).astimezone(zone)
-        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), zone)
-        return (tomorrow.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
+        return at.replace(tzinfo=UTC).astimezone(zone)
 
     def _keep_reserve(self) -> None:
-        if self.window.is_daily_reserve_reached:
-            raise QuotaExhausted(
-                f"Only {self.window.daily_remaining} of {self.window.daily_max} HubSpot requests are left for today, and they "
-                "belong to all of the account's apps. The run stops here and goes on after midnight there.",
-                wait_s=self.until_midnight_s(), platform="hubspot", code="DAILY_RESERVE",
-            )  # fmt: skip
+        window = self.window
+        if not window.is_daily_reserve_reached:
+            return
+        if window.daily_at and self._there(window.daily_at).date() < self._there(self.now_utc()).date():
+            window.new_day()
+            return
+        raise QuotaExhausted(
+            f"Only {window.daily_remaining} of {window.daily_max} HubSpot requests are left for today, and they "
+            "belong to all of the account's apps. The run stops here and goes on after midnight there.",
+            wait_s=self.until_midnight_s(), platform="hubspot", code="DAILY_RESERVE",
+        )  # fmt: skip
 
     def _headers(self) -> dict[str, str]:
         if not self._token or OLD_API_KEY.fullmatch(self._token):
@@ -210,50 +250,6 @@ class HubspotClient:
         for warning in body.get("warnings") or ():
             log.warning("HubSpot says %s", warning.get("category") if isinstance(warning, dict) else "something unreadable")
         return body
-
-
-def next_after(body: Json) -> str:
-    """The durable cursor of the next page; `paging.next.link` is wrong in dated versions and not looked at."""
-    following = (body.get("paging") or {}).get("next") or {}
-    return str(following.get("after") or "")
-
-
-def error_code(body: Json) -> str:
-    """HubSpot's own word for a refusal: the narrowest there is. Never the message, which may quote a record."""
-    first = next((e for e in body.get("errors") or () if isinstance(e, dict)), {})
-    return str(body.get("subCategory") or first.get("subCategory") or first.get("code") or body.get("category") or "")
-
-
-def has_real_errors(answer: dict[str, Any]) -> bool:
-    """True when a 207 holds anything but ids that are not there or have nothing attached."""
-    for error in answer.get("errors") or ():
-        words = f"{error.get('category')} {error.get('subCategory')}" if isinstance(error, dict) else ""
-        if "NOT_FOUND" not in words and "NO_ASSOCIATIONS" not in words:
-            return True
-    return False
-
-
-def missing_scopes(body: Json) -> list[str]:
-    """The scopes a 403 names, wherever it names them."""
-    contexts = [body.get("context"), *(e.get("context") for e in body.get("errors") or () if isinstance(e, dict))]
-    named = {
-        scope
-        for context in contexts if isinstance(context, dict)
-        for key, scopes in context.items() if "scope" in key.lower() and isinstance(scopes, list)
-        for scope in scopes
-    }  # fmt: skip
-    return sorted(str(s) for s in named)
-
-
-def _not_permitted(body: Json, request_id: str) -> ScopeError:
-    scopes = missing_scopes(body)
-    if scopes:
-        text = f"The HubSpot token lacks {' or '.join(scopes)} (403). Add it to the service key, then run `rollcall check`."
-    elif error_code(body) == "MISSING_SCOPES":
-        text = "The HubSpot token lacks a scope (403). `rollcall check` says which feature needs which."
-    else:
-        text = "HubSpot does not permit this (403): the subscription or the token does not include it."
-    return ScopeError(text, scope=" ".join(scopes), platform="hubspot", request_id=request_id)
 
 
 def _error_body(response: Response) -> Json:

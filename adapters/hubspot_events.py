@@ -8,7 +8,7 @@ Docs: https://developers.hubspot.com/docs/api-reference/legacy/email-analytics-v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from adapters.base import Cursor, Page, Record
@@ -17,6 +17,7 @@ from adapters.hubspot_emails import emails
 from models.errors import PermanentApiError
 
 PATH = "/email/public/v1/events"
+SUPPORTED_UNTIL = date(2027, 9, 30)
 CURSOR_VERSION = 1
 LIMIT = 1000
 DAY_MS = 86_400_000

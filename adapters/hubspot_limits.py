@@ -5,71 +5,124 @@ Limits: https://developers.hubspot.com/docs/developer-tooling/platform/usage-gui
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from adapters.limits import Bucket, Pace
 
-HEAD_ROOM = 0.05  # of every bucket, left to the owner's other apps
+SHARE = 0.95  # of every bucket; the rest is left to the owner's other apps
 DEFAULT_MAX = 100  # requests in ten seconds, Free and Starter
 DEFAULT_INTERVAL_S = 10.0
 SEARCHES_PER_S = 4.0  # of the five an account has, which all apps share and no header tells
 SHORTEST_PAUSE_S = 1.0
+LONGEST_INTERVALS = 2
+UNSURE = 0.03  # of the bucket: what is on its way while headers are read says nothing about other apps
+TIERS = ((110, 100), (250, 150))  # associations have a smaller bucket: (requests in ten seconds up to, associations)
+ASSOCIATION_SHARE = 150 / 190
 
 
 def search_pace(now_utc: Callable[[], datetime]) -> Pace:
-    return Pace(Bucket(size=1, per_s=SEARCHES_PER_S), clock=lambda: now_utc().replace(tzinfo=UTC).timestamp())
+    return Pace(Bucket(size=1, per_s=SEARCHES_PER_S), clock=lambda: _seconds(now_utc()))
 
 
 class RateWindow:
-    """The rolling bucket of some seconds and the quota of the day, learnt from every answer."""
+    """The rolling bucket of some seconds and the quota of the day, learnt from every answer. Safe to share by threads.
 
-    def __init__(self, now_utc: Callable[[], datetime]) -> None:
+    Within any interval we send no more than our share of the bucket, less what other apps are seen to use.
+    """
+
+    def __init__(self, now_utc: Callable[[], datetime], *, share: float = SHARE) -> None:
         self.now_utc = now_utc
+        self.share = share
         self.max = DEFAULT_MAX
         self.interval_s = DEFAULT_INTERVAL_S
-        self.remaining: int | None = None
         self.daily_max: int | None = None
         self.daily_remaining: int | None = None
-        self._sent: deque[datetime] = deque()
+        self.daily_at: datetime | None = None
+        """When the quota of the day was last heard of."""
+        self._others = 0.0
+        self._others_at = 0.0
+        self._sent: deque[float] = deque()
+        self._lock = threading.Lock()
 
     def learn(self, headers: Mapping[str, str]) -> None:
-        self.max = _number(headers, "Max") or self.max
-        self.interval_s = (_number(headers, "Interval-Milliseconds") or self.interval_s * 1000) / 1000
-        self.remaining = _number(headers, "Remaining")
-        self.daily_max = _number(headers, "Daily") or self.daily_max
-        daily_remaining = _number(headers, "Daily-Remaining")
-        self.daily_remaining = self.daily_remaining if daily_remaining is None else daily_remaining
+        """The headers of an answer; searches have none."""
+        most = _number(headers, "Max")
+        with self._lock:
+            if most:
+                self.max = most
+                self.interval_s = (_number(headers, "Interval-Milliseconds") or self.interval_s * 1000) / 1000
+                self._see_others(_number(headers, "Remaining"))
+            self.daily_max = _number(headers, "Daily") or self.daily_max
+            daily_remaining = _number(headers, "Daily-Remaining")
+            if daily_remaining is not None:
+                self.daily_remaining, self.daily_at = daily_remaining, self.now_utc()
+
+    def _see_others(self, remaining: int | None) -> None:
+        """What is used of the bucket and was not sent by us."""
+        if remaining is None:
+            return
+        now = _seconds(self.now_utc())
+        self._forget(now)
+        ours = sum(at <= now for at in self._sent)
+        self._others = max(0.0, self.max - remaining - ours - self.max * UNSURE)
+        self._others_at = now
 
     def wait_s(self) -> float:
-        """Seconds to wait before the next request: none while more than the head room is left, else until our
-        oldest request of this window no longer counts."""
-        now = self.now_utc()
-        is_low = self.remaining is not None and self.remaining <= self.max * HEAD_ROOM
-        wait_s = self._until_free_s(now) if is_low else 0.0
-        if is_low and self._sent:
-            self._sent.popleft()
-        self._sent.append(now + timedelta(seconds=wait_s))
-        return wait_s
+        """Seconds to wait before the next request, which takes its place in the window now."""
+        with self._lock:
+            now = _seconds(self.now_utc())
+            self._forget(now)
+            fading = max(0.0, 1 - (now - self._others_at) / self.interval_s)
+            room = max(1, int(self.max * self.share - self._others * fading))
+            at = now if len(self._sent) < room else max(now, self._sent[-room] + self.interval_s)
+            if at - now > LONGEST_INTERVALS * self.interval_s:  # this machine's clock was put back
+                self._sent.clear()
+                at = now
+            self._sent.append(at)
+            return at - now
 
     def pause_s(self) -> float:
         """After a refusal: seconds until a place in the bucket is free, at least one."""
-        return max(SHORTEST_PAUSE_S, self._until_free_s(self.now_utc()))
+        with self._lock:
+            now = _seconds(self.now_utc())
+            self._forget(now)
+            free_s = self._sent[0] + self.interval_s - now if self._sent else self.interval_s / self.max
+            return max(SHORTEST_PAUSE_S, min(self.interval_s, free_s))
 
-    def _until_free_s(self, now: datetime) -> float:
-        interval = timedelta(seconds=self.interval_s)
-        while self._sent and self._sent[0] + interval <= now:
+    def _forget(self, now: float) -> None:
+        while self._sent and self._sent[0] + self.interval_s <= now:
             self._sent.popleft()
-        if not self._sent:
-            return self.interval_s / self.max
-        return min(self.interval_s, (self._sent[0] + interval - now).total_seconds())
 
     @property
     def is_daily_reserve_reached(self) -> bool:
         if not self.daily_max or self.daily_remaining is None:
             return False
-        return self.daily_remaining < self.daily_max * HEAD_ROOM
+        return self.daily_remaining < self.daily_max * (1 - self.share)
+
+    def new_day(self) -> None:
+        """The account's midnight has passed: what is left of the quota is not known until the next answer."""
+        with self._lock:
+            self.daily_remaining = None
+
+
+class AssociationWindow(RateWindow):
+    """Associations are counted in the bucket of all requests, and in a smaller one that no header tells."""
+
+    def __init__(self, all_requests: RateWindow) -> None:
+        super().__init__(all_requests.now_utc, share=all_requests.share)
+        self._all = all_requests
+
+    def wait_s(self) -> float:
+        most = self._all.max
+        self.max = next((own for up_to, own in TIERS if most <= up_to), int(most * ASSOCIATION_SHARE))
+        return max(self._all.wait_s(), super().wait_s())
+
+
+def _seconds(at: datetime) -> float:
+    return at.replace(tzinfo=UTC).timestamp()
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

@@ -6,10 +6,12 @@ Adding a member twice and removing an absent one are no-ops there, and the name 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from adapters.hubspot_client import HubspotClient, next_after
+from adapters.hubspot_answers import Refused, next_after
+from adapters.hubspot_client import LISTS_BY_CURSOR_SINCE, HubspotClient
 from adapters.paging import Chain
 from models.changes import Batch, Kind, Observed, Outcome, OutcomeKind, Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
@@ -20,17 +22,28 @@ MEMBERS_LIMIT = 250
 ALL_LIMIT = 500
 DUPLICATE_NAME = "DUPLICATE_LIST_NAMES"
 CREATE_TRIES = 3
+FEWEST = 50  # ids in one membership call, however slow HubSpot is
+SLOW = (0, 504, 524)
 TOO_MUCH = (400, 413)
 
 
+Survivors = Callable[[Sequence[str]], dict[str, str]]
+"""Ids that are not there any more -> the id of the contact they were merged into, for those that were."""
+
+
 class Lists:
-    def __init__(self, client: HubspotClient) -> None:
+    """survivors: see above. The most ids in one call is not documented; it is halved when HubSpot takes too long."""
+
+    def __init__(self, client: HubspotClient, survivors: Survivors) -> None:
         self.client = client
+        self.survivors = survivors
+        self.most: int | None = None
 
     def observe(self, target: Target) -> Observed:
         found = self._find(target)
         if found is None:
-            return Observed(target, exists=False)
+            note = "the list we made was deleted in HubSpot" if target.object_id else ""
+            return Observed(target, exists=False, note=note)
         list_id, name = str(found["listId"]), str(found.get("name") or "")
         note = why_not_ours(found)
         if note:
@@ -70,8 +83,9 @@ class Lists:
                 problem = e
                 if DUPLICATE_NAME not in e.code:
                     break
+        words = f" It says: {problem.words}" if isinstance(problem, Refused) and problem.words else ""
         raise PermanentApiError(
-            f"HubSpot did not make the list '{target.name}': {problem} A deleted list may still hold the name, or the "
+            f"HubSpot did not make the list '{target.name}': {problem}{words} A deleted list may still hold the name, or the "
             "subscription allows no more lists. Give the segment another tag, or delete a list.",
             platform="hubspot", status=problem.status, code=problem.code, request_id=problem.request_id,
         )  # fmt: skip
@@ -79,7 +93,21 @@ class Lists:
     def apply(self, batch: Batch) -> list[Outcome]:
         adds = [m.contact_id for m in batch.adds]
         removes = [m.contact_id for m in batch.removes]
-        return self._apply(batch.object_id, adds, removes)
+        size = self.most or max(len(adds), len(removes), 1)
+        outcomes = []
+        for start in range(0, max(len(adds), len(removes)), size):
+            outcomes += self._apply(batch.object_id, adds[start : start + size], removes[start : start + size])
+        return self._follow(batch.object_id, outcomes)
+
+    def _follow(self, list_id: str, outcomes: list[Outcome]) -> list[Outcome]:
+        """A contact merged since it was read: its place on the list went to the survivor, so that one is taken off in its
+        stead. It is not put on: whether it may be there is for the next run to say, which will have read it."""
+        missing = [o.contact_id for o in outcomes if o.result == "missing"]
+        now = self.survivors(missing) if missing else {}
+        off = {o.contact_id: now[o.contact_id] for o in outcomes if o.contact_id in now and o.kind == "remove"}
+        answers = self._apply(list_id, [], sorted(set(off.values()))) if off else []
+        results = {o.contact_id: o for o in answers}
+        return [_followed(o, now, results) if o.contact_id in now and o.result == "missing" else o for o in outcomes]
 
     def _apply(self, list_id: str, adds: list[str], removes: list[str]) -> list[Outcome]:
         """One write; when HubSpot refuses it as a whole, its halves, until the ids it minds stand alone."""
@@ -89,6 +117,10 @@ class Lists:
         try:
             answer = self.client.write("PUT", path, {"recordIdsToAdd": adds, "recordIdsToRemove": removes})
         except ScopeError:
+            raise
+        except AmbiguousWriteError as e:
+            if e.status in SLOW:
+                self.most = max(FEWEST, (len(adds) + len(removes)) // 2)
             raise
         except PermanentApiError as e:
             if e.status not in TOO_MUCH or len(adds) + len(removes) == 1:
@@ -108,6 +140,8 @@ class Lists:
 
     def _among_all(self, name: str) -> dict[str, Any] | None:
         """For a name with a slash in it, which not every server on the way leaves encoded in an address."""
+        if self.client.version < LISTS_BY_CURSOR_SINCE:
+            return self._by_search(name)
         path, after = self.client.path("crm/lists", "all"), ""
         body: dict[str, Any] = {"objectTypeId": CONTACT_TYPE, "count": ALL_LIMIT}
         chain = Chain("lists", "hubspot")
@@ -120,6 +154,19 @@ class Lists:
             if not following:
                 return None
             after = following
+
+    def _by_search(self, name: str) -> dict[str, Any] | None:
+        """Versions before the one that lists all by a cursor: pages by offset, of lists that hold the name."""
+        path, offset = self.client.path("crm/lists", "search"), 0
+        while True:
+            answer = self.client.ask(path, {"query": name, "count": ALL_LIMIT, "offset": offset})
+            for found in answer.get("lists") or ():
+                if found.get("name") == name and not found.get("deletedAt"):
+                    return dict(found)
+            following = int(answer.get("offset") or 0)
+            if not answer.get("hasMore") or following <= offset:
+                return None
+            offset = following
 
     def _get(self, rest: str) -> dict[str, Any] | None:
         try:
@@ -162,6 +209,15 @@ def _each(ids: list[str], kind: Kind, done: frozenset[str], missing: frozenset[s
         reason = "HubSpot no longer has this contact (deleted or merged)" if result == "missing" else ""
         results.append(Outcome(record_id, kind, result, reason))
     return results
+
+
+def _followed(outcome: Outcome, now: dict[str, str], results: dict[str, Outcome]) -> Outcome:
+    if outcome.kind == "remove":
+        other = results[now[outcome.contact_id]]
+        result: OutcomeKind = "missing" if other.result == "already" else other.result
+        return Outcome(outcome.contact_id, "remove", result, other.reason or "merged; the contact it became was taken off")
+    reason = "merged into another contact meanwhile; the next run puts that one on the list, if it belongs there"
+    return Outcome(outcome.contact_id, "add", "missing", reason)
 
 
 def _refused(adds: list[str], removes: list[str], reason: str) -> list[Outcome]:

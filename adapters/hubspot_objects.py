@@ -119,6 +119,20 @@ TICKETS = Kind(
     contacts=True,
 )
 
+CARTS = Kind(
+    "carts",
+    "carts",
+    "carts",
+    "crm.objects.carts.read",
+    _names("""
+      hs_cart_name hs_total_price hs_external_cart_id hs_external_status hs_currency_code hs_cart_url
+      hs_external_created_date hs_createdate hs_lastmodifieddate
+    """),
+    is_dated=True,
+    contacts=True,
+    line_items=True,
+)
+
 LINE_ITEMS = Kind(
     "line_items",
     "line_items",
@@ -127,7 +141,7 @@ LINE_ITEMS = Kind(
     _names("name quantity price amount hs_sku hs_product_id discount hs_line_item_currency_code"),
 )
 
-KINDS = {kind.name: kind for kind in (CONTACTS, COMPANIES, ORDERS, DEALS, TICKETS)}
+KINDS = {kind.name: kind for kind in (CONTACTS, COMPANIES, ORDERS, DEALS, TICKETS, CARTS)}
 EMAILS = "emails"
 EMAILS_SCOPE = "content"
 EVENTS = "email_events"

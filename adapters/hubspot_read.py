@@ -1,9 +1,10 @@
 """Walking HubSpot's objects: all of them by the list, later only what changed by a search for ids.
 
-A walk goes through phases, and its cursor says where it stands: `list` (everything, ascending by id) or `search`
+A walk goes through phases, and its cursor says where it stands: `list` (everything, by ranges of ids) or `search`
 (what changed in a closed window of time, an id keyset, so that neither the 10,000 results a search may give nor
 thousands of records of one millisecond lose anything), then `archived` (what was deleted meanwhile), then `done`.
 Search answers name ids only; the values come from a batch read, which is not behind an index that lags.
+What moves no date (calculated properties, memberships, perhaps associations) is met by a full walk.
 The next window begins `OVERLAP_S` before the watermark, and the watermark trails the end of this one by `LAG_S`: what
 the index shows late, or what was edited during the run, is met then.
 """
@@ -11,20 +12,24 @@ the index shows late, or what was edited during the run, is met then.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from adapters.base import Cursor, Page, Record
-from adapters.hubspot_client import BATCH, HubspotClient, has_real_errors
+from adapters.hubspot_answers import has_real_errors, next_after
+from adapters.hubspot_client import BATCH, HubspotClient
 from adapters.hubspot_objects import CONTACTS, OPTOUT_PREFIX, Kind
 from adapters.hubspot_relations import Relations
+from adapters.hubspot_walk import Ranges, ahead
 from models.errors import PermanentApiError, RetryableApiError, ScopeError
 
 log = logging.getLogger(__name__)
 
-CURSOR_VERSION = 1
+CURSOR_VERSION = 2
 LAG_S = 300
 OVERLAP_S = 3600
 SEARCH_LIMIT = 200
@@ -32,19 +37,27 @@ LIST_LIMIT = 100
 URL_LIMIT = 7000  # characters of property names in a URL; HubSpot answers 414 somewhere beyond 8 KB
 EARLIEST_MS = 1000  # a search from the epoch itself answers 500
 BATCH_TRIES = 3
+WORKERS = 4
+AHEAD = 4  # pages of changes that are completed while the search goes on
+MANY = 2000  # records from which on ranges are read at once
 TOTAL_NOTE = "HubSpot's total comes from its search index and may lag a little"
 
 
 class Reader:
-    """settings: attributes (owner's extra contact properties), lag_s, overlap_s."""
+    """settings: attributes (owner's extra contact properties), lag_s, overlap_s, workers (requests at once of one walk).
+
+    Several walks may run at once, each in a thread of its own.
+    """
 
     def __init__(self, client: HubspotClient, settings: dict[str, Any]) -> None:
         self.client = client
         self.lag_ms = int(float(settings.get("lag_s", LAG_S)) * 1000)
         self.overlap_ms = int(float(settings.get("overlap_s", OVERLAP_S)) * 1000)
         self.extra = tuple(attribute_names(settings))
+        self.workers = int(settings.get("workers") or WORKERS)
         self.relations = Relations(client, self)
         self._catalogues: dict[str, frozenset[str] | None] = {}
+        self._lock = threading.RLock()
 
     def pages(self, kind: Kind, cursor: Cursor | None, *, full: bool = False, since: datetime | None = None) -> Iterator[Page]:
         self.client.know_account()
@@ -74,33 +87,52 @@ class Reader:
 
     def catalogue(self, kind: Kind) -> frozenset[str] | None:
         """All property names of an object; None where HubSpot does not list them."""
-        if kind.path not in self._catalogues:
-            try:
-                body = self.client.get(self.client.path("crm/properties", kind.path))
-                self._catalogues[kind.path] = frozenset(str(p["name"]) for p in body.get("results") or ())
-            except ScopeError:
-                raise
-            except PermanentApiError as e:
-                log.warning("HubSpot does not list the properties of %s (%s)", kind.title, e.status)
-                self._catalogues[kind.path] = None
-        return self._catalogues[kind.path]
+        with self._lock:
+            if kind.path not in self._catalogues:
+                self._catalogues[kind.path] = self._read_catalogue(kind)
+            return self._catalogues[kind.path]
+
+    def _read_catalogue(self, kind: Kind) -> frozenset[str] | None:
+        try:
+            body = self.client.get(self.client.path("crm/properties", kind.path))
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            log.warning("HubSpot does not list the properties of %s (%s)", kind.title, e.status)
+            return None
+        return frozenset(str(p["name"]) for p in body.get("results") or ())
 
     def total(self, kind: Kind) -> int | None:
         """How many there are by the search index; None where it does not say."""
-        try:
-            body = self.client.ask(self._path(kind, "search"), {"filterGroups": [], "properties": ["hs_object_id"], "limit": 1})
-        except PermanentApiError:
-            return None
-        total = body.get("total")
-        return total if isinstance(total, int) else None
+        return self._highest(kind)[0]
 
-    def batch_read(self, kind: Kind, ids: Sequence[str], *, archived: bool = False) -> list[Record]:
+    def _highest(self, kind: Kind) -> tuple[int | None, int]:
+        """How many there are, and the highest id, both by the search index; (None, 0) where it does not say."""
+        newest = [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]
+        body = {"filterGroups": [], "sorts": newest, "properties": ["hs_object_id"], "limit": 1}
+        try:
+            found = self.client.ask(self._path(kind, "search"), body)
+        except PermanentApiError:
+            return None, 0
+        total, ids = found.get("total"), [str(r["id"]) for r in found.get("results") or ()]
+        return total if isinstance(total, int) else None, int(ids[0]) if ids and ids[0].isdigit() else 0
+
+    def batch_read(
+        self, kind: Kind, ids: Sequence[str], *, archived: bool = False, names: list[str] | None = None
+    ) -> list[Record]:
         """The records of these ids as they are now, in the order asked; ids that are not there are left out."""
-        names = self.names(kind)
+        names = names or self.names(kind)
         found: dict[str, Record] = {}
-        for start in range(0, len(ids), BATCH):
-            for record in self._batch(kind, ids[start : start + BATCH], names, archived):
-                found[str(record["id"])] = record
+        start = 0
+        while start < len(ids):
+            rest = ids[start : start + BATCH]
+
+            def some(size: int, tries: int | None, rest: Sequence[str] = rest) -> tuple[list[Record], int]:
+                return self._batch(kind, rest[:size], names, archived, tries), size
+
+            records, size = self.client.gently(f"{kind.path} batch", BATCH, some)
+            found.update((str(r["id"]), r) for r in records)
+            start += size
         order = {record_id: n for n, record_id in enumerate(ids)}
         return sorted(found.values(), key=lambda r: order.get(str(r["id"]), len(order)))
 
@@ -119,11 +151,12 @@ class Reader:
         return self.client.path("crm/objects", f"{kind.path}/{rest}" if rest else kind.path)
 
     def _start(self, kind: Kind, cursor: Cursor | None, full: bool, since: datetime | None) -> Cursor:
-        state = cursor if cursor and cursor.get("v") == CURSOR_VERSION else None
+        state = _upgraded(cursor)
         if state and state["phase"] != "done" and (state["walk"] == "list" or not full):
-            return state
-        self._catalogues.pop(kind.path, None)
-        self.catalogue(kind)  # names may be new, and the answer tells the server's time now
+            return {**state, "archived_since": 0} if full else state
+        with self._lock:
+            self._catalogues.pop(kind.path, None)
+            self.catalogue(kind)  # names may be new, and the answer tells the server's time now
         until = _ms(self.client.server_now) + 999  # its clock shows whole seconds
         fresh: Cursor = {"v": CURSOR_VERSION, "until": until}
         if state and not full:
@@ -133,37 +166,65 @@ class Reader:
             start = max(EARLIEST_MS, _ms(since))
             return {**fresh, "walk": "search", "phase": "search", "since": start, "last": 0, "archived_since": start}
         archived_since = 0 if full else until - self.overlap_ms
-        return {**fresh, "walk": "list", "phase": "list", "after": "", "archived_since": archived_since}
+        return {**fresh, "walk": "list", "phase": "list", "ranges": [["", ""]], "archived_since": archived_since}
 
     def _list(self, kind: Kind, state: Cursor) -> Iterator[Page]:
-        names = self.names(kind)
-        joined = ",".join(names)
-        fits = len(quote(joined, safe="")) <= URL_LIMIT
-        params = {"limit": LIST_LIMIT, "properties": joined if fits else "hs_object_id"}
-        total = self.total(kind)
-        for results, after in self.client.walk(self._path(kind), params, state["after"]):
-            records = results if fits else self.batch_read(kind, [str(r["id"]) for r in results])
-            page = self.finish(kind, records)
-            following = {**state, "after": after} if after else _then_archived(state)
-            yield Page(page.records, following, total=total, gone=page.gone, note=page.note or (TOTAL_NOTE if total else ""))
+        total, top = self._highest(kind)
+        note = TOTAL_NOTE if total else ""
+        ranges = Ranges(state["ranges"], self._lister(kind), lambda records: self.finish(kind, records))
+        is_many = self.workers > 1 and (total or 0) >= MANY
+        for page, left in ranges.at_once(self.workers, top) if is_many else ranges.one_by_one():
+            following = {**state, "ranges": left} if left else _then_archived(state)
+            yield Page(page.records, following, total=total, gone=page.gone, note=page.note or note)
+
+    def _lister(self, kind: Kind) -> Callable[[str], tuple[list[Record], str]]:
+        """Reads one list page; where the names are too many for an address, ids first and the values by batch."""
+        names = ",".join(self.names(kind))
+        fits = len(quote(names, safe="")) <= URL_LIMIT
+        asked = {"properties": names if fits else "hs_object_id"}
+        path = self._path(kind)
+
+        def fetch(after: str) -> tuple[list[Record], str]:
+            params = {**asked, "after": after} if after else asked
+
+            def page(size: int, tries: int | None) -> dict[str, Any]:
+                return self.client.get(path, {**params, "limit": size}, tries=tries)
+
+            body = self.client.gently(path, LIST_LIMIT, page)
+            results: list[Record] = body.get("results") or []
+            return results if fits else self.batch_read(kind, [str(r["id"]) for r in results]), next_after(body)
+
+        return fetch
 
     def _search(self, kind: Kind, state: Cursor) -> Iterator[Page]:
+        """Ids one search after another, their records meanwhile in threads; pages come out in the order of ids."""
+
+        def whole(ids: list[str], following: Cursor) -> Page:
+            page = self.finish(kind, self.batch_read(kind, ids))
+            return Page(page.records, following, gone=page.gone, note=page.note)
+
+        found = self._changed_ids(kind, state)
+        first = next(found)
+        yield whole(*first)
+        if first[1]["phase"] == "search":
+            yield from ahead((partial(whole, *more) for more in found), self.workers, AHEAD)
+
+    def _changed_ids(self, kind: Kind, state: Cursor) -> Iterator[tuple[list[str], Cursor]]:
+        """Ids of what changed in the window, ascending, each page with the cursor behind it."""
         last = int(state["last"])
         while True:
             body = self.client.ask(self._path(kind, "search"), _changed(kind, state["since"], state["until"], last))
             ids = sorted((str(r["id"]) for r in body.get("results") or ()), key=int)
-            is_end = len(ids) < SEARCH_LIMIT and int(body.get("total") or 0) <= len(ids)
             if ids and int(ids[0]) <= last:
                 raise PermanentApiError(
                     f"HubSpot's search for changed {kind.title} repeats itself. What was read so far is kept.",
                     platform="hubspot",
                 )
-            page = self.finish(kind, self.batch_read(kind, ids))
-            last = int(ids[-1]) if ids else last
-            yield Page(page.records, _then_archived(state) if is_end or not ids else {**state, "last": last},
-                       gone=page.gone, note=page.note)  # fmt: skip
-            if is_end or not ids:
+            if not ids or (len(ids) < SEARCH_LIMIT and int(body.get("total") or 0) <= len(ids)):
+                yield ids, _then_archived(state)
                 return
+            last = int(ids[-1])
+            yield ids, {**state, "last": last}
 
     def _archived(self, kind: Kind, state: Cursor) -> Iterator[Page]:
         """Ids deleted since the window began; the list of deleted ones has no filter by time."""
@@ -176,21 +237,21 @@ class Reader:
                 done = {"v": CURSOR_VERSION, "phase": "done", "watermark": state["until"] - self.lag_ms}
                 yield Page([], done, done=True, gone=gone)
 
-    def _batch(self, kind: Kind, ids: Sequence[str], names: list[str], archived: bool) -> Iterable[Record]:
+    def _batch(self, kind: Kind, ids: Sequence[str], names: list[str], archived: bool, tries: int | None) -> list[Record]:
         """One batch read of at most a hundred. A 207 names what is not there; anything else in it is asked again."""
         path = self._path(kind, "batch/read")
         found: list[Record] = []
         asking = list(dict.fromkeys(ids))
         for _ in range(BATCH_TRIES):
             body: dict[str, Any] = {"properties": names, "inputs": [{"id": i} for i in asking]}
-            answer = self.client.ask(path, body, {"archived": "true"} if archived else None)
+            answer = self.client.ask(path, body, {"archived": "true"} if archived else None, tries=tries)
             found.extend(answer.get("results") or ())
             if not has_real_errors(answer):
                 return found
             held = {str(r["id"]) for r in found}
             asking = [i for i in asking if i not in held]
         raise RetryableApiError(
-            f"HubSpot could not read {len(asking)} of its {kind.title}. Try again later.", platform="hubspot"
+            f"HubSpot could not read {len(asking)} of its {kind.title}. Try again later.", platform="hubspot", status=207
         )
 
     def _is_absent(self, kind: Kind, error: PermanentApiError) -> bool:
@@ -239,7 +300,15 @@ def _changed(kind: Kind, since: int, until: int, last: int) -> dict[str, Any]:
 
 
 def _then_archived(state: Cursor) -> Cursor:
-    return {**state, "phase": "archived", "after": ""}
+    return {**{k: v for k, v in state.items() if k != "ranges"}, "phase": "archived", "after": ""}
+
+
+def _upgraded(cursor: Cursor | None) -> Cursor | None:
+    """A cursor of this version; version 1 walked the list in one range. None for one we do not know."""
+    if cursor and cursor.get("v") == 1:
+        state = {**cursor, "v": CURSOR_VERSION}
+        return {**state, "ranges": [[state.pop("after"), ""]]} if state["phase"] == "list" else state
+    return cursor if cursor and cursor.get("v") == CURSOR_VERSION else None
 
 
 def _ms(at: datetime) -> int:

@@ -5,18 +5,21 @@ Docs: https://developers.hubspot.com/docs/api-reference/latest/crm/associations/
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adapters.base import Record
-from adapters.hubspot_client import ASSOCIATION_BATCH, HubspotClient, has_real_errors
-from adapters.hubspot_objects import COMPANIES, CONTACTS, DEALS, LINE_ITEMS, Kind
+from adapters.hubspot_answers import has_real_errors
+from adapters.hubspot_client import ASSOCIATION_BATCH, HubspotClient
+from adapters.hubspot_objects import CARTS, COMPANIES, CONTACTS, DEALS, LINE_ITEMS, Kind
 from models.errors import PermanentApiError, RetryableApiError, ScopeError
 
 if TYPE_CHECKING:
     from adapters.hubspot_read import Reader
 
 ROUNDS = 1000
+BOUGHT = ("completed", "complete", "converted", "closed", "paid", "ordered")  # a shop's words for a cart that became an order
 
 
 class Relations:
@@ -25,6 +28,7 @@ class Relations:
     def __init__(self, client: HubspotClient, reader: Reader) -> None:
         self.client = client
         self.reader = reader
+        self._lock = threading.RLock()
         self._off: dict[str, str] = {}
         self._has_companies: bool | None = None
         self._won: dict[tuple[str, str], bool] | None = None
@@ -47,6 +51,8 @@ class Relations:
         if kind is DEALS:
             for record in records:
                 record["_is_won"] = self._is_won(record.get("properties") or {})
+        if kind is CARTS:
+            _open_carts(records)
         return "; ".join(dict.fromkeys(n for n in notes if n))
 
     def _attach_ids(self, kind: Kind, to: str, key: str, main: str, records: list[Record], ids: list[str]) -> str:
@@ -102,10 +108,14 @@ class Relations:
         for _ in range(ROUNDS):
             if not inputs:
                 return {i: sorted(others, key=lambda o: (not others[o], _order(o))) for i, others in found.items()}
-            answer = self.client.ask(path, {"inputs": inputs[:ASSOCIATION_BATCH]})
+
+            def some(size: int, tries: int | None, asked: list[dict[str, str]] = inputs) -> tuple[dict[str, Any], int]:
+                return self.client.ask(path, {"inputs": asked[:size]}, tries=tries), size
+
+            answer, size = self.client.gently(f"{source} to {to}", ASSOCIATION_BATCH, some)
             if has_real_errors(answer):
                 raise RetryableApiError(f"HubSpot could not read all links to {to}. Try again later.", platform="hubspot")
-            inputs = inputs[ASSOCIATION_BATCH:]
+            inputs = inputs[size:]
             for result in answer.get("results") or ():
                 source_id = str(result["from"]["id"])
                 others = found.setdefault(source_id, {})
@@ -120,21 +130,23 @@ class Relations:
         """Contacts name their company in a property where the account has it; else only accounts with companies are asked."""
         if kind is CONTACTS and "associatedcompanyid" in (self.reader.catalogue(CONTACTS) or ()):
             return False
-        if self._has_companies is None:
-            try:
-                path = self.client.path("crm/objects", COMPANIES.path)
-                self._has_companies = bool(self.client.get(path, {"limit": 1, "properties": "name"}).get("results"))
-            except PermanentApiError:
-                self._has_companies = False
-        return self._has_companies
+        with self._lock:
+            if self._has_companies is None:
+                try:
+                    path = self.client.path("crm/objects", COMPANIES.path)
+                    self._has_companies = bool(self.client.get(path, {"limit": 1, "properties": "name"}).get("results"))
+                except PermanentApiError:
+                    self._has_companies = False
+            return self._has_companies
 
     def _is_won(self, properties: dict[str, Any]) -> bool:
         said = properties.get("hs_is_closed_won")
         if said:
             return str(said).lower() == "true"
         stage = (str(properties.get("pipeline") or ""), str(properties.get("dealstage") or ""))
-        if self._won is None:
-            self._won = self._won_stages()
+        with self._lock:
+            if self._won is None:
+                self._won = self._won_stages()
         if stage in self._won:
             return self._won[stage]
         return str(properties.get("hs_deal_stage_probability") or "") in ("1", "1.0")
@@ -150,6 +162,22 @@ class Relations:
             for p in pipelines
             for s in p.get("stages") or ()
         }
+
+
+def _open_carts(records: list[Record]) -> None:
+    """Adds `_items` (what is in the cart) and, once it has become an order, `_completed_at` (when that was last seen)."""
+    for record in records:
+        properties = record.get("properties") or {}
+        if str(properties.get("hs_external_status") or "").strip().lower() in BOUGHT:
+            record["_completed_at"] = properties.get("hs_lastmodifieddate") or record.get("updatedAt")
+        items = [_item(line.get("properties") or {}) for line in record.get("line_items") or ()]
+        if items:
+            record["_items"] = items
+
+
+def _item(line: dict[str, Any]) -> dict[str, Any]:
+    named = {"product_id": line.get("hs_product_id") or line.get("hs_sku"), "title": line.get("name")}
+    return {**named, "quantity": line.get("quantity")}
 
 
 def _is_primary(other: dict[str, Any]) -> bool:

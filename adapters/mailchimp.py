@@ -1,7 +1,8 @@
 """Mailchimp Marketing API 3.0. Docs: https://mailchimp.com/developer/marketing/api/
 
-Members, campaigns and activity in; tags out. Nothing here writes a subscription status or creates a contact: the only
-writes are in `mailchimp_api.Api`, which can make an empty tag and change who is in one.
+Members, campaigns and activity of every audience in; tags of one audience out. Nothing here writes a subscription status
+or creates a contact: all posts are in `mailchimp_api.Api`, which can make an empty tag, change who is in one, and begin a
+batch of reads.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from adapters import mailchimp_reports, mailchimp_shop
+from adapters import mailchimp_check, mailchimp_reports, mailchimp_shop
 from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream
 from adapters.mailchimp_api import Api
+from adapters.mailchimp_batches import FROM_CAMPAIGNS, FROM_PAGES
 from adapters.mailchimp_members import Members
 from adapters.mailchimp_tags import Tags
 from models.changes import Batch, Observed, Outcome, Target
-from models.errors import ApiError, AuthError, ConfigError, ConnectorError, ScopeError
+from models.errors import PermanentApiError
 
 ACCOUNT_FIELDS = "account_id,account_name,account_timezone,role,pricing_plan_type"
 AUDIENCE_FIELDS = "id,name,double_optin,marketing_permissions,stats.member_count,stats.total_contacts"
-READ_ONLY_ROLES = frozenset({"viewer", "author"})
 
 STREAMS = (
     Stream("members", "Members", needed=True),
     Stream("campaigns", "Campaigns"),
     Stream("activity", "Sends, opens, clicks and bounces"),
     Stream("unsubscribes", "Unsubscribes"),
+    Stream("complaints", "Spam complaints"),
 )
 SHOP_STREAMS = (
     Stream("shop_products", "Products of the connected shop"),
@@ -36,7 +38,8 @@ SHOP_STREAMS = (
 
 
 class MailchimpAdapter(Adapter):
-    """One audience. settings: token, audience, base_url, workers, engagement_days, ecommerce (auto, always, never)."""
+    """One account. settings: token, audience (the written one), base_url, workers (1 to 10), engagement_days, ecommerce
+    (auto, always, never)."""
 
     name = "mailchimp"
     title = "Mailchimp"
@@ -51,9 +54,14 @@ class MailchimpAdapter(Adapter):
         self.tags = Tags(self.api)
         days = int(settings.get("engagement_days") or 45)
         self._walks = {
-            "activity": mailchimp_reports.activity(self.api, days),
+            "activity": mailchimp_reports.activity(self.api, days, *_batch_limits(settings)),
             "unsubscribes": mailchimp_reports.unsubscribes(self.api, days),
         }
+
+    @property
+    def server_now(self) -> datetime:
+        """Mailchimp's clock at its last answer, naive UTC."""
+        return self.api.server_now()
 
     def account(self) -> Account:
         """The account and the audience; two cheap calls. An unknown audience is a mistake in the configuration."""
@@ -77,58 +85,31 @@ class MailchimpAdapter(Adapter):
 
     def _audience(self) -> dict[str, Any]:
         found = self.api.find(self.api.list_path, AUDIENCE_FIELDS, include_total_contacts="true")
-        if found is not None:
-            return found
-        lists = self.api.every("lists", "lists", ("id", "name")).rows
-        known = ", ".join(f"{r.get('id')} ({r.get('name')})" for r in lists[:10]) or "none"
-        raise ConfigError(
-            f"Mailchimp knows no audience '{self.api.audience}' in this account. It has: {known}. "
-            "Correct mailchimp.audience in the configuration."
-        )
-
-    def check(self) -> list[Finding]:
-        """Key, role, plan, audience, merge fields, shop data, version."""
-        try:
-            account = self.account()
-        except ConnectorError as e:
-            name = "credentials" if isinstance(e, AuthError) else "audience" if isinstance(e, ConfigError) else "connection"
-            return [Finding(name, "error", str(e), _code(e))]
-        details = account.details
-        found = [
-            Finding("credentials", "ok", f"account '{account.name}', role {details['role'] or 'unknown'}"),
-            _role(details["role"]),
-            Finding("plan", "ok", f"{details['plan'] or 'unknown'} (Mailchimp does not tell the plan's name)"),
-            _audience_finding(details),
-        ]
-        for name, look in (("merge fields", self._merge_fields), ("shop data", self._shop_data)):
-            try:
-                found.append(Finding(name, "ok", look()))
-            except ApiError as e:
-                found.append(Finding(name, "warning", str(e), _code(e)))
-        found.append(Finding("version", "ok", "Marketing API 3.0; Mailchimp has named no end date"))
+        if found is None:
+            self.api.audiences()  # says which there are
+            raise PermanentApiError(
+                f"Mailchimp lists the audience '{self.api.audience}' but does not show it. Run it again later.",
+                platform=self.name,
+            )
         return found
 
-    def _merge_fields(self) -> str:
-        answer = self.api.get(f"{self.api.list_path}/merge-fields", "total_items,merge_field_limit", count=1)
-        limit = answer.get("merge_field_limit")
-        return f"{answer.get('total_items', 0)} used" + (f" of {limit}" if limit else "")
-
-    def _shop_data(self) -> str:
-        if self.settings.get("ecommerce") == "never":
-            return "not read: orders come from the shop itself"
-        number = len(mailchimp_shop.stores(self.api))
-        return f"{number} connected store(s) in this audience" if number else "no shop is connected to this audience"
+    def check(self) -> list[Finding]:
+        """Key, role, plan, audiences, merge fields, tags, reports, shop data, version."""
+        return list(mailchimp_check.findings(self.api, self.settings, self.account))
 
     def streams(self) -> tuple[Stream, ...]:
         """On `auto` the shop streams are there too; without a connected shop they are read as empty."""
         return STREAMS if self.settings.get("ecommerce") == "never" else STREAMS + SHOP_STREAMS
 
     def pages(self, stream: str, cursor: Cursor | None, *, full: bool = False, since: datetime | None = None) -> Iterator[Page]:
-        """`since` limits campaigns and what was done with them; members are always read whole, for consent needs all."""
+        """`since` limits campaigns and what was done with them; members are always read whole, for consent needs all. Safe
+        to call from several threads, each walk for itself."""
         if stream == "members":
             return self.members.pages(cursor, full=full)
         if stream == "campaigns":
             return mailchimp_reports.campaign_pages(self.api, since)
+        if stream == "complaints":
+            return mailchimp_reports.complaint_pages(self.api)
         if stream in self._walks:
             return self._walks[stream].pages(cursor, full=full, since=since)
         return mailchimp_shop.pages(self.api, stream, cursor)
@@ -146,29 +127,19 @@ class MailchimpAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self.tags.apply(batch)
 
+    def apply_quietly(self, batch: Batch) -> list[Outcome]:
+        """Like `apply`, one request per contact, starting no automation: for the first fill of a tag that was there before,
+        which a journey may wait for."""
+        return self.tags.apply_quietly(batch)
+
+
+def _batch_limits(settings: dict[str, Any]) -> tuple[int, int]:
+    """From how many campaigns, and pages of reports, on a backfill goes through batches."""
+    return int(settings.get("batch_campaigns") or FROM_CAMPAIGNS), int(settings.get("batch_pages") or FROM_PAGES)
+
 
 def _word(value: Any) -> str:
     return {True: "yes", False: "no"}.get(value, "") if isinstance(value, bool) else ""
-
-
-def _code(error: ConnectorError) -> str:
-    return "auth" if isinstance(error, AuthError) else "scope" if isinstance(error, ScopeError) else ""
-
-
-def _role(role: str) -> Finding:
-    if role.lower() in READ_ONLY_ROLES:
-        text = f"the key belongs to a {role}, who may read but not change tags; pushing needs a manager's key"
-        return Finding("role", "warning", text, "scope")
-    return Finding("role", "ok", "may change tags")
-
-
-def _audience_finding(details: dict[str, str]) -> Finding:
-    text = f"'{details['audience_name']}' with {details['contacts'] or 'an unknown number of'} contacts"
-    if details["double_optin"] == "yes":
-        text += ", double opt-in"
-    if details["marketing_permissions"] == "yes":
-        text += ", with marketing permissions: who has not ticked e-mail gets no marketing tag"
-    return Finding("audience", "ok", text)
 
 
 adapter = MailchimpAdapter

@@ -1,4 +1,4 @@
-"""The connection to Mailchimp: where it is, what its refusals mean, and the only two writes there are.
+"""The connection to Mailchimp: where it is, what its refusals mean, and the only four posts there are.
 
 Docs: https://mailchimp.com/developer/marketing/docs/fundamentals/ and .../docs/errors/. Mailchimp publishes no rate
 headers and sends no Retry-After; its CDN answers in HTML. So the status decides first and the kind of body second.
@@ -17,11 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from adapters.base import Record
 from adapters.http import Http, Response, peek, retry_after_s, scrub
+from adapters.mailchimp_oauth import DATA_CENTRE, data_centre_of
 from models.errors import ApiError, AuthError, ConfigError, PermanentApiError, RetryableApiError, ScopeError
 
 log = logging.getLogger(__name__)
@@ -37,13 +39,41 @@ BUSY_FIRST_S, BUSY_LONGEST_S = 2.0, 120.0
 BLOCKED_WAITS_S = (60.0, 300.0, 900.0)
 CUT = "answer cut by the CDN"
 
-_DATA_CENTRE = re.compile(r"[a-z]{2}[0-9]+")
+AT_ONCE = 10
+"""Simultaneous requests of one user, over all keys (https://mailchimp.com/developer/marketing/docs/fundamentals/)."""
+CALM = 200
+"""Answers without a 429 after which one more request at once is tried again."""
+
 _ID = re.compile(r"[A-Za-z0-9_-]+")
-_WRITES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = (
-    (re.compile(r"lists/[A-Za-z0-9_-]+/segments"), frozenset({"name", "static_segment"})),
-    (re.compile(r"lists/[A-Za-z0-9_-]+/segments/[0-9]+"), frozenset({"members_to_add", "members_to_remove"})),
+_IN_AUDIENCE = r"lists/[A-Za-z0-9_-]+/"
+
+
+def _makes_empty_tag(body: Mapping[str, Any]) -> bool:
+    return body.keys() <= {"name", "static_segment"} and not body.get("static_segment")
+
+
+def _changes_members(body: Mapping[str, Any]) -> bool:
+    return body.keys() <= {"members_to_add", "members_to_remove"}
+
+
+def _tags_quietly(body: Mapping[str, Any]) -> bool:
+    """One contact's tag on or off (`active`, `inactive`), and no automation started by it."""
+    tags = body.get("tags") or []
+    is_plain = all(t.keys() == {"name", "status"} and t["status"] in ("active", "inactive") for t in tags)
+    return body.keys() == {"tags", "is_syncing"} and body["is_syncing"] is True and is_plain
+
+
+def _only_reads(body: Mapping[str, Any]) -> bool:
+    return body.keys() == {"operations"} and all(o["method"] == "GET" and "body" not in o for o in body["operations"])
+
+
+_WRITES: tuple[tuple[re.Pattern[str], Callable[[Mapping[str, Any]], bool]], ...] = (
+    (re.compile(_IN_AUDIENCE + "segments"), _makes_empty_tag),
+    (re.compile(_IN_AUDIENCE + "segments/[0-9]+"), _changes_members),
+    (re.compile(_IN_AUDIENCE + "members/[0-9a-f]{32}/tags"), _tags_quietly),
+    (re.compile("batches"), _only_reads),
 )
-"""Every path that may ever be posted to, and every key its body may have. No member, no status, nothing else."""
+"""Every path that may ever be posted to, and what its body may be. No member, no subscription status, nothing else."""
 
 
 def base_url(settings: Mapping[str, Any]) -> str:
@@ -57,7 +87,7 @@ def base_url(settings: Mapping[str, Any]) -> str:
 def data_centre(token: str) -> str:
     """'us6' of `...-us6`; '' where the key has none (then the one host for every account serves)."""
     _, dash, suffix = token.rpartition("-")
-    return suffix if dash and _DATA_CENTRE.fullmatch(suffix) else ""
+    return suffix if dash and DATA_CENTRE.fullmatch(suffix) else ""
 
 
 def authorization(token: str) -> str:
@@ -89,11 +119,44 @@ class Rows:
     total: int
 
 
+class Gate:
+    """At most `workers` requests at once, over all threads: one fewer after each 429, one more after `CALM` good answers."""
+
+    def __init__(self, workers: int) -> None:
+        self.most = self.workers = workers
+        self._busy = self._calm = 0
+        self._free = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._free:
+            while self._busy >= self.workers:
+                self._free.wait()
+            self._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._free:
+            self._busy -= 1
+            self._free.notify()
+
+    def refused(self) -> None:
+        with self._free:
+            self.workers, self._calm = max(1, self.workers - 1), 0
+
+    def answered(self) -> None:
+        if self.workers == self.most:
+            return
+        with self._free:
+            self._calm += 1
+            if self._calm >= CALM:
+                self.workers, self._calm = min(self.most, self.workers + 1), 0
+                self._free.notify()
+
+
 class Explain:
     """What a refusal means. Counts refusals in a row per thread, because Mailchimp never says how long to wait."""
 
-    def __init__(self, on_busy: Callable[[], None], jitter: Callable[[float, float], float] = random.uniform) -> None:
-        self._on_busy = on_busy
+    def __init__(self, gate: Gate, jitter: Callable[[float, float], float] = random.uniform) -> None:
+        self._gate = gate
         self._jitter = jitter
         self._in_a_row = threading.local()
 
@@ -101,6 +164,7 @@ class Explain:
         status = response.status_code
         if status < 300:
             self._in_a_row.__dict__.clear()
+            self._gate.answered()
             return None
         body = peek(response)
         problem = body if isinstance(body, dict) else None
@@ -115,7 +179,7 @@ class Explain:
         return _refusal(response, problem or {})
 
     def _busy(self, response: Response) -> RetryableApiError:
-        self._on_busy()
+        self._gate.refused()
         ceiling = min(BUSY_LONGEST_S, BUSY_FIRST_S * 2 ** self._next("busy"))
         hint = retry_after_s(response)
         return RetryableApiError(
@@ -169,15 +233,18 @@ def _refusal(response: Response, problem: Mapping[str, Any]) -> ApiError | AuthE
             scope=place,
             request_id=request_id,
         )
+    if status == 426:
+        return PermanentApiError("Mailchimp answers encrypted connections only (426). Begin mailchimp.base_url with https://.")
     fields = sorted({str(e.get("field")) for e in problem.get("errors") or [] if isinstance(e, dict) and e.get("field")})
     where = f"; fields: {scrub(', '.join(fields))[:80]}" if fields else ""
     return PermanentApiError(f"Mailchimp refused {place} ({status}, {title}{where}).", code=title, request_id=request_id)
 
 
 class Api:
-    """Everything that is ever asked of one audience. The HTTP door itself is out of reach: there is no general write.
+    """Everything that is ever asked of one account. The HTTP door itself is out of reach: there is no general write.
 
-    At most `workers` requests run at once, writes included; after a 429 one fewer is read ahead.
+    `audience` is the one that is written; all are read. Safe for several threads: at most `workers` requests run at once
+    over all of them, writes included.
     """
 
     def __init__(self, settings: Mapping[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
@@ -187,24 +254,75 @@ class Api:
                 "mailchimp.audience is not an audience id. It looks like a1b2c3d4e5: see Audience, Settings, Audience name."
             )
         self.list_path = f"lists/{self.audience}"
-        self.workers = int(settings.get("workers") or 4)
         self.count = int(settings.get("page_size") or COUNT)
         self.sleep = sleep
         self._now_utc = now_utc
-        key = authorization(str(settings["token"]))
-        self.__http = Http(
-            base_url(settings),
+        self._settings = settings
+        self._gate = Gate(min(AT_ONCE, max(1, int(settings.get("workers") or 4))))
+        self._token = str(settings["token"])
+        self._authorization = authorization(self._token)
+        self._has_asked = bool(settings.get("base_url")) or bool(data_centre(self._token))
+        self._asking = threading.Lock()
+        self.__http = self.__door(base_url(settings))
+
+    @property
+    def workers(self) -> int:
+        """How many requests may run at once now."""
+        return self._gate.workers
+
+    def __door(self, address: str) -> Http:
+        settings = self._settings
+        return Http(
+            address,
             platform="mailchimp",
-            headers=lambda: {"Authorization": key},
+            headers=lambda: {"Authorization": self._authorization},
             timeout_s=settings.get("timeout_s") or READ_TIMEOUT_S,
             connect_timeout_s=settings.get("connect_timeout_s") or 10,
             tries=int(settings.get("tries") or 8),
             max_wait_s=settings.get("max_wait_s", 900),
-            sleep=sleep,
-            now_utc=now_utc,
-            explain=Explain(self._be_slower),
-            workers=self.workers,
+            sleep=self.sleep,
+            now_utc=self._now_utc,
+            explain=Explain(self._gate),
+            workers=self._gate.most,
         )
+
+    def __read(self, path: str, params: Mapping[str, Any]) -> Any:
+        with self._gate:
+            http = self.__http
+            try:
+                return http.json(http.get(path, params))
+            except AuthError:
+                if not self._finds_data_centre(http):
+                    raise
+            return self.__http.json(self.__http.get(path, params))
+
+    def _finds_data_centre(self, refused: Http) -> bool:
+        """After a refusal of the one host for every account: whether an OAuth token has a data centre of its own instead."""
+        with self._asking:
+            if self.__http is not refused:
+                return True
+            if self._has_asked:
+                return False
+            self._has_asked = True
+            centre = data_centre_of(self._token, now_utc=self._now_utc, sleep=self.sleep)
+            if centre:
+                self.__http = self.__door(f"https://{centre}.api.mailchimp.com/3.0")
+            return bool(centre)
+
+    def audiences(self) -> list[Record]:
+        """Id and name of every audience, the written one first. ConfigError, naming those there are, when it is not there."""
+        rows = self.every("lists", "lists", ("id", "name")).rows
+        if all(r.get("id") != self.audience for r in rows):
+            known = ", ".join(f"{r.get('id')} ({r.get('name')})" for r in rows[:10]) or "none"
+            raise ConfigError(
+                f"Mailchimp knows no audience '{self.audience}' in this account (deleted, or of another account). It has: "
+                f"{known}. Correct mailchimp.audience in the configuration."
+            )
+        return sorted(rows, key=lambda r: (r["id"] != self.audience, str(r["id"])))
+
+    def contact_id(self, audience: str, member_id: str) -> str:
+        """Our id of a member: its hash in the written audience; elsewhere the same address is another contact."""
+        return member_id if audience in (self.audience, "") else f"{audience}:{member_id}"
 
     def server_now(self) -> datetime:
         """Mailchimp's own clock at its last answer (naive UTC), ours before there was one."""
@@ -212,7 +330,7 @@ class Api:
 
     def get(self, path: str, fields: str, **params: str | int) -> Record:
         """One object. `fields` is never left out: without it most of an answer is links."""
-        body = self.__http.json(self.__http.get(path, {"fields": fields, **params}))
+        body = self.__read(path, {"fields": fields, **params})
         if not isinstance(body, dict):
             raise PermanentApiError("Mailchimp sent a list where an object was asked for.", platform="mailchimp")
         return body
@@ -268,13 +386,13 @@ class Api:
         return Rows(rows, total)
 
     def ahead(self, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """The results of `jobs` in their order, with a few of them running ahead."""
+        """The results of `jobs` in their order. Some more are begun than may be sent at once, so that no slot stands idle."""
         running: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="mailchimp") as pool:
+        with ThreadPoolExecutor(self._gate.most, thread_name_prefix="mailchimp") as pool:
             try:
                 for job in jobs:
                     running.append(pool.submit(job))
-                    while len(running) >= self.workers:
+                    while len(running) > self._gate.workers + max(2, self._gate.workers // 2):
                         yield running.popleft().result()
                 while running:
                     yield running.popleft().result()
@@ -290,14 +408,25 @@ class Api:
         body = {"members_to_add": list(add), "members_to_remove": list(remove)}
         return self.__write(f"{self.list_path}/segments/{tag_id}", {k: v for k, v in body.items() if v})
 
+    def tag_quietly(self, member_id: str, tag_name: str, *, on: bool) -> None:
+        """One contact into a tag or out of it, starting no automation. A name that no tag has would become a new tag."""
+        tag = {"name": tag_name, "status": "active" if on else "inactive"}
+        self.__write(f"{self.list_path}/members/{member_id}/tags", {"tags": [tag], "is_syncing": True})
+
+    def begin_batch(self, operations: Sequence[Record]) -> str:
+        """The id of a batch of reads. Not to be repeated blindly: every call is another batch."""
+        return str(self.__write("batches", {"operations": list(operations)}).get("id") or "")
+
+    def download(self, url: str, to: Path) -> None:
+        """A batch's archive from Mailchimp's storage, without our key."""
+        self.__http.download(url, to)
+
     def __write(self, path: str, body: Mapping[str, Any]) -> Record:
-        """The only way to change anything. Raises AmbiguousWriteError when the answer was lost."""
-        if not any(p.fullmatch(path) and keys.issuperset(body) for p, keys in _WRITES) or body.get("static_segment"):
+        """The only way to post anything. Raises AmbiguousWriteError when the answer was lost."""
+        if not any(p.fullmatch(path) and fits(body) for p, fits in _WRITES):
             raise PermanentApiError(
                 "This is no write that Rollcall makes in Mailchimp; nothing was sent.", platform="mailchimp"
             )
-        answer = self.__http.json(self.__http.post(path, dict(body), repeatable=False))
+        with self._gate:
+            answer = self.__http.json(self.__http.post(path, dict(body), repeatable=False))
         return answer if isinstance(answer, dict) else {}
-
-    def _be_slower(self) -> None:
-        self.workers = max(1, self.workers - 1)

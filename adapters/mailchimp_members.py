@@ -1,24 +1,26 @@
-"""Mailchimp's members: read whole although they move while they are read.
+"""Mailchimp's members of every audience: read whole although they move while they are read.
 
-A contact that changes jumps to the end of the list sorted by `last_changed`, and every row behind its old place moves
-up by one; plain offset paging then skips rows. So the walk asks again from the second of the last row seen, and within
-one second (imports share one) it pages by offset with one row of overlap: when that row is not where it was, the list
-has moved and the walk steps back. Whether `since_last_changed` includes its boundary is not documented, so one second
-earlier is asked. Order and rules: https://mailchimp.com/developer/marketing/api/list-members/
+A contact that changes jumps to the end of the list sorted by `last_changed`, and every row behind its old place moves up
+by one; plain offset paging then skips rows. So each page begins with the last row of the page before it. Where that row
+is not found, the list has moved, and the walk steps back. As long as it is found, nobody who did not change was skipped,
+whenever the two pages were read: so pages may be read side by side. Who changed meanwhile is met in the closing round.
+Every `DEEP` pages the walk asks again from the last row's second on, for deep offsets are slow. Whether
+`since_last_changed` includes its boundary is not documented, so one second earlier is asked.
+Order and rules: https://mailchimp.com/developer/marketing/api/list-members/
 """
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from adapters.base import Cursor, Page, Record
-from adapters.mailchimp_api import CUT, SMALLEST_COUNT, Api, moment, stamp
+from adapters.mailchimp_api import CUT, SMALLEST_COUNT, Api, Rows, moment, stamp
 from models.errors import PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -30,15 +32,22 @@ FIELDS = (
     "stats", "member_rating", "timestamp_signup", "timestamp_opt", "last_changed", "location", "marketing_permissions",
     "tags_count", "tags", "list_id",
 )  # fmt: skip
+CLOSING = ("unsubscribed", "cleaned")
 OVERLAP = timedelta(minutes=5)
 LAG = timedelta(seconds=60)
 SECOND = timedelta(seconds=1)
-INLINE_TAGS = 50
+DEEP = 100
+"""Pages read by offset before the walk begins anew at the last row's second."""
+REMEMBERED = 4
+"""Pages whose rows are known again when the walk has to step back."""
 WALK_SHARE = 0.05
-"""`reread` walks the whole audience from this share of it on: 1 page of 1000 costs Mailchimp about what 50 single reads do."""
+"""`reread` walks the audience from this share of it on: 1 page of 1000 costs Mailchimp about what 50 single reads do."""
 FEW = 50
+INLINE_TAGS = 50
+STAMP_LENGTH = len("2026-11-21T12:00:00+00:00")
 REREAD_PAGE = 200
 
+Key = tuple[str, str]
 Mark = tuple[str, str, str]
 
 
@@ -46,198 +55,330 @@ Mark = tuple[str, str, str]
 class Walk:
     """Where a walk stands; saved after every page.
 
-    base: from when on this round asks ('' = everything); since: from when on the next page does; offset: place of the
-    last row seen, which is `anchor`; both only within one crowded second. round 1 of a full walk closes it: who changed
-    status while it ran is met there.
+    A leg is one status of one audience. bases: from when on this round asks each audience ('' = everything). since: from
+    when on the next page does; offset: place of the last row seen since then, which is `anchor`. totals: rows of each leg
+    when the round began, where known. Round 1 of a full walk closes it: who changed status while it ran is met there.
     """
 
     full: bool
     started: str
-    base: str = ""
-    since: str = ""
+    audiences: list[str]
+    bases: dict[str, str] = field(default_factory=dict)
+    totals: list[int | None] = field(default_factory=list)
     round: int = 0
-    status: int = 0
+    leg: int = 0
+    since: str = ""
     offset: int = 0
-    anchor: str = ""
+    anchor: list[str] = field(default_factory=list)
     total: int | None = None
+
+    @property
+    def legs(self) -> int:
+        return len(self.audiences) * len(STATUSES)
+
+    def audience(self, leg: int) -> str:
+        return self.audiences[leg // len(STATUSES)]
+
+    def base(self, leg: int) -> str:
+        return self.bases.get(self.audience(leg), "")
+
+    def enter(self, leg: int) -> None:
+        self.leg, self.offset, self.anchor = leg, 0, []
+        self.since = self.base(leg) if leg < self.legs else ""
+
+    def known_total(self, leg: int) -> int | None:
+        return self.totals[leg] if self.totals else None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One page to be read, and what came of it (None: it was too big)."""
+
+    leg: int
+    since: str
+    offset: int
+    page: Rows | None = None
 
 
 class Members:
-    """The members stream. One object serves one walk at a time."""
+    """The members stream. Every call walks on its own, so several threads may."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self.path = f"{api.list_path}/members"
-        self._interests: dict[str, str] | None = None
-        self._count = api.count
 
     def pages(self, cursor: Cursor | None, *, full: bool) -> Iterator[Page]:
-        """Every member when there is no watermark yet (or `full`), else who changed since it, less five minutes.
-
-        The watermark saved at the end is the server's clock at the start less 60 s; what is newer was read too and
-        is read again next time.
-        """
+        """Every member when there is no watermark yet (or `full`), else who changed since it, less five minutes; of an
+        audience that is new, everybody. The watermark saved at the end is the server's clock at the start less 60 s;
+        what is newer was read too and is read again next time."""
         cursor = cursor or {}
-        watermark = moment(cursor.get("watermark"))
-        walk = self._begin(cursor.get("walk"), watermark, full)
-        self._interests, self._count = None, self.api.count
-        recent: set[Mark] = set()
+        walk = self._begin(cursor, full)
+        kept = {k: cursor.get(k) for k in ("watermark", "audiences")}
+        reader = Reader(self.api, walk)
         while walk.round < (2 if walk.full else 1):
-            for records in self._round(walk, recent):
-                yield Page(records, {"watermark": cursor.get("watermark"), "walk": asdict(walk)}, total=walk.total)
-            walk.round, walk.status, walk.base = walk.round + 1, 0, walk.started
-            walk.since, walk.offset, walk.anchor = walk.base, 0, ""
-        yield Page([], {"watermark": walk.started, "walk": None}, done=True, total=walk.total)
+            for records in reader.round():
+                yield Page(records, {**kept, "walk": asdict(walk)}, total=walk.total)
+            walk.round += 1
+            walk.bases, walk.totals = dict.fromkeys(walk.audiences, walk.started), []
+            walk.enter(0)
+        yield Page([], {"watermark": walk.started, "audiences": walk.audiences, "walk": None}, done=True, total=walk.total)
 
-    def _begin(self, saved: dict[str, Any] | None, watermark: datetime | None, full: bool) -> Walk:
-        if saved and (saved["full"] or not full):
+    def _begin(self, cursor: Cursor, full: bool) -> Walk:
+        saved, watermark = cursor.get("walk"), moment(cursor.get("watermark"))
+        if saved and "audiences" in saved and (saved["full"] or not full):
             return Walk(**saved)
-        full = full or watermark is None
-        total = sum(self._count_of(s) for s in STATUSES) if full else None
-        if not full:
-            self.api.get("/", "account_id")
-        started = stamp(self.api.server_now() - LAG)
-        base = "" if full or watermark is None else stamp(watermark - OVERLAP)
-        return Walk(full, started, base, base, total=total)
+        audiences = [str(r["id"]) for r in self.api.audiences()]
+        walk = Walk(full or watermark is None, stamp(self.api.server_now() - LAG), audiences)
+        if watermark is not None and not walk.full:
+            known = cursor.get("audiences") or [self.api.audience]
+            walk.bases = {a: stamp(watermark - OVERLAP) for a in audiences if a in known}
+        else:
+            self._count(walk)
+        walk.enter(0)
+        return walk
 
-    def _count_of(self, status: str) -> int:
-        return self.api.page(self.path, "members", ("id",), offset=0, count=1, status=status).total
+    def _count(self, walk: Walk) -> None:
+        jobs = (partial(self._total, walk.audience(leg), STATUSES[leg % len(STATUSES)]) for leg in range(walk.legs))
+        walk.totals = list(self.api.ahead(jobs))
+        walk.total = sum(t or 0 for t in walk.totals)
 
-    def _round(self, walk: Walk, recent: set[Mark]) -> Iterator[list[Record]]:
-        """The new rows of every status, page by page; `walk` stands behind them when they are handed over."""
-        closing_from = moment(walk.started)
-        while walk.status < len(STATUSES):
-            for rows in self._status(walk):
-                fresh = [r for r in rows if not (walk.round and _mark(r) in recent)]
-                if walk.full and closing_from:
-                    recent.update(_mark(r) for r in fresh if (at := moment(r.get("last_changed"))) and at >= closing_from)
-                if fresh:
-                    yield self.whole(fresh)
-            walk.status, walk.since, walk.offset, walk.anchor = walk.status + 1, walk.base, 0, ""
+    def _total(self, audience: str, status: str) -> int:
+        return self.api.page(f"lists/{audience}/members", "members", ("id",), offset=0, count=1, status=status).total
 
-    def _status(self, walk: Walk) -> Iterator[list[Record]]:
-        """Rows of one status not handed over before; moves `walk` behind each page before yielding it."""
-        status = STATUSES[walk.status]
-        seen: dict[str, str] = {walk.anchor: ""} if walk.anchor else {}
-        can_skip_ahead = True
-        while True:
-            since = moment(walk.since)
-            page = self._ask(walk, status)
-            if page is None:
-                continue
-            rows, total = page
-            if walk.offset and (not rows or _key(rows[0]) not in seen):
-                walk.offset = max(0, walk.offset - (self._count - 1))
-                continue
-            new = [r for r in rows if _key(r) not in seen]
-            seen.update((_key(r), str(r.get("last_changed") or "")) for r in rows)
-            can_skip_ahead = can_skip_ahead and _is_in_order(rows, since)
-            is_short = len(rows) < self._count
-            is_end = not rows or (walk.offset + len(rows) >= total if total else is_short) or (is_short and not new)
-            if rows:
-                seen = self._step(walk, rows, since, seen, can_skip_ahead)
-            if new:
-                yield new
-            if is_end:
-                return
-
-    def _ask(self, walk: Walk, status: str) -> tuple[list[Record], int] | None:
-        """One page; None when it was too big and a smaller one is to be asked."""
-        since = {"since_last_changed": walk.since} if walk.since else {}
-        try:
-            page = self.api.page(
-                self.path, "members", FIELDS, offset=walk.offset, count=self._count,
-                status=status, sort_field="last_changed", sort_dir="ASC", **since,
-            )  # fmt: skip
-        except PermanentApiError as e:
-            if e.code != CUT:
-                raise
-            self._count = max(self._count // 2, SMALLEST_COUNT)
-            log.info("mailchimp: a page of members took too long, going on with %s", self._count)
-            return None
-        return page.rows, page.total
-
-    def _step(
-        self, walk: Walk, rows: list[Record], since: datetime | None, seen: dict[str, str], can_skip_ahead: bool
-    ) -> dict[str, str]:
-        """Move behind `rows`: to the second of the last one where that leads on, else by offset. Gives what stays seen."""
-        first, last = moment(rows[0].get("last_changed")), moment(rows[-1].get("last_changed"))
-        leads_on = first and last and first < last - SECOND and (since is None or last - SECOND > since)
-        if can_skip_ahead and last and leads_on:
-            walk.since, walk.offset, walk.anchor = stamp(last - SECOND), 0, ""
-            return {k: at for k, at in seen.items() if (when := moment(at)) and when >= last - SECOND}
-        walk.offset, walk.anchor = walk.offset + len(rows) - 1, _key(rows[-1])
-        return seen
-
-    def whole(self, rows: list[Record]) -> list[Record]:
-        """The rows with every tag, groups by name (`_interests`), a place that is not 0, 0 (`_place`), and an address that
-        is no mere text (`_address`)."""
-        many = [r for r in rows if int(r.get("tags_count") or 0) > len(r.get("tags") or [])]
-        for row, tags in zip(many, self.api.ahead(partial(self.tags, str(r["id"])) for r in many), strict=True):
-            row["tags"] = tags or row.get("tags") or []
-        for row in rows:
-            chosen = [i for i, is_on in (row.get("interests") or {}).items() if is_on]
-            row["_interests"] = sorted(self._names()[i] for i in chosen if i in self._names())
-            place = row.get("location") or {}
-            if place.get("latitude") or place.get("longitude"):
-                row["_place"] = {"latitude": place.get("latitude"), "longitude": place.get("longitude")}
-            address = (row.get("merge_fields") or {}).get("ADDRESS")
-            if isinstance(address, dict):
-                row["_address"] = address
-        return rows
-
-    def tags(self, member_id: str) -> list[Record]:
-        """All tags of one member; the member itself shows fifty at most."""
-        return self.api.every(f"{self.path}/{quote(member_id, safe='')}/tags", "tags", ("id", "name")).rows
-
-    def _names(self) -> dict[str, str]:
-        """Interest id -> 'Category: Name', read once a walk and only when somebody has chosen something."""
-        if self._interests is None:
-            self._interests = {}
-            path = f"{self.api.list_path}/interest-categories"
-            for category in self.api.every(path, "categories", ("id", "title")).rows:
-                for one in self.api.every(f"{path}/{category['id']}/interests", "interests", ("id", "name")).rows:
-                    self._interests[str(one["id"])] = f"{category.get('title')}: {one.get('name')}"
-        return self._interests
-
-    def reread(self, member_ids: Sequence[str]) -> Iterator[Page]:
-        """These members as they are now. Few are read one by one; from 5 % of the audience on the audience is walked,
-        and whoever did not turn up there is read alone, so that every id has an answer of its own."""
-        wanted = frozenset(member_ids)
-        left = dict.fromkeys(member_ids)
-        if len(left) > FEW and len(left) > WALK_SHARE * sum(self._count_of(s) for s in STATUSES):
-            walk = Walk(full=False, started="")
-            for rows in self._round(walk, set()):
-                found = [r for r in rows if r["id"] in wanted]
-                for row in found:
-                    left.pop(row["id"], None)
-                if found:
-                    yield Page(found, {})
+    def reread(self, contact_ids: Sequence[str]) -> Iterator[Page]:
+        """These members as they are now. Few are read one by one; from 5 % of an audience on it is walked, and whoever did
+        not turn up there is read alone, so that every id has an answer of its own."""
+        left = dict.fromkeys(contact_ids)
+        counts: dict[str, int] = {}
+        for contact_id in left:
+            audience = self._audience(contact_id)
+            counts[audience] = counts.get(audience, 0) + 1
+        for audience, number in counts.items():
+            if number > FEW:
+                yield from self._walked(audience, number, left)
         ids = list(left)
+        reader = Reader(self.api, Walk(False, "", [self.api.audience]))
         for start in range(0, len(ids), REREAD_PAGE):
-            yield self._one_by_one(ids[start : start + REREAD_PAGE])
+            yield self._one_by_one(reader, ids[start : start + REREAD_PAGE])
         yield Page([], {}, done=True)
 
-    def _one_by_one(self, ids: list[str]) -> Page:
-        jobs = (partial(self.api.find, f"{self.path}/{quote(i, safe='')}", ",".join(FIELDS)) for i in ids)
+    def _walked(self, audience: str, number: int, left: dict[str, None]) -> Iterator[Page]:
+        walk = Walk(False, "", [audience])
+        self._count(walk)
+        if number <= WALK_SHARE * (walk.total or 0):
+            return
+        for rows in Reader(self.api, walk).round():
+            found = [r for r in rows if r["_contact_id"] in left]
+            for row in found:
+                left.pop(row["_contact_id"], None)
+            if found:
+                yield Page(found, {})
+
+    def _one_by_one(self, reader: Reader, ids: list[str]) -> Page:
+        fields = ",".join(FIELDS)
+        jobs = (partial(self.api.find, self._path(i), fields) for i in ids)
         answers = dict(zip(ids, self.api.ahead(jobs), strict=True))
-        return Page(
-            self.whole([row for row in answers.values() if row is not None]),
-            {},
-            gone={i: "gone" for i, row in answers.items() if row is None},
-        )
+        rows: dict[str, list[Record]] = {}
+        for contact_id, row in answers.items():
+            if row is not None:
+                rows.setdefault(self._audience(contact_id), []).append(row)
+        records = [r for audience, found in rows.items() for r in reader.whole(audience, found)]
+        return Page(records, {}, gone={i: "gone" for i, row in answers.items() if row is None})
+
+    def _audience(self, contact_id: str) -> str:
+        return contact_id.rpartition(":")[0] or self.api.audience
+
+    def _path(self, contact_id: str) -> str:
+        return f"lists/{quote(self._audience(contact_id), safe='')}/members/{quote(contact_id.rpartition(':')[2], safe='')}"
 
 
-def _key(row: Record) -> str:
-    return f"{row.get('id')} {row.get('last_changed')}"
+class Reader:
+    """Carries one walk through its legs, pages ahead of each other."""
+
+    def __init__(self, api: Api, walk: Walk) -> None:
+        self.api, self.walk = api, walk
+        self.count = api.count
+        self._groups: dict[str, dict[str, str]] = {}
+        self._recent: set[Mark] = set()
+        self._seen: deque[set[Key]] = deque(maxlen=REMEMBERED)
+        self._in_order = True
+
+    def round(self) -> Iterator[list[Record]]:
+        """The new rows of every leg, page by page; `walk` stands behind them when they are handed over."""
+        walk = self.walk
+        if walk.anchor:
+            self._seen.append({(walk.anchor[0], walk.anchor[1])})
+        while walk.leg < walk.legs:
+            for step in self.api.ahead(partial(self._read, s) for s in self._plan()):
+                self._pass_empty(step.leg)
+                if step.leg < walk.leg:
+                    continue  # read ahead of a leg that ended sooner
+                if (step.leg, step.since, step.offset) != (walk.leg, walk.since, walk.offset) or step.page is None:
+                    self._slow_down(step)
+                    break
+                fresh = self._take(step.page)
+                if fresh:
+                    yield self.whole(walk.audience(step.leg), fresh)
+            self._pass_empty(walk.legs)
+
+    def _plan(self) -> Iterator[Step]:
+        """The pages from where the walk stands; of a leg whose length is not known, only the next one."""
+        walk = self.walk
+        leg, since, offset = walk.leg, walk.since, walk.offset
+        while leg < walk.legs:
+            total = walk.known_total(leg)
+            for pages in range(DEEP if total != 0 else 0):
+                yield Step(leg, since, offset)
+                if total is None or offset + self.count >= total:
+                    break
+                if pages == DEEP - 1:
+                    return
+                offset += self.count - 1
+            leg, offset = leg + 1, 0
+            since = walk.base(leg) if leg < walk.legs else ""
+
+    def _read(self, step: Step) -> Step:
+        since = {"since_last_changed": step.since} if step.since else {}
+        path = f"lists/{self.walk.audience(step.leg)}/members"
+        try:
+            page = self.api.page(
+                path, "members", FIELDS, offset=step.offset, count=self.count,
+                status=STATUSES[step.leg % len(STATUSES)], sort_field="last_changed", sort_dir="ASC", **since,
+            )  # fmt: skip
+        except PermanentApiError as e:
+            if e.status == 404 and self.walk.audience(step.leg) != self.api.audience:
+                log.warning("mailchimp: an audience was deleted while it was read")
+                page = Rows([], 0)
+            elif e.code == CUT:
+                page = None
+            else:
+                raise
+        return Step(step.leg, step.since, step.offset, page)
+
+    def _pass_empty(self, leg: int) -> None:
+        """Go on to `leg` as far as nothing lies between."""
+        walk = self.walk
+        while walk.leg < leg and walk.known_total(walk.leg) == 0 and not walk.offset:
+            walk.enter(walk.leg + 1)
+
+    def _slow_down(self, step: Step) -> None:
+        if step.page is None:
+            self.count = max(self.count // 2, SMALLEST_COUNT)
+            log.info("mailchimp: a page of members took too long, going on with %s", self.count)
+
+    def _take(self, page: Rows) -> list[Record]:
+        """Rows not handed over before; moves the walk behind them, or back when the list has moved under it."""
+        walk, rows = self.walk, page.rows
+        if walk.offset and not (rows and self._knows(_key(rows[0]))):
+            walk.offset = max(0, walk.offset - (self.count - 1))
+            return []
+        times = _times(rows)
+        is_asked = not walk.since or not times or times[0] >= walk.since
+        if not is_asked and self._in_order:
+            log.warning("mailchimp: since_last_changed was ignored; everything is read instead")
+        self._in_order = self._in_order and is_asked and "" not in times and times == sorted(times)
+        if walk.offset and walk.anchor == list(_key(rows[0])):
+            new = rows[1:]
+        else:
+            new = [r for r in rows if not self._knows(_key(r))] if self._seen else rows
+        if not is_asked:
+            new = [r for r, at in zip(rows, times, strict=True) if (not at or at >= walk.since) and not self._knows(_key(r))]
+        self._seen.append({_key(r) for r in rows})
+        is_short = len(rows) < self.count
+        is_end = not rows or (walk.offset + len(rows) >= page.total if page.total else is_short) or (is_short and not new)
+        self._move(rows, page.total, times, is_end)
+        return self._unmet(new)
+
+    def _move(self, rows: list[Record], total: int, times: list[str], is_end: bool) -> None:
+        walk = self.walk
+        if is_end:
+            self._seen.clear()
+            self._in_order = True
+            walk.enter(walk.leg + 1)
+            return
+        walk.totals = walk.totals or [None] * walk.legs
+        walk.totals[walk.leg] = total or None
+        walk.offset, walk.anchor = walk.offset + len(rows) - 1, list(_key(rows[-1]))
+        if walk.offset < DEEP * (self.count - 1) or not self._in_order:
+            return
+        last = moment(rows[-1].get("last_changed"))
+        again = stamp(last - SECOND) if last else ""
+        if again > walk.since:
+            walk.totals[walk.leg] = max(1, total - walk.offset) if total else None
+            walk.since, walk.offset, walk.anchor = again, 0, []
+
+    def _unmet(self, rows: list[Record]) -> list[Record]:
+        """Without those that the closing round meets again just as they were."""
+        walk = self.walk
+        if not walk.full:
+            return rows
+        if walk.round:
+            return [r for r in rows if _mark(r) not in self._recent]
+        self._recent.update(_mark(r) for r, at in zip(rows, _times(rows), strict=True) if at >= walk.started)
+        return rows
+
+    def _knows(self, key: Key) -> bool:
+        return any(key in page for page in self._seen)
+
+    def whole(self, audience: str, rows: list[Record]) -> list[Record]:
+        """The rows with every tag, groups by name (`_interests`), a place that is not 0, 0 (`_place`), and an address that
+        is no mere text (`_address`). A yes has its date (`_yes_at`). A member of another audience than the written one has
+        an id of its own (`_contact_id`) and says what that means (`_elsewhere`)."""
+        many = [r for r in rows if (r.get("tags_count") or 0) > INLINE_TAGS or len(r.get("tags") or ()) >= INLINE_TAGS]
+        for row, tags in zip(many, self.api.ahead(partial(self._tags, audience, str(r["id"])) for r in many), strict=True):
+            row["tags"] = tags or row.get("tags") or []
+        is_other = audience != self.api.audience
+        for row in rows:
+            interests = row.get("interests")
+            if interests and True in interests.values():
+                names = self._names(audience)
+                row["_interests"] = sorted(names[i] for i, is_on in interests.items() if is_on and i in names)
+            place = row.get("location")
+            if place and (place.get("latitude") or place.get("longitude")):
+                row["_place"] = {"latitude": place.get("latitude"), "longitude": place.get("longitude")}
+            fields = row.get("merge_fields")
+            if fields and isinstance(address := fields.get("ADDRESS"), dict):
+                row["_address"] = address
+            if is_other:
+                row["_contact_id"], row["_elsewhere"] = f"{audience}:{row['id']}", _elsewhere(row)
+                continue
+            row["_contact_id"] = row["id"]
+            if row["status"] == "subscribed":
+                row["_yes_at"] = row.get("timestamp_opt")
+        return rows
+
+    def _tags(self, audience: str, member_id: str) -> list[Record]:
+        """All tags of one member; the member itself shows fifty at most."""
+        return self.api.every(f"lists/{audience}/members/{quote(member_id, safe='')}/tags", "tags", ("id", "name")).rows
+
+    def _names(self, audience: str) -> dict[str, str]:
+        """Interest id -> 'Category: Name', read once a walk and only when somebody has chosen something."""
+        if audience not in self._groups:
+            names: dict[str, str] = {}
+            path = f"lists/{audience}/interest-categories"
+            for category in self.api.every(path, "categories", ("id", "title")).rows:
+                for one in self.api.every(f"{path}/{category['id']}/interests", "interests", ("id", "name")).rows:
+                    names[str(one["id"])] = f"{category.get('title')}: {one.get('name')}"
+            self._groups[audience] = names
+        return self._groups[audience]
+
+
+def _elsewhere(row: Record) -> list[dict[str, str]]:
+    """Closed on every channel; and the no, or the bounce, that counts here too."""
+    closed = [{"channel": channel, "status": "elsewhere"} for channel in ("email", "sms", "ads")]
+    return [*closed, {"channel": "email", "status": row["status"]}] if row.get("status") in CLOSING else closed
+
+
+def _key(row: Record) -> Key:
+    return str(row.get("id")), str(row.get("last_changed"))
 
 
 def _mark(row: Record) -> Mark:
     return str(row.get("id")), str(row.get("last_changed")), str(row.get("status"))
 
 
-def _is_in_order(rows: list[Record], since: datetime | None) -> bool:
-    """True when the filter and the sorting were really applied; a filter written wrongly is ignored, not refused."""
-    times = [moment(r.get("last_changed")) for r in rows]
-    known = [t for t in times if t]
-    return len(known) == len(times) and known == sorted(known) and (since is None or not known or known[0] >= since - SECOND)
+def _times(rows: list[Record]) -> list[str]:
+    """When each row changed, written so that texts sort as times do; '' where it is not told."""
+    found = [str(r.get("last_changed") or "") for r in rows]
+    if all(len(t) == STAMP_LENGTH and t.endswith("+00:00") for t in found):
+        return found
+    return [stamp(at) if (at := moment(t)) else "" for t in found]

@@ -1,4 +1,4 @@
-"""Mailchimp's campaigns and what people did with them.
+"""Mailchimp's campaigns, of every audience, and what people did with them.
 
 email-activity lists every recipient of a campaign with opens, clicks and bounces. It is read twice side by side, as it
 is and with `filter_bots=true`: what is missing from the second list was a machine (Apple's privacy proxy, a scanner).
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Any
 
 from adapters.base import Cursor, Page, Record
 from adapters.mailchimp_api import Api, Rows, moment, stamp
+from adapters.mailchimp_batches import CAMPAIGNS, FROM_CAMPAIGNS, FROM_PAGES, Batches, Results
 from models.errors import PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ REPORT_FIELDS = (
 )  # fmt: skip
 ACTIVITY_FIELDS = ("campaign_id", "list_id", "email_id", "email_address", "activity")
 UNSUBSCRIBE_FIELDS = ("email_id", "email_address", "timestamp", "reason", "campaign_id", "list_id")
+COMPLAINT_FIELDS = ("id", "campaign_id", "list_id", "email_id", "email_address", "date")
 TOLD_APART = frozenset({"open", "click"})
 """Actions that a machine may have done."""
 OVERLAP = timedelta(hours=1)
@@ -38,10 +40,9 @@ Event = tuple[str, str, str]
 
 
 def reports(api: Api, since: datetime | None = None) -> list[Record]:
-    """Totals of this audience's sent campaigns, oldest first. Other audiences' campaigns are left out."""
+    """Totals of all sent campaigns, oldest first."""
     after = {"since_send_time": stamp(since)} if since else {}
-    rows = api.every("reports", "reports", REPORT_FIELDS, **after).rows
-    return sorted((r for r in rows if r.get("list_id") == api.audience), key=_place)
+    return sorted(api.every("reports", "reports", REPORT_FIELDS, **after).rows, key=_place)
 
 
 def campaign_pages(api: Api, since: datetime | None) -> Iterator[Page]:
@@ -59,7 +60,7 @@ def campaign_pages(api: Api, since: datetime | None) -> Iterator[Page]:
 def _names(api: Api) -> dict[str, Record]:
     """Campaign id -> title and subject from the campaign itself, for reports that leave them out."""
     fields = ("id", "settings.title", "settings.subject_line")
-    rows = api.every("campaigns", "campaigns", fields, status="sent", list_id=api.audience).rows
+    rows = api.every("campaigns", "campaigns", fields, status="sent").rows
     settings = {str(r["id"]): r.get("settings") or {} for r in rows}
     return {i: {"_title": s.get("title"), "_subject": s.get("subject_line")} for i, s in settings.items()}
 
@@ -81,7 +82,8 @@ class Part:
 @dataclass
 class Walk:
     """Where a walk over campaigns stands. `after` is the place of the last finished campaign; `campaign`, `offset` and
-    `mark` belong to the one being read. mode: backfill, full or changed."""
+    `mark` belong to the one being read. mode: backfill, full or changed. batch: the batch of reads that runs or is being
+    taken in, for `batched` (campaign -> mark)."""
 
     mode: str
     since: str = ""
@@ -89,6 +91,8 @@ class Walk:
     campaign: str = ""
     offset: int = 0
     mark: list[Any] = field(default_factory=list)
+    batch: str = ""
+    batched: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -104,6 +108,7 @@ class CampaignWalk:
     """Reads something page by page of every campaign that moved since it was last read.
 
     marks: what of a report tells that there is something new. rows_of: how many rows to expect. read: one page.
+    batches: how to read many campaigns at once; take_in: the records of one campaign of a batch, None when it is not whole.
     """
 
     def __init__(
@@ -115,9 +120,12 @@ class CampaignWalk:
         rows_of: Callable[[Record], int],
         read: Callable[[Todo, int], Part],
         whole: bool = False,
+        batches: Batches | None = None,
+        take_in: Callable[[Todo, Results], Iterator[list[Record]] | None] | None = None,
     ) -> None:
         self.api, self.days = api, days
         self.marks, self.rows_of, self.read, self.whole = marks, rows_of, read, whole
+        self.batches, self.take_in = batches, take_in
 
     def pages(self, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Iterator[Page]:
         """A campaign that did not move since its mark is left out, except on `full`. Incremental walks look at campaigns
@@ -125,6 +133,20 @@ class CampaignWalk:
         marks: dict[str, list[Any]] = dict((cursor or {}).get("marks") or {})
         walk = self._begin(cursor, full, since)
         todo = self._todo(walk, marks)
+        if walk.batch:
+            yield from self._batched([t for t in todo if str(t.report["id"]) in walk.batched], walk, marks)
+            todo = [t for t in todo if str(t.report["id"]) not in walk.batched]
+            self._leave_batch(walk)
+        if self.batches and self._pays(todo):
+            yield from self._direct(todo[:1], walk, marks)  # one by itself first: a wrong request fails here, not in a batch
+            for start in range(1, len(todo), CAMPAIGNS):
+                yield from self._batched(todo[start : start + CAMPAIGNS], walk, marks)
+                self._leave_batch(walk)
+        else:
+            yield from self._direct(todo, walk, marks)
+        yield Page([], {"marks": self._young(marks), "walk": None}, done=True)
+
+    def _direct(self, todo: Sequence[Todo], walk: Walk, marks: dict[str, list[Any]]) -> Iterator[Page]:
         jobs = (partial(self._job, t, offset) for t in todo for offset in self._offsets(t))
         for t, planned, part in self.api.ahead(jobs):
             offset = planned
@@ -133,12 +155,45 @@ class CampaignWalk:
                 is_last = not part.rows or end >= part.total
                 walk.campaign, walk.offset, walk.mark = str(t.report["id"]), end, t.mark
                 if is_last:
-                    marks[walk.campaign] = t.mark
-                    walk.after, walk.campaign, walk.offset, walk.mark = list(_place(t.report)), "", 0, []
-                yield Page(part.records, {"marks": self._young(marks), "walk": asdict(walk)}, note=part.note)
+                    self._finish(t, walk, marks)
+                yield Page(part.records, self._cursor(walk, marks), note=part.note)
                 is_short = end < planned + self.api.count or planned == self._offsets(t)[-1]
                 offset, part = end, self.read(t, end) if is_short and not is_last else None
-        yield Page([], {"marks": self._young(marks), "walk": None}, done=True)
+
+    def _pays(self, todo: Sequence[Todo]) -> bool:
+        """Whether a batch is worth the wait: many campaigns, all read from the beginning, and many pages."""
+        is_whole = all(t.floor is None and not t.offset for t in todo)
+        pages = sum(len(self._offsets(t)) for t in todo)
+        return self.batches is not None and is_whole and self.batches.pays(len(todo), pages)
+
+    def _batched(self, todo: Sequence[Todo], walk: Walk, marks: dict[str, list[Any]]) -> Iterator[Page]:
+        """Campaigns through one batch; what failed there, or is not whole, is read by itself."""
+        assert self.batches and self.take_in  # only walks that have both come here
+        if not walk.batch and todo:
+            walk.batch = self.batches.begin([str(t.report["id"]) for t in todo])
+            walk.batched = {str(t.report["id"]): t.mark for t in todo}
+        for _ in self.batches.wait(walk.batch):
+            yield Page([], self._cursor(walk, marks))
+        with self.batches.results(walk.batch) as results:
+            for t in todo:
+                found = self.take_in(t, results) if results else None
+                if found is None:
+                    yield from self._direct([t], walk, marks)
+                    continue
+                for records in found:
+                    yield Page(records, self._cursor(walk, marks))
+                self._finish(t, walk, marks)
+                yield Page([], self._cursor(walk, marks))
+
+    def _leave_batch(self, walk: Walk) -> None:
+        walk.batch, walk.batched = "", {}
+
+    def _finish(self, todo: Todo, walk: Walk, marks: dict[str, list[Any]]) -> None:
+        marks[str(todo.report["id"])] = todo.mark
+        walk.after, walk.campaign, walk.offset, walk.mark = list(_place(todo.report)), "", 0, []
+
+    def _cursor(self, walk: Walk, marks: dict[str, list[Any]]) -> Cursor:
+        return {"marks": self._young(marks), "walk": asdict(walk)}
 
     def _begin(self, cursor: Cursor | None, full: bool, since: datetime | None) -> Walk:
         saved = (cursor or {}).get("walk")
@@ -157,7 +212,7 @@ class CampaignWalk:
             if campaign == walk.campaign:
                 found.append(Todo(report, walk.mark, walk.offset, self._floor(walk.mark, marks.get(campaign), walk)))
                 continue
-            mark = [*self.marks(report), stamp(self.api.server_now())]
+            mark = walk.batched.get(campaign) or [*self.marks(report), stamp(self.api.server_now())]
             old = marks.get(campaign)
             if walk.mode == "full" or not old or old[:-1] != mark[:-1]:
                 found.append(Todo(report, mark, 0, self._floor(mark, old, walk)))
@@ -182,10 +237,18 @@ class CampaignWalk:
         return {c: m for c, m in marks.items() if str(m[-2] or "~") >= edge}
 
 
-def activity(api: Api, days: int) -> CampaignWalk:
+def activity(api: Api, days: int, from_campaigns: int = FROM_CAMPAIGNS, from_pages: int = FROM_PAGES) -> CampaignWalk:
     """Sends, opens, clicks and bounces of every recipient. Record id: campaign, member and UTC day."""
     reader = _Activity(api)
-    return CampaignWalk(api, days, marks=_activity_marks, rows_of=lambda r: int(r.get("emails_sent") or 0), read=reader.read)
+    return CampaignWalk(
+        api,
+        days,
+        marks=_activity_marks,
+        rows_of=lambda r: int(r.get("emails_sent") or 0),
+        read=reader.read,
+        batches=Batches(api, ACTIVITY_FIELDS, from_campaigns, from_pages),
+        take_in=reader.take_in,
+    )
 
 
 def unsubscribes(api: Api, days: int) -> CampaignWalk:
@@ -217,7 +280,26 @@ def _unsubscribed(api: Api, todo: Todo, offset: int) -> Part:
     page = _or_gone(lambda: api.window(path, "unsubscribes", UNSUBSCRIBE_FIELDS, offset=offset, count=api.count))
     if page is None:
         return Part([], 0, 0, "a campaign was deleted while it was read")
-    return Part([{**r, "_id": f"{campaign}:{r['email_id']}"} for r in page.rows], len(page.rows), page.total)
+    records = [{**_owned(api, r, todo), "_id": f"{campaign}:{r['email_id']}"} for r in page.rows]
+    return Part(records, len(page.rows), page.total)
+
+
+def _owned(api: Api, row: Record, todo: Todo) -> Record:
+    """The row with `_contact_id`, where it is about a member of another audience than the written one."""
+    audience = str(row.get("list_id") or todo.report.get("list_id") or "")
+    contact_id = api.contact_id(audience, str(row["email_id"]))
+    return row if contact_id == row["email_id"] else {**row, "_contact_id": contact_id}
+
+
+def complaint_pages(api: Api) -> Iterator[Page]:
+    """Who reported a mail as spam, in every audience; there is no filter by time, and there are few."""
+    total = 0
+    for audience in (str(r["id"]) for r in api.audiences()):
+        rows = api.every(f"lists/{audience}/abuse-reports", "abuse_reports", COMPLAINT_FIELDS).rows
+        total += len(rows)
+        own = [{**r, "_id": f"{audience}:{r['id']}", "_contact_id": api.contact_id(audience, str(r["email_id"]))} for r in rows]
+        yield Page(own, {}, total=total)
+    yield Page([], {}, done=True, total=total)
 
 
 def _or_gone(read: Callable[[], Rows]) -> Rows | None:
@@ -242,8 +324,22 @@ class _Activity:
         if page is None:
             return Part([], 0, 0, "a campaign was deleted while it was read")
         human = self._human(todo, offset, page.rows)
-        records = [r for row in page.rows for r in _days(_told_apart(row, human), todo)]
-        return Part(records, len(page.rows), page.total)
+        return Part(self._records(page.rows, human, todo), len(page.rows), page.total)
+
+    def take_in(self, todo: Todo, results: Results) -> Iterator[list[Record]] | None:
+        """Page by page what a batch brought of one campaign; None when it failed or is not whole."""
+        campaign = str(todo.report["id"])
+        everybody, people = results.of(campaign, "all"), results.of(campaign, "human")
+        if everybody is None or people is None:
+            return None
+        human: dict[str, Counter[Event]] = {}
+        for rows in people:
+            human.update(_events([r for r in rows if r.get("activity")]))
+        return (self._records(rows, human, todo) for rows in everybody)
+
+    def _records(self, rows: list[Record], human: dict[str, Counter[Event]], todo: Todo) -> list[Record]:
+        owned = (_owned(self.api, row, todo) for row in rows)
+        return [r for row in owned for r in _days(_told_apart(row, human), todo)]
 
     def _page(self, todo: Todo, filter_bots: str, offset: int) -> Rows:
         path = f"reports/{todo.report['id']}/email-activity"

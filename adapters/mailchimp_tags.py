@@ -14,7 +14,7 @@ from urllib.parse import quote
 from adapters.base import Record
 from adapters.mailchimp_api import Api
 from models.changes import Batch, Kind, Member, Observed, Outcome, Target
-from models.errors import AmbiguousWriteError, PermanentApiError
+from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,37 @@ class Tags:
         lost = frozenset(key for key in keys if key[1] in (lost_adds if key[0] == "add" else lost_removes))
         settled = self._settled(open_changes, batch, lost)
         return [settled.get((k, m.contact_id)) or Outcome(m.contact_id, k, "done") for k, m in changes]
+
+    def apply_quietly(self, batch: Batch) -> list[Outcome]:
+        """The same one contact at a time, starting no automation (`is_syncing`). The tag is named as it is called now, for
+        a name that no tag has would become a second tag."""
+        tag = self.api.find(f"{self.path}/{batch.object_id}", ",".join(TAG_FIELDS)) if batch.object_id.isdigit() else None
+        if tag is None or tag.get("type") != "static":
+            raise PermanentApiError(
+                f"The Mailchimp tag '{batch.object_name}' is no longer there. Nothing was written.", platform="mailchimp"
+            )
+        changes: list[tuple[Kind, Member]] = [("add", m) for m in batch.adds] + [("remove", m) for m in batch.removes]
+        jobs = (partial(self._tag_one, kind, member.contact_id, str(tag["name"])) for kind, member in changes)
+        found = list(self.api.ahead(jobs))
+        unclear = [change for change, outcome in zip(changes, found, strict=True) if outcome is None]
+        if unclear:
+            self.api.sleep(UNCLEAR_WAIT_S)
+        settled = self._settled(unclear, batch, frozenset())
+        return [outcome or settled[kind, m.contact_id] for (kind, m), outcome in zip(changes, found, strict=True)]
+
+    def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | None:
+        """None when nobody knows what became of it."""
+        try:
+            self.api.tag_quietly(contact_id, name, on=kind == "add")
+        except AmbiguousWriteError:
+            return None
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            if e.status == 404:
+                return Outcome(contact_id, kind, "missing", "not in this audience")
+            return Outcome(contact_id, kind, "refused", f"Mailchimp refused it ({e.status}, {e.code})")
+        return Outcome(contact_id, kind, "done")
 
     def _addressed(self, members: Iterable[Member]) -> tuple[dict[str, str], set[str]]:
         """Contact id -> address, and the ids that have none because Mailchimp no longer knows them."""

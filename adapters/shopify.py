@@ -5,17 +5,21 @@ Reads customers, orders, products and abandoned checkouts; writes nothing but cu
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from adapters import shopify_bulk as bulk
 from adapters import shopify_documents as documents
+from adapters import shopify_engagement as engagement
 from adapters import shopify_walk as walk
 from adapters.base import Account, Adapter, Cursor, Finding, Page, Record, Stream
 from adapters.shopify_api import ShopifyApi
-from adapters.shopify_checks import findings
+from adapters.shopify_checks import HISTORY_DAYS, findings
+from adapters.shopify_deleted import deleted
 from adapters.shopify_documents import Kind, gid_number
 from adapters.shopify_tags import Tags, by_ids, read_back
 from models.changes import Batch, Observed, Outcome, Target
@@ -27,22 +31,42 @@ STREAMS = (
     Stream("products", "Products", "read_products"),
     Stream("checkouts", "Abandoned checkouts", "read_orders"),
 )
+CHECKOUT_DAYS = 83
+"""Abandoned checkouts are purged weekly when they are about three months old."""
+BULK_SLOTS = 4
+"""Exports of ours at once; Shopify allows five to all programs that use the app."""
+FLAT_SMS = {
+    "state": "marketingState", "optInLevel": "marketingOptInLevel", "updatedAt": "marketingUpdatedAt",
+    "collectedFrom": "marketingCollectedFrom",
+}  # fmt: skip
+GAP = (
+    "Orders placed after {0} and before {1} cannot be read any more: the app lacks read_all_orders, and the last run "
+    "is more than 60 days ago."
+)
+NO_ADDRESSES = (
+    "None of the {0} customers read shows an e-mail address. The shop's plan may withhold personal data from this app; "
+    "run `rollcall check`."
+)
 
 
 class ShopifyAdapter(Adapter):
-    """One shop. `settings`: store, token or client_id and client_secret, bulk, page_size, attributes and the common keys."""
+    """One shop. `settings`: store, token or client_id and client_secret, bulk, page_size, attributes and the common keys;
+    bulk_slots and segment_queries. Several threads may read at once, one walk each."""
 
     name = "shopify"
     title = "Shopify"
     noun = "Shopify tag"
-    batch_size = 250
+    batch_size = 5_000
     contacts_stream = "customers"
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
         self.api = ShopifyApi(settings, now_utc=now_utc, sleep=sleep)
         self._chain_rows = int(settings.get("chain_rows") or 0)
-        self._tags = Tags(self.api, chain_rows=self._chain_rows)
+        self._tags = Tags(self.api, sleep, chain_rows=self._chain_rows, bulk=str(settings.get("bulk") or "auto"))
+        self._slots = threading.BoundedSemaphore(int(settings.get("bulk_slots") or BULK_SLOTS))
+        self._looking = threading.RLock()
+        self._shop: dict[str, Any] | None = None
 
     def account(self) -> Account:
         shop = self._about["shop"]
@@ -50,9 +74,20 @@ class ShopifyAdapter(Adapter):
         details = {"plan": str(plan.get("publicDisplayName") or ""), "domain": str(shop.get("myshopifyDomain") or "")}
         return Account(shop["id"], shop["name"], shop.get("ianaTimezone") or "", shop.get("currencyCode") or "", details)
 
-    @cached_property
+    def api_end(self) -> tuple[str, date]:
+        """The API version in use and the day Shopify switches it off."""
+        return f"Shopify API {self.api.version}", documents.version_end(self.api.version) or date.max
+
+    def ends(self) -> tuple[tuple[str, date], ...]:
+        found = self.api_end()
+        return (found,) if found[1] < date.max else ()
+
+    @property
     def _about(self) -> dict[str, Any]:
-        return self.api.ask(documents.SHOP)
+        with self._looking:
+            if self._shop is None:
+                self._shop = self.api.ask(documents.SHOP)
+            return self._shop
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -64,32 +99,73 @@ class ShopifyAdapter(Adapter):
         return findings(self.api, self._look, self.now_utc())
 
     def _look(self) -> tuple[dict[str, Any], frozenset[str]]:
-        self.__dict__.pop("_about", None)
+        self._shop = None
         return self._about, self.scopes
 
     def streams(self) -> tuple[Stream, ...]:
-        return STREAMS
+        return (*STREAMS, engagement.STREAM) if self.settings.get("segment_queries") else STREAMS
 
     def pages(self, stream: str, cursor: Cursor | None, *, full: bool = False, since: datetime | None = None) -> Iterator[Page]:
-        """See Adapter.pages. `since` bounds the time of the last change (checkouts: of creation)."""
+        """See Adapter.pages. `since` bounds the time of the last change (checkouts: of creation).
+
+        A full read of orders behind the 60-day wall, or of checkouts, cannot prove that what is absent was deleted: their
+        last page says so by `complete_from`.
+        """
+        if stream == engagement.STREAM.name:
+            yield from engagement.Engagement(self.api, self.sleep).pages(cursor, since=since)
+            return
         kind = self._kinds[stream]
         state = self._state(kind, cursor, full=full, since=since)
+        is_whole = state.get("begin") is None
+        changed_from, is_unwalled = str(state.get("begin") or state["to"]), bool(state.get("unwalled"))
+        seen = addressed = 0
+        for page in self._walked(kind, state):
+            if stream == "customers" and is_whole:
+                seen += len(page.records)
+                addressed += sum(1 for r in page.records if (r.get("defaultEmailAddress") or {}).get("emailAddress"))
+            if page.done:
+                is_blank = seen >= documents.PROBED and not addressed
+                last = self._last(stream, page, changed_from, is_unwalled=is_unwalled)
+                yield replace(last, note=NO_ADDRESSES.format(seen)) if is_blank else last
+            else:
+                yield page
+
+    def _walked(self, kind: Kind, state: Cursor) -> Iterator[Page]:
         if state["phase"] == "bulk":
-            export = bulk.Bulk(self.api, kind, state, self.sleep)
+            export = bulk.Bulk(self.api, kind, state, self.sleep, self._slots)
             for page in export.pages():
-                yield self._shaped(page)
+                yield self._shaped(kind.stream, page)
             state = export.state
         if state["phase"] == "walk":
             steps = walk.Walk(self.api, kind, state, most=int(self.settings.get("page_size") or 0), chain_rows=self._chain_rows)
             for page in steps.pages():
-                yield self._shaped(page)
+                yield self._shaped(kind.stream, page)
+
+    def _last(self, stream: str, page: Page, changed_from: str, *, is_unwalled: bool) -> Page:
+        """The page that ends a walk: with what was deleted meanwhile, and how far back the stream is whole."""
+        is_walled = stream == "orders" and self._is_walled
+        days = HISTORY_DAYS if is_walled else CHECKOUT_DAYS if stream == "checkouts" else 0
+        now = self.api.http.server_now or self.now_utc()
+        whole_from = (now - timedelta(days=days)).date() + timedelta(days=1) if days else None
+        cursor = {**page.cursor, "walled": True} if is_walled else page.cursor
+        wall = now - timedelta(days=HISTORY_DAYS)
+        note = GAP.format(changed_from[:10], wall.date()) if is_walled and changed_from < walk.text_time(wall) else page.note
+        if is_unwalled and not is_walled:
+            whole_from = documents.BEGINNING
+        gone = deleted(self.api, stream, changed_from)
+        return replace(page, cursor=cursor, complete_from=whole_from, gone={**page.gone, **gone}, note=note)
+
+    @property
+    def _is_walled(self) -> bool:
+        """Orders older than 60 days are hidden, without a word in any answer."""
+        return "read_all_orders" not in self.scopes
 
     def reread(self, contact_ids: Sequence[str]) -> Iterator[Page]:
         kind = self._kinds["customers"]
         for found in by_ids(self.api, documents.by_ids(kind), contact_ids):
             records = [node for node in found.values() if node]
             gone = {contact_id: "gone" for contact_id, node in found.items() if not node}
-            yield self._shaped(Page(records, {}, gone=gone))
+            yield self._shaped("customers", Page(records, {}, gone=gone))
 
     def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
         return self._tags.observe(targets, maybe)
@@ -125,12 +201,15 @@ class ShopifyAdapter(Adapter):
     @cached_property
     def _kinds(self) -> dict[str, Kind]:
         """The streams as far as the granted scopes reach: a field that is not permitted would cost the whole answer."""
-        return documents.kinds(products="read_products" in self.scopes, metafields=self._metafields)
+        with self._looking:
+            products = "read_products" in self.scopes
+            return documents.kinds(products=products, metafields=self._metafields, version=self.api.version)
 
-    def _shaped(self, page: Page) -> Page:
-        for record in page.records:
-            self._name_metafields(record)
-            _attach(record)
+    def _shaped(self, stream: str, page: Page) -> Page:
+        for record in page.records if stream != "orders" else ():
+            if self._metafields:
+                self._name_metafields(record)
+            _attach(stream, record)
         return page
 
     def _name_metafields(self, record: Record) -> None:
@@ -141,12 +220,17 @@ class ShopifyAdapter(Adapter):
                 record.setdefault("metafields", {}).setdefault(namespace, {})[key] = value
 
     def _state(self, kind: Kind, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Cursor:
+        is_unwalled = bool(cursor and cursor["phase"] == "done" and cursor.get("walled") and not self._is_walled)
+        if is_unwalled:  # the scope has come since: all that lay behind the wall is read now
+            cursor, since = None, None
         if cursor and cursor["phase"] == "walk" and not (full and cursor.get("begin")):
             return dict(cursor)
         if cursor and cursor["phase"] == "bulk":
             return dict(cursor)
         now = self.api.server_time()
         state = walk.begin(kind, cursor, now, full=full, since=since)
+        if is_unwalled:
+            state["unwalled"] = True
         if state["from"] is not None:
             return state
         state["total"] = self._total(kind)
@@ -168,14 +252,21 @@ class ShopifyAdapter(Adapter):
         if not first:
             return None
         windows = bulk.plan_windows(str(first[0][kind.time_field]), state["to"], total or bulk.WINDOW_ROWS)
-        return {"phase": "bulk", "to": state["to"], "windows": windows, "operation": "", "roots": 0, "total": total}
+        more = {key: state[key] for key in ("unwalled",) if key in state}
+        return {"phase": "bulk", "to": state["to"], "windows": windows, "operation": "", "roots": 0, "total": total, **more}
 
 
-def _attach(record: Record) -> None:
-    """What a mapping cannot say: the first variant's SKU of a product, the items of a checkout in our words."""
-    if "variants" in record:
+def _attach(stream: str, record: Record) -> None:
+    """What a mapping cannot say: the first variant's SKU and the first collection of a product, the items of a checkout,
+    and the SMS consent of older versions in its newer place."""
+    if stream == "customers":
+        phone = record.get("defaultPhoneNumber")
+        if phone and "marketingState" in phone:
+            phone["smsMarketingConsent"] = {new: phone.pop(old, None) for new, old in FLAT_SMS.items()}
+    elif stream == "products":
         record["_sku"] = next((v["sku"] for v in record["variants"]["nodes"] if v.get("sku")), None)
-    if "completedAt" in record:
+        record["_collection"] = next((c["title"] for c in record["collections"]["nodes"] if c.get("title")), None)
+    elif stream == "checkouts":
         lines = record["lineItems"]["nodes"]
         record["_items"] = [
             {"product_id": gid_number(n["product"]["id"]) if n.get("product") else None, "title": n.get("title"),

@@ -15,16 +15,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.http import Http, Response, peek, scrub
-from adapters.limits import Bucket, Pace
 from adapters.shopify_documents import API_VERSION, SERVER_TIME
+from adapters.shopify_pace import FIRST_PER_S, CostPace
 from models.errors import ApiError, AuthError, PermanentApiError, RetryableApiError, ScopeError
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 60.0
 RENEW_BEFORE = timedelta(minutes=10)
-FIRST_BUCKET = (2000.0, 100.0)
-"""Size and points a second of a standard shop, until the first answer says otherwise."""
+WORKERS = 4
+"""Requests at once: one for each stream that is read."""
 TOKEN_HEADER = "X-Shopify-Access-Token"  # noqa: S105  # the name of a header, not a secret
 VERSION_HEADER = "X-Shopify-API-Version"
 HINTS = {
@@ -87,15 +87,22 @@ class Tokens:
         self._on_trial = False
 
 
+class _Asking(threading.local):
+    """What the request of this thread costs: expected, taken out of the bucket for it, and asked for in the end."""
+
+    expected = 1.0
+    taken = 0.0
+    requested = 0.0
+
+
 class ShopifyApi:
-    """`ask(document, variables)` gives `data`, or raises what has to be done."""
+    """`ask(document, variables)` gives `data`, or raises what has to be done. Safe to share between threads."""
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self.version = str(settings.get("api_version") or API_VERSION)
         self.answered_version = ""
-        self.requested_cost = 0.0
-        self._pace = Pace(Bucket(*FIRST_BUCKET))
-        self._next_cost = 1.0
+        self._pace = CostPace()
+        self._asking = _Asking()
         host = str(settings.get("base_url") or f"https://{settings.get('store')}")
         options: dict[str, Any] = {
             "platform": "shopify",
@@ -116,8 +123,9 @@ class ShopifyApi:
             f"{host}/admin/api/{self.version}",
             headers=lambda: {TOKEN_HEADER: self._tokens.current()},
             explain=self._explain,
-            before=lambda: self._pace.wait_s(self._next_cost),
+            before=self._before,
             after=self._after,
+            workers=WORKERS,
             **options,
         )
         self.now_utc = now_utc
@@ -132,9 +140,12 @@ class ShopifyApi:
         tries: int | None = None,
     ) -> dict[str, Any]:
         """The `data` of one answer, complete. cost: points it is expected to ask for, waited for beforehand."""
-        self._next_cost = max(1.0, cost)
+        self._asking.expected = max(1.0, cost)
         body = {"query": document, "variables": variables or {}}
-        response = self.http.request("POST", "graphql.json", json=body, repeatable=repeatable, tries=tries)
+        try:
+            response = self.http.request("POST", "graphql.json", json=body, repeatable=repeatable, tries=tries)
+        finally:
+            self._over()
         data = self.http.json(response)["data"]
         assert isinstance(data, dict)  # _explain lets nothing else pass
         return data
@@ -144,6 +155,21 @@ class ShopifyApi:
         self.ask(SERVER_TIME)
         return self.http.server_now or self.now_utc()
 
+    @property
+    def requested_cost(self) -> float:
+        """What this thread's last query asked for, in points."""
+        return self._asking.requested
+
+    def _before(self) -> float:
+        self._over()
+        self._asking.taken = self._asking.expected
+        return self._pace.begin(self._asking.taken)
+
+    def _over(self) -> None:
+        if self._asking.taken:
+            self._pace.end(self._asking.taken)
+            self._asking.taken = 0.0
+
     def _after(self, response: Response) -> None:
         answered = response.headers.get(VERSION_HEADER, "")
         if answered and answered != self.answered_version:
@@ -152,7 +178,8 @@ class ShopifyApi:
                 log.warning("shopify: asked for API %s, answered with %s; that version has ended", self.version, answered)
         cost = _cost(peek(response))
         status = cost.get("throttleStatus") or {}
-        self.requested_cost = float(cost.get("requestedQueryCost") or 0)
+        self._asking.requested = float(cost.get("requestedQueryCost") or 0)
+        self._over()
         if "currentlyAvailable" in status:
             size, per_s = status.get("maximumAvailable"), status.get("restoreRate")
             self._pace.report(float(status["currentlyAvailable"]), size=size, per_s=per_s)
@@ -284,7 +311,7 @@ def _refill_s(body: dict[str, Any]) -> float:
     cost = _cost(body)
     status = cost.get("throttleStatus") or {}
     missing = float(cost.get("requestedQueryCost") or 0) - float(status.get("currentlyAvailable") or 0)
-    return max(1.0, missing / (float(status.get("restoreRate") or 0) or FIRST_BUCKET[1])) + random.uniform(0, 0.5)
+    return max(1.0, missing / (float(status.get("restoreRate") or 0) or FIRST_PER_S)) + random.uniform(0, 0.5)
 
 
 def _cost(body: Any) -> dict[str, Any]:

@@ -9,22 +9,20 @@ https://shopify.dev/docs/api/usage/bulk-operations/queries
 from __future__ import annotations
 
 import logging
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from adapters import shopify_documents as documents
 from adapters.base import Cursor, Page, Record
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_documents import Kind
+from adapters.shopify_export import Export
 from adapters.shopify_walk import read_time, text_time
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
@@ -38,6 +36,8 @@ POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S = 1.0, 1.5, 30.0
 MOST_POLLS = 2_000
 SLOT_WAIT_S, SLOT_TRIES = 30.0, 10
 RUNNING = ("CREATED", "RUNNING", "CANCELING")
+LOST = ("EXPIRED", "GONE")
+"""The job ended well, or is forgotten, but its file is no longer kept: seven days."""
 
 
 class NotInBulk(Exception):
@@ -76,8 +76,17 @@ def plan_windows(oldest: str, to: str, total: int) -> list[list[str]]:
 class Bulk:
     """One backfill by exports. `state` is its cursor; `pages()` moves it on and ends with phase done, or walk."""
 
-    def __init__(self, api: ShopifyApi, kind: Kind, state: Cursor, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        api: ShopifyApi,
+        kind: Kind,
+        state: Cursor,
+        sleep: Callable[[float], None],
+        slots: AbstractContextManager[Any] | None = None,
+    ) -> None:
+        """slots: held while a job of ours runs, so that streams read at once leave room for other programs."""
         self.api, self.kind, self.state, self._sleep = api, kind, state, sleep
+        self._slots = slots or nullcontext()
 
     def pages(self) -> Iterator[Page]:
         while self.state["phase"] == "bulk":
@@ -89,11 +98,16 @@ class Bulk:
                 if not self.state["operation"]:
                     # Saved before and after: a crash in between finds its job again by its document.
                     yield self._page([])
-                    self._start()
-                    yield self._page([])
-                job = self._finished()
+                    with self._slots:
+                        self._start()
+                        yield self._page([])
+                        job = self._finished()
+                else:
+                    job = self._finished()
                 if job.is_ready:
                     yield from self._deliver(job)
+                elif job.status in LOST:
+                    self._once_more()
                 else:
                     log.warning("shopify: a bulk export of %s ended as %s; its window stays open", self.kind.stream, job.status)
                     self._halve()
@@ -178,19 +192,21 @@ class Bulk:
                     self.state["operation"] = ""
                     self._once_more()
                     return
-            with closing(sqlite3.connect(Path(folder) / "join.db", isolation_level=None)) as db:
-                lines, roots = _load(db, path)
-                if (lines, roots) != (job.objects, job.roots):
-                    log.warning("shopify: an export of %s holds %d lines, %d expected", self.kind.stream, lines, job.objects)
-                    self._halve()
-                    return
-                yield from self._slices(db, roots)
+            export = Export(path, self.kind)
+            if (export.lines, export.roots) != (job.objects, job.roots):
+                log.warning("shopify: an export of %s holds %d lines, %d expected", self.kind.stream, export.lines, job.objects)
+                self._halve()
+                return
+            try:
+                yield from self._slices(export)
+            except ValueError:
+                log.warning("shopify: an export of %s holds a line that is no JSON; its window stays open", self.kind.stream)
+                self._halve()
 
-    def _slices(self, db: sqlite3.Connection, roots: int) -> Iterator[Page]:
-        while int(self.state["roots"]) < roots:
-            records = _records(db, self.kind, int(self.state["roots"]), PAGE_ROWS)
+    def _slices(self, export: Export) -> Iterator[Page]:
+        for records in export.records(int(self.state["roots"]), PAGE_ROWS):
             self.state["roots"] = int(self.state["roots"]) + len(records)
-            if self.state["roots"] < roots:
+            if self.state["roots"] < export.roots:
                 yield self._page(records)
             else:
                 self._next_window()
@@ -229,51 +245,3 @@ class Bulk:
             "phase": "walk", "begin": None, "from": begin, "to": self.state["to"], "after": None, "low": "", "rows": 0,
             "size": 0, "total": self.state.get("total"),
         }  # fmt: skip
-
-
-def _load(db: sqlite3.Connection, path: Path) -> tuple[int, int]:
-    """Put the lines into a temporary database, (lines, lines without a parent). Children may stand anywhere behind
-    their parent, so they are joined by `__parentId`. A line that does not parse counts for nothing."""
-    db.execute("PRAGMA journal_mode = OFF")
-    db.execute("CREATE TABLE roots (number INTEGER PRIMARY KEY, id TEXT, body BLOB)")
-    db.execute("CREATE TABLE children (number INTEGER PRIMARY KEY, parent TEXT, body BLOB)")
-    lines = roots = 0
-    db.execute("BEGIN")
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                row = orjson.loads(line)
-            except ValueError:
-                continue
-            lines += 1
-            parent = row.get("__parentId")
-            if parent is None:
-                db.execute("INSERT INTO roots VALUES (?, ?, ?)", (roots, row.get("id"), line))
-                roots += 1
-            else:
-                db.execute("INSERT INTO children VALUES (?, ?, ?)", (lines, parent, line))
-    db.execute("CREATE INDEX by_parent ON children (parent, number)")
-    db.execute("COMMIT")
-    return lines, roots
-
-
-def _records(db: sqlite3.Connection, kind: Kind, start: int, most: int) -> list[Record]:
-    query = "SELECT id, body FROM roots WHERE number >= ? ORDER BY number LIMIT ?"
-    records = []
-    for root_id, body in db.execute(query, (start, most)).fetchall():
-        children = db.execute("SELECT body FROM children WHERE parent = ? ORDER BY number", (root_id,)).fetchall()
-        records.append(join(kind, orjson.loads(body), [orjson.loads(c[0]) for c in children]))
-    return records
-
-
-def join(kind: Kind, root: Record, children: list[dict[str, Any]]) -> Record:
-    """One record in the shape of the paged walk: connections as {"nodes": [...]}, without the export's own marks."""
-    record = {k: v for k, v in root.items() if k != "__typename"}
-    for connection in kind.connections:
-        mine = [c for c in children if c.get("__typename") in connection.types]
-        record[connection.name] = {"nodes": [_without_marks(c) for c in mine]}
-    return record
-
-
-def _without_marks(child: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in child.items() if k not in ("__typename", "__parentId")}

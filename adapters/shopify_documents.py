@@ -10,12 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 API_VERSION = "2026-10"
-VERSION_ENDS = {"2026-01": "2027-01-01", "2026-04": "2027-04-01", "2026-07": "2027-07-01", "2026-10": "2027-10-01"}
-VERSION_ENDS |= {"2027-01": "2028-01-01"}
-# https://shopify.dev/docs/api/usage/versioning: twelve months each; the exact day in January 2027 is not published.
+BEGINNING = date(1970, 1, 1)
+PROBED = 25
+"""Customers looked at to see whether the plan shows addresses."""
 
 _MONEY = "{shopMoney{amount}}"
 _MONEY_AND_CURRENCY = "{shopMoney{amount currencyCode}}"
@@ -51,19 +52,23 @@ class Kind:
 LIST_FIRST = 50
 LIST_MOST = 250
 
-_CUSTOMER = """id legacyResourceId createdAt updatedAt firstName lastName displayName locale state tags note verifiedEmail
- taxExempt numberOfOrders amountSpent{amount currencyCode} productSubscriberStatus dataSaleOptOut
- defaultEmailAddress{emailAddress marketingState marketingOptInLevel marketingUpdatedAt validFormat openTrackingLevel}
- defaultPhoneNumber{phoneNumber smsMarketingConsent{state optInLevel updatedAt collectedFrom}}
- defaultAddress{city province provinceCode country countryCodeV2 zip company}
- statistics{predictedSpendTier rfmGroup}"""
+_SMS_CONSENT = "smsMarketingConsent{state optInLevel updatedAt collectedFrom}"
+_FLAT_SMS_CONSENT = "marketingState marketingOptInLevel marketingUpdatedAt marketingCollectedFrom"
+"""The same before 2026-10."""
+_SINCE_2026_07 = " checkoutToken\n attribution{handle displayName}"
+
+_CUSTOMER = f"""id legacyResourceId createdAt updatedAt firstName lastName displayName locale state tags note verifiedEmail
+ taxExempt numberOfOrders amountSpent{{amount currencyCode}} productSubscriberStatus dataSaleOptOut
+ defaultEmailAddress{{emailAddress marketingState marketingOptInLevel marketingUpdatedAt validFormat openTrackingLevel}}
+ defaultPhoneNumber{{phoneNumber {_SMS_CONSENT}}}
+ defaultAddress{{city province provinceCode country countryCodeV2 zip company}}
+ statistics{{predictedSpendTier rfmGroup}}"""
 
 _VISIT = "{source sourceType referrerUrl landingPage utmParameters{source medium campaign term content}}"
 _ORDER = f"""id legacyResourceId name number createdAt processedAt updatedAt cancelledAt cancelReason closedAt test confirmed
  edited email tags sourceName currencyCode presentmentCurrencyCode taxesIncluded displayFinancialStatus
- displayFulfillmentStatus returnStatus discountCodes paymentGatewayNames customerLocale checkoutToken
- attribution{{handle displayName}} app{{id name}} customer{{id}}
- totalPriceSet{{shopMoney{{amount currencyCode}} presentmentMoney{{amount currencyCode}}}}
+ displayFulfillmentStatus returnStatus discountCodes paymentGatewayNames customerLocale{_SINCE_2026_07} app{{id name}}
+ customer{{id}} totalPriceSet{{shopMoney{{amount currencyCode}} presentmentMoney{{amount currencyCode}}}}
  currentTotalPriceSet{_MONEY_AND_CURRENCY} currentSubtotalPriceSet{_MONEY} totalDiscountsSet{_MONEY}
  totalShippingPriceSet{_MONEY} totalTaxSet{_MONEY} totalRefundedSet{_MONEY} netPaymentSet{_MONEY}
  shippingAddress{{city provinceCode countryCodeV2 zip}}
@@ -82,6 +87,7 @@ _PRODUCT = """id legacyResourceId title handle status vendor productType tags is
  category{id name fullName level isArchived}
  priceRangeV2{minVariantPrice{amount currencyCode} maxVariantPrice{amount}}"""
 _VARIANT = "id sku title price updatedAt"
+_COLLECTION = "id title handle"
 
 _CHECKOUT = f"""id name createdAt updatedAt completedAt discountCodes customer{{id defaultEmailAddress{{emailAddress}}}}
  totalPriceSet{_MONEY_AND_CURRENCY} shippingAddress{{countryCodeV2}}"""
@@ -90,22 +96,25 @@ _CHECKOUT_LINE = f"id title quantity sku product{{id}} variant{{id}} discountedT
 _NEEDS_PRODUCTS = " product{id} variant{id}"
 
 
-def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None) -> dict[str, Kind]:
+def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None, version: str = API_VERSION) -> dict[str, Kind]:
     """The streams by name.
 
     products: False leaves out what needs read_products, so that one missing scope does not cost the orders.
     metafields: alias -> 'namespace.key' of the customer metafields the owner mapped.
+    version: older ones lack some fields, and asking for one of those costs the whole answer.
     """
     line, checkout_line = _LINE, _CHECKOUT_LINE
+    customer = _CUSTOMER if version >= "2026-10" else _CUSTOMER.replace(_SMS_CONSENT, _FLAT_SMS_CONSENT)
+    order = _ORDER if version >= "2026-07" else _ORDER.replace(_SINCE_2026_07, "")
     if not products:
         line, checkout_line = line.replace(_NEEDS_PRODUCTS, ""), checkout_line.replace(_NEEDS_PRODUCTS, "")
     return {
         "customers": Kind(
             "customers", "customers", "customersCount", "Customer", "updated_at", "updatedAt", "UPDATED_AT",
-            _CUSTOMER + _metafields(metafields or {}),
+            customer + _metafields(metafields or {}),
         ),
         "orders": Kind(
-            "orders", "orders", "ordersCount", "Order", "updated_at", "updatedAt", "UPDATED_AT", _ORDER,
+            "orders", "orders", "ordersCount", "Order", "updated_at", "updatedAt", "UPDATED_AT", order,
             (
                 Connection("discountApplications", 10, _DISCOUNT, _DISCOUNT_TYPES),
                 Connection("lineItems", 50, line, ("LineItem",)),
@@ -114,7 +123,10 @@ def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None)
         ),
         "products": Kind(
             "products", "products", "productsCount", "Product", "updated_at", "updatedAt", "UPDATED_AT", _PRODUCT,
-            (Connection("variants", 20, _VARIANT, ("ProductVariant",)),),
+            (
+                Connection("variants", 20, _VARIANT, ("ProductVariant",)),
+                Connection("collections", 10, _COLLECTION, ("Collection",)),
+            ),
         ),
         "checkouts": Kind(
             "checkouts", "abandonedCheckouts", "abandonedCheckoutsCount", "AbandonedCheckout", "created_at",
@@ -122,6 +134,15 @@ def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None)
             (Connection("lineItems", 50, checkout_line, ("AbandonedCheckoutLineItem",)),),
         ),
     }  # fmt: skip
+
+
+def version_end(version: str) -> date | None:
+    """The day a version is switched off: twelve months after it came. https://shopify.dev/docs/api/usage/versioning
+
+    For 2026-01 the exact day in January 2027 is not published; this is the first it can be.
+    """
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", version)
+    return date(int(found[1]) + 1, int(found[2]), 1) if found else None
 
 
 def _metafields(wanted: Mapping[str, str]) -> str:
@@ -199,9 +220,14 @@ def tagged(name: str, above_id: str = "") -> str:
 SHOP = """query Shop{ shop{ id name myshopifyDomain currencyCode ianaTimezone createdAt
  plan{publicDisplayName shopifyPlus partnerDevelopment} }
  currentAppInstallation{ accessScopes{handle} } publicApiVersions{ handle supported displayName } }"""
+ZONE = "query Zone{ shop{ ianaTimezone } }"
 SERVER_TIME = "query Now{ shop{ id } }"
 PERSONAL_DATA = "query Probe{ customers(first:25){ nodes{ id defaultEmailAddress{emailAddress} } } }"
 OLDEST_ORDER = "query Oldest{ orders(first:1, sortKey:CREATED_AT){ nodes{ id createdAt } } }"
+CHECKOUT_COUNTS = """query Counts{ all: abandonedCheckoutsCount(limit:null){count} open: abandonedCheckoutsCount(limit:null,
+ query:"status:open"){count} closed: abandonedCheckoutsCount(limit:null, query:"status:closed"){count} }"""
+DELETED = f"""query Deleted($first:Int!,$after:String,$query:String){{ events(first:$first, after:$after, query:$query,
+ sortKey:ID){{ {_PAGE_INFO} nodes{{ id createdAt ... on BasicEvent{{ subjectId }} }} }} }}"""
 TAGGED = f"""query Tagged($first:Int!,$after:String,$query:String){{ customers(first:$first, after:$after, query:$query,
  sortKey:ID){{ {_PAGE_INFO} nodes{{ id tags }} }} }}"""
 TAGS_OF = "query TagsOf($ids:[ID!]!){ nodes(ids:$ids){ ... on Customer{ id tags } } }"
@@ -212,14 +238,39 @@ BULK_POLL = """query Poll($id:ID!){ bulkOperation(id:$id){ id status errorCode c
  rootObjectCount fileSize url partialDataUrl } }"""
 BULK_MINE = """query Mine{ bulkOperations(first:20, query:"operation_type:query", sortKey:CREATED_AT,
  reverse:true){ nodes{ id status createdAt query } } }"""
+BULK_MUTATE = """mutation Mutate($mutation:String!,$path:String!){ bulkOperationRunMutation(mutation:$mutation,
+ stagedUploadPath:$path){ bulkOperation{ id status } userErrors{ field message code } } }"""
+BULK_MUTATIONS = """query Mutations{ bulkOperations(first:20, query:"operation_type:mutation", sortKey:CREATED_AT,
+ reverse:true){ nodes{ id status createdAt query } } }"""
+STAGE = """mutation Stage($input:[StagedUploadInput!]!){ stagedUploadsCreate(input:$input){
+ stagedTargets{ url parameters{ name value } } userErrors{ field message } } }"""
+
+MEMBERS = f"""query Members($query:String,$queryId:ID,$after:String){{ customerSegmentMembers(query:$query, queryId:$queryId,
+ first:1000, after:$after){{ {_PAGE_INFO} edges{{ node{{ id }} }} }} }}"""
+MEMBERS_LATER = """mutation Later($query:String!){ customerSegmentMembersQueryCreate(input:{query:$query}){
+ customerSegmentMembersQuery{ id done } userErrors{ field message code } } }"""
+MEMBERS_READY = "query Ready($id:ID!){ customerSegmentMembersQuery(id:$id){ id done } }"
+
+
+def deleted_since(subject: str, since: str) -> str:
+    """The search for what was deleted; Shopify keeps such events for a year."""
+    return f"action:destroy AND subject_type:{subject} AND created_at:>='{since}'"
+
+
+_TAG_ANSWER = "{ node{ id ... on Customer{ tags } } userErrors{ field message } }"
+
+
+def write_tag(kind: str, marker: str) -> str:
+    """The one mutation of a bulk mutation, our own mark in front."""
+    action = "tagsAdd" if kind == "add" else "tagsRemove"
+    return f"# {marker}\nmutation Tag($id:ID!,$tags:[String!]!){{ {action}(id:$id,tags:$tags){_TAG_ANSWER} }}"
 
 
 def write_tags(adds: int, removes: int) -> str:
     """One request that tags `adds` customers and untags `removes` of them: $a0.., $r0.. are their ids."""
     names = [f"a{i}" for i in range(adds)] + [f"r{i}" for i in range(removes)]
     variables = ",".join(f"${name}:ID!" for name in names)
-    answer = "{ node{ id ... on Customer{ tags } } userErrors{ field message } }"
-    calls = " ".join(f"{n}: {'tagsAdd' if n[0] == 'a' else 'tagsRemove'}(id:${n}, tags:$tags){answer}" for n in names)
+    calls = " ".join(f"{n}: {'tagsAdd' if n[0] == 'a' else 'tagsRemove'}(id:${n}, tags:$tags){_TAG_ANSWER}" for n in names)
     return f"mutation Tags($tags:[String!]!,{variables}){{ {calls} }}"
 
 

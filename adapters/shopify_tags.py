@@ -7,13 +7,14 @@ is always the customer itself, read by its id.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from adapters import shopify_documents as documents
 from adapters.http import scrub
 from adapters.paging import Chain
 from adapters.shopify_api import ShopifyApi
+from adapters.shopify_bulk_tags import WORTH_IT, BulkTags, NotAsJob
 from adapters.shopify_documents import customer_gid, gid_number
 from adapters.shopify_walk import CHAIN_ROWS, Size, sized
 from models.changes import Batch, Member, Observed, Outcome, OutcomeKind, Target
@@ -50,9 +51,10 @@ def by_ids(api: ShopifyApi, document: str, contact_ids: Iterable[str]) -> Iterat
 class Tags:
     """The tag side of the adapter."""
 
-    def __init__(self, api: ShopifyApi, *, chain_rows: int = 0) -> None:
-        self.api = api
+    def __init__(self, api: ShopifyApi, sleep: Callable[[float], None], *, chain_rows: int = 0, bulk: str = "auto") -> None:
+        self.api, self._sleep = api, sleep
         self._chain_rows = chain_rows or CHAIN_ROWS
+        self._jobs_from = {"always": 1, "never": None}.get(bulk, WORTH_IT)
 
     def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
         """Search finds whom we did not expect; the read by id decides, for those and for whom we did expect."""
@@ -108,10 +110,32 @@ class Tags:
             for member in members:
                 outcomes[kind, member.contact_id] = _before(kind, member.contact_id, name, now[member.contact_id])
         todo = [key for key, outcome in outcomes.items() if outcome.result == "unknown"]
+        settled: set[tuple[str, str]] = set()
+        for outcome in self._as_jobs(batch, todo):
+            outcomes[outcome.kind, outcome.contact_id] = outcome
+            settled.add((outcome.kind, outcome.contact_id))
+        todo = [key for key in todo if key not in settled]
         for start in range(0, len(todo), ALIASES):
             for outcome in self._write(name, todo[start : start + ALIASES]):
                 outcomes[outcome.kind, outcome.contact_id] = outcome
         return [outcomes[key] for key in _keys(batch)]
+
+    def _as_jobs(self, batch: Batch, todo: list[tuple[str, str]]) -> list[Outcome]:
+        """The outcomes of what was worth a job of its own; the rest, and what a job could not begin with, is left over."""
+        outcomes: list[Outcome] = []
+        for kind in ("add", "remove"):
+            contact_ids = [c for k, c in todo if k == kind]
+            if self._jobs_from is None or len(contact_ids) < self._jobs_from:
+                continue
+            try:
+                answers = BulkTags(self.api, self._sleep).run(kind, batch.target.name, contact_ids, batch.batch_id)
+            except NotAsJob as e:
+                log.info("shopify: tag changes go out one request at a time: %s", e)
+                continue
+            outcomes += [_after(kind, c, batch.target.name, answer) for c, answer in answers.items()]
+            untold = [c for c in contact_ids if c not in answers]
+            outcomes += [_looked_up(kind, c, batch.target.name, tags) for c, tags in self.tags_of(untold)]
+        return outcomes
 
     def _write(self, name: str, todo: list[tuple[str, str]]) -> Iterator[Outcome]:
         adds = [c for kind, c in todo if kind == "add"]
@@ -159,6 +183,14 @@ def _after(kind: str, contact_id: str, name: str, answer: dict[str, Any]) -> Out
     if node is None or has(node.get("tags") or [], name) != (kind == "add"):
         return _outcome(kind, contact_id, "unknown", "Shopify did not show the change")
     return _outcome(kind, contact_id, "done")
+
+
+def _looked_up(kind: str, contact_id: str, name: str, tags: list[str] | None) -> Outcome:
+    """What the customer shows, where the write itself gave no answer."""
+    if tags is not None and has(tags, name) == (kind == "add"):
+        return _outcome(kind, contact_id, "done")
+    found = _before(kind, contact_id, name, tags)
+    return found if found.result != "unknown" else _outcome(kind, contact_id, "unknown", "Shopify did not show the change")
 
 
 def read_back(tags: Tags, batch: Batch) -> Iterator[tuple[str, bool]]:

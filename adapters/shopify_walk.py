@@ -26,6 +26,8 @@ FIRST_SIZE = 50
 MOST_SIZE = 250
 COST_AIM = 500.0
 """Pages grow while they are expected to ask for less; 1000 points is the most one query may ask for."""
+FIRST_COST = 250.0
+"""What a page is expected to ask for before one was read: rather a moment's wait than a refusal."""
 CHAIN_ROWS = 20_000
 """A chain may hold 25,000 objects; https://shopify.dev/docs/api/usage/pagination-graphql."""
 OVERLAP = timedelta(minutes=10)
@@ -49,7 +51,7 @@ class Size:
     def __init__(self, start: int = 0, most: int = 0) -> None:
         self.most = most or MOST_SIZE
         self.now = min(start or FIRST_SIZE, self.most)
-        self.cost = 0.0
+        self.cost = FIRST_COST
         self._halved = 0
 
     def expected_cost(self) -> float:

@@ -89,7 +89,10 @@ class Lean:
         return self.routes[platform](method, path, parse_qs(parts.query), body)
 
     def rows(self, kind: str, start: int, stop: int, extra: Callable[[int], bytes] | None = None) -> Iterator[bytes]:
-        made = self._made.setdefault(kind, [pieces(make(k)) for k in range(KINDS)] if (make := self._maker(kind)) else [])
+        if kind not in self._made:
+            make = self._maker(kind)
+            self._made[kind] = [pieces(make(k)) for k in range(KINDS)]
+        made = self._made[kind]
         for n in range(start, min(stop, self.records)):
             row = number(n).encode().join(made[n % KINDS])
             yield row.replace(b"@@", extra(n)) if extra else row
@@ -121,6 +124,8 @@ class Lean:
         path = path.removeprefix("3.0").strip("/")
         if not path:
             return b'{"account_id":"8d3a3db4d97663a9074efcc16","account_name":"Bench","role":"owner"}'
+        if path == "lists":
+            return b'{"lists":[{"id":"a1b2c3d4e5","name":"Bench"}],"total_items":1}'
         if not path.endswith("/members"):
             return b'{"id":"a1b2c3d4e5","name":"Bench","stats":{"member_count":%d},"total_items":0}' % self.records
         if query.get("status", ["subscribed"]) != ["subscribed"]:
@@ -147,6 +152,10 @@ class Lean:
             self._export = list(self.rows("line", 0, self.records, lambda n: _changed(n).encode()))
         return self._export
 
+    def _from(self, query: str) -> int:
+        found = re.search(r"updated_at:>='([^']+)'", query)
+        return self._place(found[1]) if found else 0
+
     def _data(self, text: str, values: dict[str, Any]) -> bytes:
         if "customersCount" in text:
             return b'{"customersCount":{"count":%d,"precision":"EXACT"}}' % self.records
@@ -161,7 +170,7 @@ class Lean:
             }  # fmt: skip
             return orjson.dumps({"bulkOperation": job})
         if "customers(first:$first" in text:
-            start = int(values["after"] or 0)
+            start = int(values["after"] or self._from(values.get("query") or ""))
             stop = min(start + int(values["first"]), self.records)
             info = b'"pageInfo":{"hasNextPage":%s,"endCursor":"%d"}' % (b"true" if stop < self.records else b"false", stop)
             rows = b",".join(self.rows("customer", start, stop, lambda n: _changed(n).encode()))

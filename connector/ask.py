@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from connector import consent, profile, runs, segment
+from connector import consent, exports, library, profile, questions, runs, segment
 from connector.config import Config
 from connector.store import Store
 from connector.sync import Session, derive, resolved
@@ -64,6 +65,70 @@ def preview(s: Session, where: str, name: str = "", *, addresses: bool = False) 
         "warnings": list(found.warnings),
         "not_ready": found.not_ready,
     }
+
+
+def segment_history(s: Session, name: str, email: str | None) -> dict[str, Any]:
+    """Every stay in a segment and its size after each run; also of segments that are no longer configured."""
+    segments = resolved(s.config)
+    derive(s, segments)
+    person_id = person_of(s.store, email) if email else ""
+    stays = segment.history(s.store, name, person_id)
+    if not stays:
+        segment.named(segments, name)
+    sizes = s.store.rows(
+        """SELECT run_id, as_of, members_before AS before, entered, members_left AS "left", members_after AS after
+           FROM segment_counts WHERE lower(segment) = lower(?) ORDER BY as_of, run_id""",
+        [name],
+    )
+    return {"segment": name, "sizes": sizes, "stays": [asdict(m) for m in stays]}
+
+
+def segment_overlap(s: Session) -> list[dict[str, Any]]:
+    counts = {c.segment: c.after for c in derive(s, resolved(s.config))}
+    return [
+        {"first": a, "second": b, "people": n, "of_first_pct": 100 * n / counts[a], "of_second_pct": 100 * n / counts[b]}
+        for a, b, n in segment.overlap(s.store)
+    ]
+
+
+def segment_export(s: Session, name: str, file: Path, columns: tuple[str, ...]) -> int:
+    segments = resolved(s.config)
+    found = segment.named(segments, name)
+    derive(s, segments)
+    return exports.segment_file(s.store, found.name, file, columns)
+
+
+class Wizard:
+    """The state of `segment new`: what has been answered, and what it amounts to."""
+
+    def __init__(self, s: Session) -> None:
+        derive(s, resolved(s.config))
+        self.s = s
+        self.words = segment.words(s.store, s.config)
+        self.answers: list[questions.Answer] = []
+
+    def words_for(self, field: str) -> list[str]:
+        return list(questions.FOR_KIND[questions.kind_of(field, self.words)])
+
+    def needs_value(self, field: str, word: str) -> bool:
+        return questions.kind_of(field, self.words) != "yes or no" and not word.endswith("known")
+
+    def add(self, field: str, word: str, value: str) -> None:
+        """Raises RuleError when the condition cannot be used."""
+        answer = questions.Answer(field, word, value)
+        segment.check(questions.condition(answer, self.words), self.s.store, self.s.config)
+        self.answers.append(answer)
+
+    def own(self, name: str, joined: str) -> tuple[str, str]:
+        where = questions.rule(self.answers, self.words, joined)
+        return questions.block(name, where=where), where
+
+    def parameters(self, ready: str) -> dict[str, Any]:
+        return library.entry(ready).parameters
+
+    def ready(self, name: str, ready: str, given: dict[str, Any]) -> tuple[str, str]:
+        where, _ = library.entry(ready).filled(given, name)
+        return questions.block(name, use=ready, given=given), where
 
 
 def segment_called(config: Config, name: str) -> Segment:

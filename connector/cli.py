@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 GROUPS = (
     ("Set up", ("check",)),
-    ("Every day", ("sync", "plan", "push", "apply", "report")),
+    ("Every day", ("sync", "plan", "push", "apply", "undo", "report")),
     ("Ask", ("why",)),
 )
 
@@ -320,11 +320,14 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
     """Read contacts, orders, order_lines, products or events from a file (CSV, Excel, Parquet, JSON lines).
 
     Reading the same file twice changes nothing. Rows that cannot be used are set aside with their line.
+    The kind no_profiling is a list of addresses or customer ids of whom no score is to be made.
     Example: rollcall import orders orders.csv
     """
     from connector import imports, show, sync
 
     config = o.config()
+    if kind == "no_profiling":
+        return _import_no_profiling(o, config, file)
     with progress(o) as told, sync.session(config, "import", as_of=o.as_of, progress=told) as s:
         found = imports.import_file(s.store, config, kind, file, s.run_id, map_file=map_file, progress=told)
         s.new_set_aside = found.count.new_set_aside
@@ -346,6 +349,19 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
         },
     )
     return code
+
+
+def _import_no_profiling(o: Options, config: Config, file: Path) -> int:
+    from connector import no_profiling, sync
+
+    with sync.session(config, "import", as_of=o.as_of) as s:
+        found = no_profiling.import_file(s.store, file, s.run_id, s.now())
+        sync.identify(s)
+        people = no_profiling.enforce(s.store, config)
+    say(o, f"Read {found.rows:,} rows = new {found.new:,} + known {found.known:,} + empty {found.empty:,}.")
+    say(o, f"No score is made of {people:,} people; what there was of them is deleted.")
+    answer(o, {"run": s.run_id, **vars(found), "people": people})
+    return 0
 
 
 # ---- ask
@@ -399,6 +415,56 @@ def segment_list(o: Options) -> int:
     return 0
 
 
+@segment_group.command("resume")
+@click.argument("name")
+@options
+def segment_resume(o: Options, name: str) -> int:
+    """Go on with a segment that an undo paused.
+
+    Example: rollcall segment resume VIP
+    """
+    from connector import choices, sync
+
+    with sync.session(o.config(), "segment resume") as s:
+        choices.resume(s.store, name)
+    say(o, f"'{name}' goes on with the next push.")
+    answer(o, {"resumed": name})
+    return 0
+
+
+@segment_group.command("pin")
+@click.argument("name")
+@click.argument("email")
+@click.option("--always", "kind", flag_value="always", help="Always in, as far as consent permits.")
+@click.option("--never", "kind", flag_value="never", help="Never in.")
+@click.option("--remove", "kind", flag_value="remove", help="Take the pin away.")
+@click.option("--because", default="", help="Why; kept with the pin.")
+@options
+def segment_pin(o: Options, name: str, email: str, kind: str | None, because: str) -> int:
+    """Keep one person always in a segment's tags, or never.
+
+    Example: rollcall segment pin VIP ana@example.com --never --because "asked on the phone"
+    """
+    from connector import ask, choices, sync
+
+    if kind is None:
+        raise UsageError("Say --always, --never or --remove.")
+    if kind != "remove" and not because.strip():
+        raise UsageError('A pin needs a reason: --because "...".')
+    with sync.session(o.config(), "segment pin") as s:
+        segment = ask.segment_called(s.config, name)
+        sync.identify(s)
+        person = ask.person_of(s.store, email)
+        if kind == "remove":
+            done = choices.unpin(s.store, person, segment.name)
+        else:
+            choices.pin(s.store, person, segment.name, "always" if kind == "always" else "never", because, s.now(), s.run_id)
+            done = True
+    say(o, f"Pinned: {kind}." if kind != "remove" else ("The pin is gone." if done else "There was no pin."))
+    answer(o, {"segment": segment.name, "pin": kind, "done": done})
+    return 0
+
+
 @segment_group.command("show")
 @click.argument("name")
 @click.option("--addresses", is_flag=True, help="Show addresses in full.")
@@ -414,6 +480,116 @@ def segment_show(o: Options, name: str, addresses: bool) -> int:
         g = ask.segment_called(s.config, name)
         preview = ask.preview(s, g.where, g.name, addresses=addresses)
     return _show_preview(o, preview)
+
+
+@segment_group.command("history")
+@click.argument("name")
+@click.option("--person", "email", help="Only the stays of the person with this address.")
+@options
+def segment_history(o: Options, name: str, email: str | None) -> int:
+    """When people entered and left a segment, latest first, and the size after every run.
+
+    Example: rollcall segment history VIP --person ana@example.com
+    """
+    from connector import ask, show, sync
+
+    with sync.session(o.config(), "segment history", as_of=o.as_of, records=False) as s:
+        found = ask.segment_history(s, name, email)
+    sizes = show.table("Day", "Before", "Entered", "Left", "After", numbers=(1, 2, 3, 4))
+    for c in found["sizes"]:
+        sizes.add_row(str(c["as_of"]), *(f"{c[k]:,}" for k in ("before", "entered", "left", "after")))
+    stays = show.table("Person", "Entered", "Left", "Run")
+    for m in found["stays"][:50]:
+        stays.add_row(m["person_id"], str(m["entered_on"]), str(m["left_on"] or ""), m["reason"] or "")
+    say(o, sizes, stays)
+    answer(o, found)
+    return 0
+
+
+@segment_group.command("overlap")
+@options
+def segment_overlap(o: Options) -> int:
+    """How many people are in two segments at once, most first.
+
+    Example: rollcall segment overlap
+    """
+    from connector import ask, show, sync
+
+    with sync.session(o.config(), "segment overlap", as_of=o.as_of, records=False) as s:
+        found = ask.segment_overlap(s)
+    made = show.table("Segment", "and", "In both", "of the first", "of the second", numbers=(2, 3, 4))
+    for p in found:
+        made.add_row(p["first"], p["second"], f"{p['people']:,}", f"{p['of_first_pct']:.0f} %", f"{p['of_second_pct']:.0f} %")
+    say(o, made)
+    answer(o, {"pairs": found})
+    return 0
+
+
+@segment_group.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--column", "columns", multiple=True, help="A profile column to add (may be repeated).")
+@options
+def segment_export(o: Options, name: str, file: Path, columns: tuple[str, ...]) -> int:
+    """Write a segment's people to a CSV or Parquet file, with a column that says who may be mailed.
+
+    Example: rollcall segment export VIP vip.csv --column city --column aov
+    """
+    from connector import ask, sync
+
+    with sync.session(o.config(), "segment export", as_of=o.as_of, records=False) as s:
+        count = ask.segment_export(s, name, file, columns)
+    say(o, f"{count:,} people written to {file}. Only those with may_be_mailed may get marketing mail.")
+    answer(o, {"segment": name, "people": count, "file": str(file)})
+    return 0
+
+
+@segment_group.command("new")
+@options
+def segment_new(o: Options) -> int:
+    """Build a segment by answering questions; shows the rule, who would be in it, and what to put into rollcall.toml.
+
+    Example: rollcall segment new
+    """
+    from connector import ask, sync
+
+    config = o.config()
+    with sync.session(config, "segment new", as_of=o.as_of, records=False) as s:
+        wizard = ask.Wizard(s)
+        name = click.prompt("What should the segment be called", err=True)
+        ready = click.prompt("A ready-made segment to begin with (empty: your own rule)", default="", show_default=False, err=True)
+        block, where = _new_ready(wizard, name, ready) if ready else _new_rule(wizard, name)
+        preview = ask.preview(s, where)
+    code = _show_preview(o, preview)
+    say(o, "", f"To keep it, add this to {config.path.name}:", "", block)
+    if not o.json and click.confirm("Add it now", default=False, err=True):
+        with config.path.open("a", encoding="utf-8") as out:
+            out.write(f"\n{block}")
+        say(o, f"Added to {config.path.name}.")
+    return code
+
+
+def _new_ready(wizard: Any, name: str, ready: str) -> tuple[str, str]:
+    parameters = wizard.parameters(ready)
+    given = {k: click.prompt(k, default=v if v != "" else None, type=type(v), err=True) for k, v in parameters.items()}
+    return wizard.ready(name, ready, given)  # type: ignore[no-any-return]  # Wizard is imported inside the command
+
+
+def _new_rule(wizard: Any, name: str) -> tuple[str, str]:
+    while True:
+        field = click.prompt("Field (empty: done)", default="", show_default=False, err=True)
+        if not field and wizard.answers:
+            joined = "and"
+            if len(wizard.answers) > 1:
+                joined = click.prompt("Must all be true, or any", type=click.Choice(["all", "any"]), default="all", err=True)
+            return wizard.own(name, "or" if joined == "any" else "and")  # type: ignore[no-any-return]  # as above
+        try:
+            words = wizard.words_for(field)
+            word = click.prompt("Condition", type=click.Choice(words), default=words[0], err=True)
+            value = click.prompt("Value", err=True) if wizard.needs_value(field, word) else ""
+            wizard.add(field, word, value)
+        except ConnectorError as e:
+            click.echo(str(e), err=True)
 
 
 @segment_group.command("test")
@@ -481,12 +657,13 @@ def score_(o: Options, horizon: int | None, out_dir: Path | None) -> int:
 
     Example: rollcall score --horizon 90
     """
-    from connector import score, sync
+    from connector import no_profiling, score, sync
 
     config = o.config()
     with progress(o) as told, sync.session(config, "score", as_of=o.as_of, progress=told) as s:
         sync.derive(s, sync.resolved(config))
         cards = score.train_and_score(s.store, config, s.as_of, s.run_id, horizon_days=horizon)
+        no_profiling.enforce(s.store, config)
         files = score.write_files(s.store, config, s.as_of, out_dir, horizon_days=horizon) if out_dir else []
         s.summary["scores"] = cards
     for card in cards:
@@ -517,6 +694,8 @@ def plan_(o: Options, out: Path | None, detailed_exitcode: bool, addresses: bool
     with progress(o) as told, sync.session(config, "plan", as_of=o.as_of, progress=told) as s:
         plan = sync.make_plan(s, only=only)
         s.summary["plan"] = plan.digest
+        if out:
+            s.summary["saved_files"] = [str(out.absolute())]  # it names people: `forget` must find it
         code = s.exit_code
     _tell_plan(o, plan, addresses)
     if out:
@@ -555,29 +734,73 @@ def _tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
         say(o, "Nothing would change: the platforms are in step.")
 
 
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that override a guard for one run, with a reason that is kept."""
+    command = click.option("--because", default="", help="Why; kept with the run.")(command)
+    return click.option("--allow", multiple=True, help="Override this guard in this run (may be repeated).")(command)
+
+
 @rollcall.command()
 @click.option("--first", is_flag=True, help="Give the go-ahead for first fills and changed rules.")
 @click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")
+@click.option("--only", "people", multiple=True, help="A canary: only this address (may be repeated).")
+@click.option("--limit", type=click.IntRange(1), help="A canary: at most so many changes a tag or list.")
+@guarded
 @options
-def push(o: Options, first: bool, only: tuple[str, ...]) -> int:
+def push(
+    o: Options,
+    first: bool,
+    only: tuple[str, ...],
+    people: tuple[str, ...],
+    limit: int | None,
+    allow: tuple[str, ...],
+    because: str,
+) -> int:
     """Make the plan and carry it out.
 
     The first push to a platform and the first push of a segment need --first: it shows the numbers, and on a terminal
     asks you to type the account's name.
     Example: rollcall push --first
     """
-    from connector import sync
+    from connector import choices, sync, undo
 
     config = o.config()
     _known_sources(config, only)
     sync.allow_writing(config, as_of=o.as_of, platforms=_written(config, only))
     with progress(o) as told, sync.session(config, "push", as_of=o.as_of, progress=told) as s:
-        plan = sync.make_plan(s, with_go_ahead=first, only=only)
+        allowed = choices.allow(s.store, allow, because, s.now(), s.run_id)
+        plan = sync.make_plan(s, with_go_ahead=first, only=only, allowed=allowed)
+        canary = bool(people or limit)
+        if canary:
+            plan = undo.restricted(plan, people, limit)
         _tell_plan(o, plan)
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
-        sync.carry_out(s, plan, first=first)
+        sync.carry_out(s, plan, first=first, canary=canary)
         code = _waiting(s, plan)
+    return _tell_results(o, s, plan, code)
+
+
+@rollcall.command("undo")
+@click.argument("run")
+@guarded
+@options
+def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
+    """Take back what a run changed, as far as that is possible. Pauses the segments it touched.
+
+    Example: rollcall undo 20261121T203000
+    """
+    from connector import choices, sync
+
+    config = o.config()
+    sync.allow_writing(config, as_of=o.as_of, platforms=_written(config, ()))
+    with progress(o) as told, sync.session(config, "undo", as_of=o.as_of, progress=told) as s:
+        plan, left = sync.undo_plan(s, run, choices.allow(s.store, allow, because, s.now(), s.run_id))
+        _tell_plan(o, plan)
+        say(o, *left)
+        sync.carry_out(s, plan)
+        code = s.exit_code
+    say(o, "The segments it touched are paused: `rollcall segment resume NAME` goes on with them.")
     return _tell_results(o, s, plan, code)
 
 
@@ -610,6 +833,9 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
     else:
         say(o, "Nothing was written.")
     dropped = s.summary.get("dropped_at_the_last_moment", 0)
+    outdated = s.summary.get("dropped_since_saved", 0)
+    if outdated:
+        say(o, f"{outdated} changes of the saved plan were dropped: a plan of now would no longer make them.")
     if dropped:
         say(o, f"{dropped} entries were dropped: their consent, read again just before writing, no longer permits them.")
     tell_problems(o, s)
@@ -620,6 +846,7 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
             "plan": show.plan_json(plan),
             "results": show.results_json(s.results),
             "dropped": dropped,
+            "dropped_since_saved": outdated,
             "problems": problems_json(s),
         },
     )
@@ -664,6 +891,8 @@ def sync_(o: Options, dry_run: bool) -> int:
     with progress(o) as told, sync.session(config, "sync", as_of=o.as_of, progress=told) as s:
         counts = sync.pull_all(s)
         say(o, show.streams(counts), _sum_line(counts))
+        for part in sync.read_in_full(s):
+            say(o, f"Read whole: {part.source} {part.stream}, {part.read:,} records, {part.gone:,} gone. {part.note}".rstrip())
         sync.rescore(s)
         plan = sync.make_plan(s)
         _tell_plan(o, plan)
@@ -757,6 +986,114 @@ def runs_show(o: Options, run: str) -> int:
         found = ask.one_run(s.store, run)
     say(o, json.dumps(found, indent=2, default=str))
     answer(o, found)
+    return 0
+
+
+@runs_group.command("verify")
+@options
+def runs_verify(o: Options) -> int:
+    """Is the audit trail whole and unchanged?
+
+    Example: rollcall runs verify
+    """
+    from connector import audit, sync
+
+    with sync.session(o.config(), "runs verify", records=False) as s:
+        found = audit.verify(s.store)
+    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
+    if found.is_sound:
+        say(o, f"The audit trail is whole: {entries}, none changed, none missing.")
+        say(o, *([f"Note: {found.note}."] if found.note else []))
+    else:
+        say(o, f"The audit trail is NOT whole: {found.problem}. {entries} before it are sound.")
+    answer(o, {"ok": found.is_sound, "entries": found.entries, "problem": found.problem, "note": found.note})
+    return 0 if found.is_sound else 1
+
+
+# ---- privacy and safety
+
+
+@rollcall.command("forget")
+@click.argument("email")
+@click.option("--everybody", is_flag=True, help="Also where several people share this address.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@options
+def forget_(o: Options, email: str, everybody: bool, yes: bool) -> int:
+    """Erase a person here: store, raw data, history, scores, plans, report, backups. They are not imported again.
+
+    The platforms are not touched: what to do there is listed. Tags and lists of ours are taken off by the next push.
+    Example: rollcall forget ana@example.com
+    """
+    from connector import privacy, sync
+
+    config = o.config()
+    if not yes and sys.stdin.isatty() and sys.stdout.isatty():
+        click.confirm("This cannot be taken back. Erase this person?", abort=True, err=True)
+    with sync.session(config, "forget") as s:
+        had_report = privacy.has_report(config)
+        found = privacy.forget(s.store, config, email, s.run_id, everybody=everybody)
+        s.summary["forgot"] = {"people": found.people, "removed": found.removed}
+        page = sync.fresh_report(s) if had_report else None
+    if not found.people:
+        known = "were forgotten before" if found.was_known else "were in nobody's records"
+        say(o, f"Nobody here has this address: they {known}. It is not imported again.")
+    else:
+        say(o, "Erased here. They are not imported again, and no audit entry can be traced to them any more.")
+    say(o, *(f"  {n:,} {what}" for what, n in found.summary.items()))
+    if found.tags:
+        say(o, f"{found.tags:,} tags and lists of ours are taken off by the next push.")
+    if found.steps:
+        say(o, "Still to do by hand, where Rollcall may not write:", *(f"  {step}" for step in found.steps))
+        say(o, *(f"    {platform} contact {contact}" for platform, contact in found.places))
+    say(o, "Files you made yourself (exports, mails, printed letters) and copies of the disk are yours to clean.")
+    if had_report and page is None:
+        say(o, "The report was removed; `rollcall report` makes a new one.")
+    answer(o, {"run": s.run_id, **vars(found)})
+    return 0
+
+
+@rollcall.command("export")
+@click.argument("email")
+@click.option("--letter", is_flag=True, help="Write it as a letter, into a private file beside the configuration.")
+@options
+def export_(o: Options, email: str, letter: bool) -> int:
+    """Everything held of a person, for an access request: data, sources, segments, scores, reasons, what was written.
+
+    Example: rollcall export ana@example.com --letter
+    """
+    from connector import handover, sync
+
+    config = o.config()
+    with sync.session(config, "export", as_of=o.as_of) as s:
+        body = handover.gather(s, email)
+        path = config.folder.absolute() / f"rollcall-letter-{s.run_id}.txt"
+        if letter:
+            s.summary["saved_files"] = [str(path)]
+    if letter:
+        _save_private(path, handover.letter(body))
+        say(o, f"Letter: {path}")
+    else:
+        say(o, *handover.say(body))
+    answer(o, {"run": s.run_id, **body, **({"letter": str(path)} if letter else {})})
+    return 0
+
+
+@rollcall.command("backup")
+@click.argument("folder", type=click.Path(path_type=Path))
+@options
+def backup_(o: Options, folder: Path) -> int:
+    """Save what cannot be pulled again: ledger, journal, go-aheads, pins, audit trail, configuration. Ten are kept.
+
+    One is made by itself after each push, in `rollcall.backups` beside the store.
+    Example: rollcall backup /media/usb/rollcall
+    """
+    from connector import backup, sync
+
+    config = o.config()
+    with sync.session(config, "backup", records=False) as s:
+        found = backup.make(s.store, config, folder, s.now())
+    say(o, f"Saved: {found.path} ({found.rows:,} rows, {found.size / 1024:,.0f} kB)")
+    answer(o, {"file": str(found.path), "rows": found.rows, "bytes": found.size})
     return 0
 
 

@@ -1,327 +1,319 @@
 """The columns of the profile: for each its meaning, unit, source, what it needs, and the SQL that makes it.
 
-A column belongs to a *group*: one aggregation over one source. Expressions may use the marks `{day}` (the shop's day from
-which days are counted), `{until}` (UTC; nothing at or after it is seen), `{from_N}` (UTC midnight of the shop's day N days
-before `{day}`), `{currency}` and `{timezone}`: the only things that change from date to date or shop to shop. Three rules
-keep the same values on every engine: day distances only as DATE minus DATE, ratios in DOUBLE, no decimal literal in them.
+How a column is written stands in `connector/column.py`; the rows it is aggregated from, in `connector/facts.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
-WINDOWS = (7, 14, 30, 60, 90, 180, 365)
+from connector.column import (
+    IN_MONEY,
+    WINDOWS,
+    ProfileColumn,
+    day_of,
+    decimal,
+    flag,
+    local_day,
+    money,
+    number,
+    share,
+    since,
+    text_of,
+    words,
+)  # fmt: skip
+from connector.columns_people import ADDRESSES, CONSENT, CONTACT, PERSON
 
-
-@dataclass(frozen=True)
-class ProfileColumn:
-    """`sql` is evaluated in the group's aggregation; `empty` is the value of people the group has nothing about."""
-
-    name: str
-    sql_type: str
-    meaning: str
-    unit: str
-    source: str
-    needs: tuple[str, ...]
-    group: str
-    sql: str
-    empty: str = "NULL"
-    is_personal: bool = False
-
-
-def _number(group: str, needs: str, name: str, sql: str, meaning: str, unit: str) -> ProfileColumn:
-    return ProfileColumn(name, "BIGINT", meaning, unit, group, (needs,), group, sql, "0")
-
-
-def _money(group: str, needs: str, name: str, sql: str, meaning: str) -> ProfileColumn:
-    return ProfileColumn(name, "DECIMAL(18,4)", meaning, "shop currency", group, (needs,), group, sql, "0")
-
-
-def _share(group: str, needs: str, name: str, sql: str, meaning: str) -> ProfileColumn:
-    return ProfileColumn(name, "DOUBLE", meaning, "0 to 1", group, (needs,), group, sql)
-
-
-def _day(group: str, needs: str, name: str, sql: str, meaning: str) -> ProfileColumn:
-    return ProfileColumn(name, "DATE", meaning, "shop's day", group, (needs,), group, sql)
-
-
-def _since(name: str, of: str, meaning: str, needs: str) -> ProfileColumn:
-    return ProfileColumn(name, "INTEGER", meaning, "days", "derived", (needs,), "derived", f"CAST({{day}} - {of} AS INTEGER)")
-
-
-def _text(group: str, needs: str, name: str, sql: str, meaning: str, *, personal: bool = False) -> ProfileColumn:
-    return ProfileColumn(name, "VARCHAR", meaning, "text", group, (needs,), group, sql, is_personal=personal)
-
-
-def _flag(group: str, needs: str, name: str, sql: str, meaning: str) -> ProfileColumn:
-    return ProfileColumn(name, "BOOLEAN", meaning, "yes or no", group, (needs,), group, sql, "FALSE")
-
-
-def _list(group: str, needs: str, name: str, sql: str, meaning: str) -> ProfileColumn:
-    return ProfileColumn(name, "VARCHAR[]", meaning, "list", group, (needs,), group, sql)
-
-
-def _decimal(group: str, needs: str, name: str, sql: str, meaning: str, unit: str) -> ProfileColumn:
-    return ProfileColumn(name, "DOUBLE", meaning, unit, group, (needs,), group, sql)
+HUMAN_OPEN = "kind = 'open' AND is_machine IS NOT TRUE"
+"""Over `events`; in `fact_events` the opens of machines are a kind of their own."""
 
 
 def _ever(noun: str) -> tuple[tuple[str, str, str], ...]:
     """(suffix, condition, words) of each window over shop days, 'ever' first."""
-    windows = ((f"{n}d", f"ordered_on >= {{day}} - {n}", f"{noun} in the last {n} days") for n in WINDOWS)
-    return (("total", "TRUE", f"{noun} ever"), *windows)
-
-
-def _events(name: str, kind: str, noun: str, unit: str, windows: tuple[int, ...]) -> tuple[ProfileColumn, ...]:
-    counts = [(f"{n}d", f"{kind} AND happened >= {{from_{n}}}", f"in the last {n} days") for n in windows]
-    return tuple(
-        _number("events", "events", f"{name}_{suffix}", f"count(*) FILTER ({condition})", f"{noun} {when}", unit)
-        for suffix, condition, when in (*counts, ("total", kind, "ever seen"))
-    )
-
-
-HUMAN_OPEN = "kind = 'open' AND is_machine IS NOT TRUE"
-ENGAGED = f"(kind = 'click' OR ({HUMAN_OPEN}))"
-IN_MONEY = "currency = '{currency}'"
-
-
-def local_day(column: str) -> str:
-    return f"CAST(timezone('{{timezone}}', timezone('UTC', {column})) AS DATE)"
+    windows = ((f"{n}d", f" AND ordered_on >= {{day}} - {n}", f"{noun} in the last {n} days") for n in WINDOWS)
+    return (("total", "", f"{noun} ever"), *windows)
 
 
 ORDERS: tuple[ProfileColumn, ...] = (
-    *(_number("orders", "orders", f"orders_{s}", f"count(*) FILTER (counts AND {c})", w, "orders")
-      for s, c, w in _ever("orders")),
+    *(number("orders", "orders", f"orders_{s}", f"count(*) FILTER (counts{c})", w, "orders") for s, c, w in _ever("orders")),
     *(
-        _money("orders", "orders", f"revenue_{s}", f"coalesce(sum(net) FILTER ({IN_MONEY} AND {c}), 0)",
-               f"{w}, net of refunds, in the shop's currency")
+        money("orders", "orders", f"revenue_{s}", f"coalesce(sum(net){f' FILTER ({c[5:]})' if c else ''}, 0)",
+              f"{w}, net of refunds, in the shop's currency")
         for s, c, w in _ever("money spent")
     ),
-    _day("orders", "orders", "first_order_on", "min(ordered_on) FILTER (counts)", "day of the first order"),
-    _day("orders", "orders", "last_order_on", "max(ordered_on) FILTER (counts)", "day of the last order"),
-    _number("orders", "orders", "order_days", "count(DISTINCT ordered_on) FILTER (counts)",
-            "number of different days with an order", "days"),
+    day_of("orders", "orders", "first_order_on", "min(ordered_on) FILTER (counts)", "day of the first order"),
+    day_of("orders", "orders", "last_order_on", "max(ordered_on) FILTER (counts)", "day of the last order"),
+    number("orders", "orders", "order_days", "count(*) FILTER (is_new_day)", "number of different days with an order", "days"),
     ProfileColumn("aov", "DOUBLE", "average order value: money spent divided by orders, both in the shop's currency",
                   "shop currency", "orders", ("orders",), "orders",
-                  f"CAST(sum(net) FILTER ({IN_MONEY}) AS DOUBLE) / nullif(count(*) FILTER (counts AND {IN_MONEY}), 0)"),
+                  "CAST(sum(net) AS DOUBLE) / nullif(count(*) FILTER (counts AND in_money), 0)"),
     ProfileColumn("largest_order", "DECIMAL(18,4)", "highest net amount of one order", "shop currency", "orders", ("orders",),
-                  "orders", f"max(net) FILTER (counts AND {IN_MONEY})"),
-    _decimal("orders", "orders", "avg_days_between_orders",
-             "CAST(max(ordered_on) FILTER (counts) - min(ordered_on) FILTER (counts) AS DOUBLE)"
-             " / nullif(count(*) FILTER (counts) - 1, 0)",
-             "average number of days from one order to the next; missing with fewer than two orders", "days"),
-    _number("orders", "orders", "discounted_orders", "count(*) FILTER (counts AND discount > 0)", "orders with a discount",
-            "orders"),
-    _share("orders", "orders", "discounted_orders_share",
-           "CAST(count(*) FILTER (counts AND discount > 0) AS DOUBLE) / nullif(count(*) FILTER (counts), 0)",
-           "share of the orders that had a discount"),
-    _share("orders", "orders", "discount_share",
-           f"CAST(sum(discount) FILTER (counts AND {IN_MONEY}) AS DOUBLE)"
-           f" / nullif(CAST(sum(total + coalesce(discount, 0)) FILTER (counts AND {IN_MONEY}) AS DOUBLE), 0)",
-           "discounts as a share of what the orders would have cost without them"),
-    _number("orders", "orders", "refunded_orders", "count(*) FILTER (counts AND refunded > 0)",
-            "orders with a full or partial refund", "orders"),
-    _money("orders", "orders", "refunded_total", f"coalesce(sum(refunded) FILTER (counts AND {IN_MONEY}), 0)",
-           "money given back ever"),
-    _share("orders", "orders", "refund_share",
-           f"CAST(sum(refunded) FILTER (counts AND {IN_MONEY}) AS DOUBLE)"
-           f" / nullif(CAST(sum(total) FILTER (counts AND {IN_MONEY}) AS DOUBLE), 0)",
-           "money given back as a share of money charged"),
-    _number("orders", "orders", "orders_other_currency", f"count(*) FILTER (counts AND NOT {IN_MONEY})",
-            "orders in another currency than the shop's; no money column adds them", "orders"),
-    _text("orders", "orders", "last_order_source",
-          "arg_max(source, struct_pack(a := ordered_at, b := purchase_id)) FILTER (counts)",
-          "where the last order came from"),
+                  "orders", "max(net) FILTER (counts)"),
+    decimal("orders", "orders", "avg_days_between_orders",
+            "CAST(max(ordered_on) FILTER (counts) - min(ordered_on) FILTER (counts) AS DOUBLE)"
+            " / nullif(count(*) FILTER (counts) - 1, 0)",
+            "average number of days from one order to the next; missing with fewer than two orders", "days"),
+    ProfileColumn("longest_gap_days", "INTEGER", "longest time between two orders", "days", "orders", ("orders",), "orders",
+                  "max(gap_days)"),
+    number("orders", "orders", "discounted_orders", "count(*) FILTER (counts AND is_discounted)", "orders with a discount",
+           "orders"),
+    share("orders", "orders", "discounted_orders_share",
+          "CAST(count(*) FILTER (counts AND is_discounted) AS DOUBLE) / nullif(count(*) FILTER (counts), 0)",
+          "share of the orders that had a discount"),
+    share("orders", "orders", "discount_share",
+          "CAST(sum(discount) FILTER (counts) AS DOUBLE)"
+          " / nullif(CAST(sum(total + coalesce(discount, 0)) FILTER (counts) AS DOUBLE), 0)",
+          "discounts as a share of what the orders would have cost without them"),
+    share("orders", "orders", "promotion_share",
+          "CAST(count(*) FILTER (counts AND is_discounted AND NOT is_sale_day) AS DOUBLE)"
+          " / nullif(count(*) FILTER (counts AND NOT is_sale_day), 0)",
+          "share of the orders with a discount, days left out on which most of the shop's orders had one"),
+    number("orders", "orders", "refunded_orders", "count(*) FILTER (counts AND is_refunded)",
+           "orders with a full or partial refund", "orders"),
+    money("orders", "orders", "refunded_total", "coalesce(sum(refunded) FILTER (counts), 0)", "money given back ever"),
+    share("orders", "orders", "refund_share",
+          "CAST(sum(refunded) FILTER (counts) AS DOUBLE) / nullif(CAST(sum(total) FILTER (counts) AS DOUBLE), 0)",
+          "money given back as a share of money charged"),
+    number("orders", "orders", "orders_other_currency", "count(*) FILTER (counts AND NOT in_money)",
+           "orders in another currency than the shop's; no money column adds them", "orders"),
+    text_of("orders", "orders", "last_order_source", "arg_max(source, purchase) FILTER (counts)",
+            "where the last order came from"),
+    ProfileColumn("season_month", "INTEGER", "month in which the person bought in two or more different years, the "
+        "latest such; "
+                  "missing before two seasons are there", "1 to 12", "orders", ("orders",), "orders",
+                  "CAST(month(max(ordered_on) FILTER (is_season)) AS INTEGER)"),
 )  # fmt: skip
 
-REFUNDS = (_day("refunds", "refunds", "last_refund_on", "max(" + local_day("refunded_at") + ")", "day of the last refund"),)
+REFUNDS = (day_of("refunds", "refunds", "last_refund_on", "max(" + local_day("refunded_at") + ")", "day of the last refund"),)
 
-LINES: tuple[ProfileColumn, ...] = (
-    _number("lines", "order_lines", "items_total", "CAST(round(sum(quantity)) AS BIGINT)", "pieces bought ever", "pieces"),
-    _number("lines", "order_lines", "products_count", "count(DISTINCT product)",
-            "number of different products bought", "products"),
+VISITS: tuple[ProfileColumn, ...] = (
+    text_of("visits", "orders", "landing_page", "arg_min(landing_page, ordered_at) FILTER (landing_page IS NOT NULL)",
+            "first page of the visit that led to the first order"),
+    text_of("visits", "orders", "traffic_source", "arg_min(traffic_source, ordered_at) FILTER (traffic_source IS NOT NULL)",
+            "where the visit of the first order came from"),
+    text_of("visits", "orders", "utm_source", "arg_min(utm_source, ordered_at) FILTER (utm_source IS NOT NULL)",
+            "utm_source of the visit of the first order"),
+    text_of("visits", "orders", "utm_campaign", "arg_min(utm_campaign, ordered_at) FILTER (utm_campaign IS NOT NULL)",
+            "utm_campaign of the visit of the first order"),
 )  # fmt: skip
 
 TASTE: tuple[ProfileColumn, ...] = (
-    _number("taste", "order_lines", "categories_count", "count(*)", "number of different categories bought", "categories"),
-    _list("taste", "order_lines", "bought_categories", "list_sort(list(category))", "categories bought ever"),
-    _text("taste", "order_lines", "top_category", "max(category) FILTER (place = 1)",
-          "category with the most money spent; ties go to more lines, then the alphabet"),
-    _share("taste", "order_lines", "top_category_share",
-           "CAST(sum(spent) FILTER (place = 1) AS DOUBLE) / nullif(CAST(sum(spent) AS DOUBLE), 0)",
-           "share of the money that went to the top category"),
+    number("taste", "order_lines", "items_total", "CAST(round(sum(pieces)) AS BIGINT)", "pieces bought ever", "pieces"),
+    number("taste", "order_lines", "products_count", "CAST(sum(products) AS BIGINT)", "number of different products bought",
+           "products"),
+    number("taste", "order_lines", "categories_count", "count(name)", "number of different categories bought", "categories"),
+    words("taste", "order_lines", "bought_categories", "list_sort(list(name) FILTER (name IS NOT NULL))",
+          "categories bought ever"),
+    text_of("taste", "order_lines", "top_category", "arg_max(name, weight) FILTER (name IS NOT NULL)",
+            "category with the most money spent; ties go to more lines, then the alphabet"),
+    share("taste", "order_lines", "top_category_share",
+          "CAST(arg_max(spent, weight) FILTER (name IS NOT NULL) AS DOUBLE)"
+          " / nullif(CAST(sum(spent) FILTER (name IS NOT NULL) AS DOUBLE), 0)",
+          "share of the money that went to the top category"),
+    text_of("taste", "order_lines", "affinity_category",
+            "arg_max(name, weight) FILTER (name IS NOT NULL AND is_repeated)",
+            "category with the most money spent among those bought on two days or more; missing without one"),
 )  # fmt: skip
+
+GAINING: tuple[ProfileColumn, ...] = (
+    text_of("gaining", "order_lines", "gaining_category", "arg_max(name, struct_pack(a := gain, b := name))",
+            "category whose share of the person's money grew most: the last 180 days against before, by 20 points or more, "
+            "with two lines or more in those days; missing without money spent before"),
+)  # fmt: skip
+
+
+def _events(name: str, kind: str, noun: str, unit: str, windows: tuple[int, ...]) -> tuple[ProfileColumn, ...]:
+    counts = [(f"{n}d", f"c{n}", f"in the last {n} days") for n in windows]
+    return tuple(
+        number("events", "events", f"{name}_{suffix}", f"coalesce(CAST(sum({c}) FILTER ({kind}) AS BIGINT), 0)",
+               f"{noun} {when}", unit)
+        for suffix, c, when in (*counts, ("total", "c", "ever seen"))
+    )  # fmt: skip
+
+
+ENGAGED = "kind IN ('open', 'click')"
 
 EVENTS: tuple[ProfileColumn, ...] = (
     *_events("emails_received", "kind = 'sent'", "mails sent to the person", "mails", (30, 90, 365)),
-    *_events("opens_human", HUMAN_OPEN, "opens by a human (no proxies or bots, where the platform can tell)", "opens",
+    *_events("opens_human", "kind = 'open'", "opens by a human (no proxies or bots, where the platform can tell)", "opens",
              (30, 90, 365)),
     *_events("clicks", "kind = 'click'", "clicks in mails", "clicks", (30, 90, 365)),
     *_events("page_views", "kind = 'page_view'", "pages viewed", "views", (30, 90)),
     *_events("product_views", "kind = 'product_view'", "products viewed", "views", (30, 90)),
+    *_events("searches", "kind = 'search'", "searches on the site", "searches", (90,)),
     *_events("tickets", "kind = 'ticket'", "support tickets", "tickets", (30, 365)),
     *_events("forms", "kind = 'form'", "forms filled in", "forms", (30, 365)),
     *_events("downloads", "kind = 'download'", "downloads", "downloads", (90,)),
     *_events("logins", "kind = 'login'", "logins", "logins", (30, 90)),
     *_events("forwards", "kind = 'forward'", "mails forwarded", "forwards", (365,)),
     *_events("social", "kind = 'social'", "social interactions", "interactions", (90,)),
-    _day("events", "events", "last_email_on", local_day("max(happened) FILTER (kind = 'sent')"), "day of the last mail sent"),
-    _day("events", "events", "last_open_on", local_day(f"max(happened) FILTER ({HUMAN_OPEN})"), "day of the last human open"),
-    _day("events", "events", "last_click_on", local_day("max(happened) FILTER (kind = 'click')"), "day of the last click"),
-    _day("events", "events", "last_engaged_on", local_day(f"max(happened) FILTER ({ENGAGED})"),
-         "day of the last human open or click"),
-    _day("events", "events", "last_visit_on",
-         local_day("max(happened) FILTER (kind IN ('page_view', 'product_view', 'login'))"),
-         "day of the last visit seen"),
-    _day("events", "events", "last_ticket_on", local_day("max(happened) FILTER (kind = 'ticket')"),
-         "day of the last support ticket"),
-    _decimal("events", "events", "avg_rating", "CAST(sum(value) FILTER (kind = 'rating') AS DOUBLE)"
-             " / nullif(count(value) FILTER (kind = 'rating'), 0)", "average rating given", "points"),
-    _number("events", "events", "ratings_total", "count(value) FILTER (kind = 'rating')", "ratings given ever", "ratings"),
-    _number("events", "events", "bounces_total", "count(*) FILTER (kind = 'bounce')", "mails that bounced", "mails"),
-    _list("events", "events", "viewed_categories",
-          "list_sort(list(DISTINCT category) FILTER (kind IN ('page_view', 'product_view') AND category IS NOT NULL))",
+    *_events("surveys", "kind = 'survey'", "survey answers", "answers", (365,)),
+    *(day_of("events", "events", name, f"max(last_day) FILTER ({kind})", meaning) for name, kind, meaning in (
+        ("last_email_on", "kind = 'sent'", "day of the last mail sent"),
+        ("last_open_on", "kind = 'open'", "day of the last human open"),
+        ("last_click_on", "kind = 'click'", "day of the last click"),
+        ("last_engaged_on", ENGAGED, "day of the last human open or click"),
+        ("last_visit_on", "kind IN ('page_view', 'product_view', 'login')", "day of the last visit seen"),
+        ("last_ticket_on", "kind = 'ticket'", "day of the last support ticket"),
+    )),
+    number("events", "events", "emails_since_engagement",
+           "coalesce(max(sent_no) FILTER (kind = 'sent'), 0) - coalesce(max(sent_no) FILTER (kind IN ('open', 'click')), 0)",
+           "mails sent since the last human open or click", "mails"),
+    number("events", "events", "bounces_total", "coalesce(CAST(sum(c) FILTER (kind = 'bounce') AS BIGINT), 0)",
+           "mails that bounced", "mails"),
+)  # fmt: skip
+
+INTERESTS: tuple[ProfileColumn, ...] = (
+    words("interests", "events", "viewed_categories", "list_sort(list(name) FILTER (NOT is_click))",
           "categories looked at on the site"),
+    words("interests", "events", "clicked_topics", "list_sort(list(name) FILTER (is_click))",
+          "topics ever clicked in mails: the category of the click, else the first part of the link's path"),
+)  # fmt: skip
+
+ANSWERS: tuple[ProfileColumn, ...] = (
+    decimal("answers", "events", "avg_rating", "CAST(sum(value) FILTER (kind = 'rating') AS DOUBLE)"
+            " / nullif(count(value) FILTER (kind = 'rating'), 0)", "average rating given", "points"),
+    number("answers", "events", "ratings_total", "count(value) FILTER (kind = 'rating')", "ratings given ever", "ratings"),
+    decimal("answers", "events", "avg_survey_score", "CAST(sum(value) FILTER (kind = 'survey') AS DOUBLE)"
+            " / nullif(count(value) FILTER (kind = 'survey'), 0)", "average score of survey answers", "points"),
+    ProfileColumn("seconds_on_site", "BIGINT", "time on pages ever seen, where an import gives it", "seconds", "answers",
+                  ("events",), "answers",
+                  "CAST(round(sum(value) FILTER (kind IN ('page_view', 'product_view'))) AS BIGINT)"),
+    ProfileColumn("last_rating", "DOUBLE", "latest rating given", "points", "answers", ("events",), "answers",
+                  "CAST(arg_max(value, happened) FILTER (kind = 'rating' AND value IS NOT NULL) AS DOUBLE)"),
+    *(text_of("answers", "events", name, f"arg_max(said, happened) FILTER (kind = '{kind}' AND said IS NOT NULL)", meaning)
+      for name, kind, meaning in (
+        ("last_survey_answer", "survey", "latest survey answer"), ("last_search", "search", "latest search on the site"),
+        ("last_form", "form", "form filled in last"), ("last_download", "download", "file downloaded last"),
+        ("last_ticket_topic", "ticket", "topic of the latest support ticket"),
+        ("leaving_reason", "unsubscribe", "reason given when leaving a mailing"))),
+)  # fmt: skip
+
+WARMTH: tuple[ProfileColumn, ...] = (
+    replace(decimal("warmth", "events", "engagement_decayed", "round(sum(warmth), 4)",
+                    "human opens (1 each) and clicks (2 each) of two years, every one worth half as much for every 30 days it "
+                    "is old", "points"), empty="0"),
 )  # fmt: skip
 
 REACH: tuple[ProfileColumn, ...] = (
-    _share("reach", "events", "open_rate_90d",
-           "CAST(count(*) FILTER (is_sent AND is_opened) AS DOUBLE) / nullif(count(*) FILTER (is_sent), 0)",
-           "share of the campaigns sent in the last 90 days that a human opened"),
+    share("reach", "events", "open_rate_90d",
+          "CAST(count(*) FILTER (is_sent AND is_opened) AS DOUBLE) / nullif(count(*) FILTER (is_sent), 0)",
+          "share of the campaigns sent in the last 90 days that a human opened"),
 )  # fmt: skip
 
 CARTS: tuple[ProfileColumn, ...] = (
-    _flag("carts", "carts", "has_cart_abandoned_7d", "bool_or(is_open AND touched >= {from_7})",
+    flag("carts", "carts", "has_cart_abandoned_7d", "bool_or(is_open AND touched >= {from_7})",
           "left a cart in the last 7 days and has not bought since"),
-    _number("carts", "carts", "carts_abandoned_30d", "count(*) FILTER (is_open AND touched >= {from_30})",
+    number("carts", "carts", "carts_abandoned_30d", "count(*) FILTER (is_open AND touched >= {from_30})",
             "carts left in the last 30 days without buying since", "carts"),
-    _day("carts", "carts", "last_cart_on", local_day("max(touched)"), "day of the last cart"),
+    day_of("carts", "carts", "last_cart_on", local_day("max(touched)"), "day of the last cart"),
     ProfileColumn("cart_value", "DECIMAL(18,4)", "value of the last cart left without buying since", "shop currency", "carts",
                   ("carts",), "carts", f"arg_max(total, touched) FILTER (is_open AND {IN_MONEY})"),
 )  # fmt: skip
 
 SUBSCRIPTIONS: tuple[ProfileColumn, ...] = (
-    _text("subscriptions", "subscriptions", "subscription_status", "max(now_status) FILTER (place = 1)",
+    text_of("subscriptions", "subscriptions", "subscription_status", "max(now_status) FILTER (place = 1)",
           "active, paused, cancelled, expired or failed: the running subscription, else the latest"),
-    _text("subscriptions", "subscriptions", "subscription_plan", "max(plan) FILTER (place = 1)", "plan of that subscription"),
-    _day("subscriptions", "subscriptions", "subscription_started_on", local_day("max(started_at) FILTER (place = 1)"),
+    text_of("subscriptions", "subscriptions", "subscription_plan", "max(plan) FILTER (place = 1)", "plan of that subscription"),
+    day_of("subscriptions", "subscriptions", "subscription_started_on", local_day("max(started_at) FILTER (place = 1)"),
          "day that subscription began"),
-    _day("subscriptions", "subscriptions", "subscription_renews_on", local_day("max(renews_at) FILTER (place = 1)"),
+    day_of("subscriptions", "subscriptions", "subscription_renews_on", local_day("max(renews_at) FILTER (place = 1)"),
          "day it renews next"),
-    _day("subscriptions", "subscriptions", "subscription_cancelled_on", local_day("max(ended_at) FILTER (place = 1)"),
+    day_of("subscriptions", "subscriptions", "subscription_cancelled_on", local_day("max(ended_at) FILTER (place = 1)"),
          "day it was cancelled"),
-    _number("subscriptions", "subscriptions", "subscriptions_active", "count(*) FILTER (now_status = 'active')",
+    number("subscriptions", "subscriptions", "subscriptions_active", "count(*) FILTER (now_status = 'active')",
             "subscriptions that run", "subscriptions"),
 )  # fmt: skip
 
 
-def _given(name: str, meaning: str, column: str = "", *, personal: bool = False) -> ProfileColumn:
-    """A field of the contact: what the record changed last says, if it says anything."""
-    column = column or name
-    sql = f"arg_min({column}, place) FILTER ({column} IS NOT NULL)"
-    return _text("contact", "contacts", name, sql, meaning, personal=personal)
+STAGES = {
+    "marketingqualifiedlead": "marketing_qualified", "salesqualifiedlead": "sales_qualified", "opportunity": "sales_qualified",
+    "customer": "customer", "evangelist": "customer",
+}  # fmt: skip
+"""A CRM stage -> ours, for people without an order: we never say less of a person than the CRM does."""
 
+LIFECYCLE = (
+    "CASE WHEN orders_total = 0 THEN CASE lifecycle_stage "
+    + " ".join(f"WHEN '{k}' THEN '{v}'" for k, v in STAGES.items())
+    + " ELSE CASE WHEN has_email THEN 'lead' ELSE 'visitor' END END"
+    " WHEN days_since_order > 2 * shop_long_gap THEN 'churned' WHEN days_since_order > shop_long_gap THEN 'at_risk'"
+    " WHEN orders_total >= 2 THEN 'repeat' ELSE 'customer' END"
+)
 
-def _placed(name: str, meaning: str) -> ProfileColumn:
-    """Country, region, city and postcode come from one and the same record."""
-    return _text("contact", "contacts", name, f"max({name}) FILTER (address_place = 1)", meaning)
-
-
-CONTACT: tuple[ProfileColumn, ...] = (
-    _list("contact", "contacts", "platforms", "list_sort(list(DISTINCT source) FILTER (is_live))",
-          "platforms on which the person has a live record"),
-    *(_flag("contact", "contacts", f"on_{p}", f"bool_or(source = '{p}' AND is_live)", f"has a live record on {p.capitalize()}")
-      for p in ("shopify", "mailchimp", "hubspot")),
-    _flag("contact", "contacts", "has_email", "bool_or(email IS NOT NULL)", "has a known e-mail address"),
-    _flag("contact", "contacts", "has_phone", "bool_or(phone IS NOT NULL)", "has a known phone number"),
-    _given("email_domain", "part of the e-mail address behind the @", "split_part(email, '@', 2)", personal=True),
-    _placed("country", "country as given"),
-    _placed("region", "state, province or region as given"),
-    _placed("city", "city as given"),
-    _placed("postcode", "postal code as given"),
-    _given("timezone", "time zone of the person"),
-    _given("language", "language as the platform has it"),
-    _given("company", "company", personal=True),
-    _given("job_title", "job title or occupation as given", personal=True),
-    _given("industry", "industry of person or company", "coalesce(industry, company_industry)"),
-    ProfileColumn("company_size", "BIGINT", "employees of the company", "people", "contact", ("companies",), "contact",
-                  "arg_min(employees, place) FILTER (employees IS NOT NULL)"),
-    _given("lifecycle_stage", "lifecycle stage of the CRM"),
-    _given("lead_status", "lead status of the CRM"),
-    _text("contact", "contacts", "signup_source",
-          "arg_min(signup_source, struct_pack(a := created_at, b := place)) FILTER (signup_source IS NOT NULL)",
-          "how the person first came in"),
-    ProfileColumn("rating", "BIGINT", "the platform's own engagement rating", "1 to 5", "contact", ("contacts",), "contact",
-                  "arg_min(rating, place) FILTER (rating IS NOT NULL)"),
-    _given("gender", "gender as the customer gave it"),
-    ProfileColumn("age", "BIGINT", "age as the customer gave it", "years", "contact", ("contacts",), "contact",
-                  "arg_min(age, place) FILTER (age IS NOT NULL)"),
-    _given("income_band", "income band as the customer gave it"),
-    _given("education", "education as the customer gave it"),
-    ProfileColumn("birthday_month", "INTEGER", "month of the birthday", "1 to 12", "contact", ("contacts",), "contact",
-                  "arg_min(birthday_month, place) FILTER (birthday_month BETWEEN 1 AND 12)"),
-    _list("contact", "contacts", "tags",
-          "list_sort(list_distinct(flatten(list(from_json(tags, '[\"VARCHAR\"]')) FILTER (tags IS NOT NULL))))",
-          "tags on any platform; our own are left out"),
-    _list("contact", "contacts", "groups",
-          "list_sort(list_distinct(flatten(list(from_json(groups, '[\"VARCHAR\"]')) FILTER (groups IS NOT NULL))))",
-          "preference groups chosen"),
-)  # fmt: skip
-
-
-def _channel(channel: str) -> ProfileColumn:
-    return _text("consent", "consents", f"consent_{channel}", f"arg_min(status, weight) FILTER (channel = '{channel}')",
-                 f"the strictest answer about {channel} on any platform")  # fmt: skip
-
-
-CONSENT: tuple[ProfileColumn, ...] = (
-    _flag("consent", "consents", "is_subscribed",
-          "bool_or(channel = 'email' AND may_mail) AND NOT bool_or(channel = 'email' AND status IN ('unsubscribed', 'erased'))",
-          "may be mailed on at least one platform and has said no nowhere"),
-    _channel("email"), _channel("sms"), _channel("ads"),
-    _day("consent", "consents", "subscribed_on",
-         local_day("max(changed_at) FILTER (channel = 'email' AND status = 'subscribed')"),
-         "day of the latest yes to e-mail, where the platform says"),
-    _text("consent", "consents", "unsubscribe_reason", "max(reason) FILTER (status = 'unsubscribed')",
-          "reason given for leaving"),
-)  # fmt: skip
-
-PERSON: tuple[ProfileColumn, ...] = (
-    ProfileColumn("records", "INTEGER", "contact records that are this person", "records", "identity", ("contacts",), "person",
-                  "p.records"),
-    _day("person", "contacts", "known_since", local_day("p.since"), "day the first record was created"),
-)  # fmt: skip
+ENGAGEMENT_SCORE = (
+    "CAST(round(40 * least(1, CAST(2 * clicks_90d + opens_human_90d AS DOUBLE) / 10)"
+    " + 20 * least(1, CAST(page_views_30d + product_views_30d + logins_30d AS DOUBLE) / 10)"
+    " + 20 * least(1, CAST(orders_365d AS DOUBLE) / 4)"
+    " + 20 * greatest(0, 1 - CAST(coalesce(days_since_order, 365) AS DOUBLE) / 365)) AS INTEGER)"
+)
 
 DERIVED: tuple[ProfileColumn, ...] = (
-    _since("days_since_order", "last_order_on", "days since the last order", "orders"),
-    _since("days_since_first_order", "first_order_on", "days since the first order", "orders"),
-    _since("days_since_refund", "last_refund_on", "days since the last refund", "refunds"),
-    _since("days_since_open", "last_open_on", "days since the last human open", "events"),
-    _since("days_since_click", "last_click_on", "days since the last click", "events"),
-    _since("days_since_engagement", "last_engaged_on", "days since the last human open or click", "events"),
-    _since("days_since_visit", "last_visit_on", "days since the last visit", "events"),
-    _since("days_since_subscribed", "subscribed_on", "days since the latest yes to e-mail", "consents"),
-    _since("days_known", "known_since", "days since the first record was created", "contacts"),
+    since("days_since_order", "last_order_on", "days since the last order", "orders"),
+    since("days_since_first_order", "first_order_on", "days since the first order", "orders"),
+    since("days_since_refund", "last_refund_on", "days since the last refund", "refunds"),
+    since("days_since_open", "last_open_on", "days since the last human open", "events"),
+    since("days_since_click", "last_click_on", "days since the last click", "events"),
+    since("days_since_engagement", "last_engaged_on", "days since the last human open or click", "events"),
+    since("days_since_visit", "last_visit_on", "days since the last visit", "events"),
+    since("days_since_subscribed", "subscribed_on", "days since the latest yes to e-mail", "consents"),
+    since("days_known", "known_since", "days since the first record was created", "contacts"),
     ProfileColumn("days_to_renewal", "INTEGER", "days until the subscription renews", "days", "derived", ("subscriptions",),
                   "derived", "CAST(subscription_renews_on - {day} AS INTEGER)"),
+    ProfileColumn("usual_gap_days", "DOUBLE", "days the person usually lets pass between two orders: the own average "
+        "from three "
+                  "orders on, else the middle of all gaps in the shop", "days", "derived", ("orders",), "derived",
+                  "CASE WHEN orders_total >= 3 THEN avg_days_between_orders WHEN orders_total > 0 THEN shop_usual_gap END"),
+    ProfileColumn("lateness", "DOUBLE", "days since the last order divided by the usual gap: 1 is when the next is "
+        "due", "times",
+                  "derived", ("orders",), "derived", "CAST(days_since_order AS DOUBLE) / nullif(usual_gap_days, 0)"),
+    text_of("derived", "orders", "lifecycle", LIFECYCLE,
+            "visitor, lead, marketing_qualified, sales_qualified, customer, repeat, at_risk (silent for longer than "
+            "nine of ten "
+            "gaps between orders in this shop) or churned (twice that); never less than the CRM says"),
+    ProfileColumn("engagement_score", "INTEGER", "engagement from 0 to 100: 40 for mail (10 points in 90 days are "
+        "full; a click "
+                  "counts 2, a human open 1), 20 for visits (10 views or logins in 30 days are full), 20 for orders (4 in 365 "
+                  "days are full), 20 for a recent order (0 after 365 days)", "0 to 100", "derived", ("orders", "events"),
+                  "derived", ENGAGEMENT_SCORE),
+    ProfileColumn("branch_km", "DOUBLE", "distance to the nearest branch in a straight line, from the place's latitude and "
+                  "longitude; branches stand in the configuration", "km", "derived", ("contacts",), "derived", "{branch_km}"),
+    text_of("derived", "contacts", "nearest_branch", "{nearest_branch}", "name of the nearest branch"),
+)  # fmt: skip
+
+RANKS: tuple[ProfileColumn, ...] = (
     ProfileColumn("spend_rank_pct", "DOUBLE", "place among buyers by money spent: 100 times rank by number of buyers, top "
                   "spenders first", "0 to 100", "derived", ("orders",), "rank", "spend_rank_pct"),
     *(ProfileColumn(f"rfm_{k}", "INTEGER", f"{w}: fifth of the shop's buyers, 5 is best; missing below 50 buyers", "1 to 5",
                     "derived", ("orders",), "rank", f"rfm_{k}")
       for k, w in (("r", "recency"), ("f", "frequency"), ("m", "money"))),
-    _text("rank", "orders", "rfm_group", "rfm_group", "one of eleven groups by recency, frequency and money"),
+    text_of("rank", "orders", "rfm_group", "rfm_group", "one of eleven groups by recency, frequency and money"),
 )  # fmt: skip
 
 SCORES: tuple[ProfileColumn, ...] = (
     ProfileColumn("churn_probability", "DOUBLE", "probability of no order within the horizon", "0 to 1", "score churn",
                   ("scores",), "scores", "max(value) FILTER (score = 'churn')"),
-    _text("scores", "scores", "churn_tier", "max(tier) FILTER (score = 'churn')", "high (top 20 %), medium (next 30 %) or low"),
+    text_of("scores", "scores", "churn_tier", "max(tier) FILTER (score = 'churn')", "high (top 20 %), medium (next 30 "
+        "%) or low"),
 )  # fmt: skip
 
 COLUMNS: tuple[ProfileColumn, ...] = (
-    *PERSON, *CONTACT, *CONSENT, *ORDERS, *REFUNDS, *LINES, *TASTE, *EVENTS, *REACH, *CARTS, *SUBSCRIPTIONS, *DERIVED, *SCORES,
+    *PERSON, *CONTACT, *ADDRESSES, *CONSENT, *ORDERS, *REFUNDS, *VISITS, *TASTE, *GAINING, *EVENTS, *INTERESTS, *ANSWERS,
+    *WARMTH, *REACH, *CARTS, *SUBSCRIPTIONS, *SCORES, *RANKS, *DERIVED,
 )  # fmt: skip
 
 BY_NAME: dict[str, ProfileColumn] = {c.name: c for c in COLUMNS}
+
+NOT_AVAILABLE: dict[str, str] = {
+    "time spent reading a mail (S20)": "no platform we read gives it; clicks_90d and open_rate_90d stand in",
+    "who forwarded a mail (S21)": "platforms count forwards per campaign, not per person; forwards_365d comes from imports",
+    "neighbourhood and local climate (S2)": "no platform gives them; postcode, region and branch_km stand in",
+    "values, interests and attitudes (S4)": "only what a survey import says: last_survey_answer, groups and free attributes",
+    "opens behind a privacy proxy (S9)": "a machine's open is no human's; where the platform cannot tell them apart all count",
+    "likes and comments on social media (S32)": "no platform we read gives them; import events of the kind social",
+    "pages and time on site of strangers (S13, S14)": "a visit without a known person is nobody's; import identified "
+    "page views",
+}
+"""Data points of the guides that no platform gives, and what stands in for each."""
 
 RFM_GRID = {
     5: ("new", "potential_loyalist", "potential_loyalist", "champions", "champions"),

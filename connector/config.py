@@ -51,6 +51,8 @@ class Platform(Section):
     connect_timeout_s: float = Field(default=10, gt=0)
     tries: int = Field(default=8, ge=1, le=20)
     max_wait_s: float = Field(default=900, ge=0)
+    workers: int = Field(default=4, ge=1, le=10)
+    budget_pct: float = Field(default=95, gt=0, le=100)
     batch_size: int = Field(default=0, ge=0)  # changes in one write; 0 or more than the platform takes: as many as it takes
     attributes: dict[str, str] = {}
 
@@ -74,6 +76,8 @@ class Shopify(Platform):
     client_secret: str = ""
     bulk: Literal["auto", "always", "never"] = "auto"
     page_size: int = Field(default=0, ge=0, le=250)
+    bulk_slots: int = Field(default=4, ge=1, le=5)
+    segment_queries: bool = False
 
     @field_validator("store")
     @classmethod
@@ -106,9 +110,29 @@ class Hubspot(Platform):
     email_events: bool = False
 
 
+class Pull(Section):
+    full_read_days: int = Field(default=7, ge=0)  # `sync` reads each stream whole so often, to find what is gone; 0: never
+
+
 class Push(Section):
     prefix: str = "Rollcall: "
     max_starts_per_day: int = Field(default=100, ge=0)
+    max_journeys_per_person: int = Field(default=2, ge=0)
+    journeys_days: int = Field(default=30, ge=1)
+    untagged_by_hand: Literal["restore", "ignore", "pin"] = "restore"
+
+
+class Exclude(Section):
+    """People who are never in any marketing segment's tag: staff, wholesale, a recent complaint."""
+
+    where: str
+
+
+class OrderedSet(Section):
+    """Segments of which a person carries only the first that fits."""
+
+    name: str
+    segments: tuple[str, ...] = Field(min_length=2)
 
 
 class Guards(Section):
@@ -120,13 +144,34 @@ class Guards(Section):
     max_age_hours: float = Field(default=48, gt=0)
 
 
+class Branch(Section):
+    name: str = Field(min_length=1)
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+
+
+class Identity(Section):
+    keep_apart: tuple[tuple[str, str], ...] = ()  # pairs of "platform:contact id" or addresses that are never one person
+    plus_addresses: bool = False  # ann+news@gmail.com is ann@gmail.com, where the provider is known to do so
+    dots: bool = False  # a.nn@gmail.com is ann@gmail.com, Gmail only
+
+
 class Privacy(Section):
     no_profiling: tuple[str, ...] = ()
+    sensitive_products: tuple[str, ...] = ()  # parts of names or categories that never reach tags, taste or recommendations
     keep_raw_days: int = Field(default=30, ge=0)
     keep_events_months: int = Field(default=36, ge=1)
     keep_scores_daily_days: int = Field(default=35, ge=1)
     keep_runs_days: int = Field(default=365, ge=1)
     later_yes_wins: bool = False
+
+    @field_validator("no_profiling")
+    @classmethod
+    def _tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in value:
+            if not re.fullmatch(rf"({'|'.join(PLATFORMS)}|import):(tag|group):\S.*", rule):
+                raise ValueError(f"'{rule}' must look like shopify:tag:NAME (or mailchimp:group:NAME)")
+        return value
 
 
 class Scores(Section):
@@ -152,6 +197,8 @@ class SegmentSection(BaseModel):
     purpose: Literal["marketing", "service"] = "marketing"
     channel: Literal["email", "sms", "ads"] = "email"
     adopt: bool = False
+    was: str = ""
+    stay_days: int = Field(default=0, ge=0)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -174,12 +221,17 @@ class Config(Section):
     shopify: Shopify | None = None
     mailchimp: Mailchimp | None = None
     hubspot: Hubspot | None = None
+    pull: Pull = Pull()
     push: Push = Push()
     guards: Guards = Guards()
     privacy: Privacy = Privacy()
     scores: Scores = Scores()
     store: StoreSection = StoreSection()
+    identity: Identity = Identity()
+    branch: tuple[Branch, ...] = ()
+    exclude: Exclude | None = None
     segment: tuple[SegmentSection, ...] = ()
+    ordered: tuple[OrderedSet, ...] = ()
 
     path: Path = Field(default=Path("rollcall.toml"), exclude=True)
 
@@ -323,6 +375,7 @@ def _known_keys(loc: list[Any]) -> list[str]:
         model = {
             "shop": Shop, "shopify": Shopify, "mailchimp": Mailchimp, "hubspot": Hubspot, "push": Push, "guards": Guards,
             "privacy": Privacy, "scores": Scores, "store": StoreSection, "segment": SegmentSection,
+            "branch": Branch, "identity": Identity, "pull": Pull,
         }.get(str(part), model)  # fmt: skip
     return sorted(k for k in model.model_fields if k != "path")
 

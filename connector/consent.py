@@ -50,21 +50,21 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
     )
 
 
-def desired(store: Store, platform: str, segment: str, purpose: str) -> Desired:
-    """Who of the members of `segment` is to carry its tag on `platform`. `judge` must have run for that platform."""
+def desired(store: Store, purpose: str) -> Desired:
+    """Who of the temporary table `wanted_people` (person_id, blocked) may carry a tag, by the last `judge`."""
     why = "service" if purpose == "service" else "marketing"
     people = store.sql(
         f"""
         WITH ranked AS (
-          SELECT m.person_id, v.contact_id, v.email, v.{why} AS why, v.is_conflict, v.is_paid_only,
+          SELECT m.person_id, m.blocked, v.contact_id, v.email, v.{why} AS why, v.is_conflict, v.is_paid_only,
             row_number() OVER (
               PARTITION BY m.person_id ORDER BY v.contact_id IS NULL, v.{why} <> '', v.rank, v.contact_id) AS n
-          FROM members m LEFT JOIN verdicts v USING (person_id)
-          WHERE m.segment = $segment)
-        SELECT person_id, contact_id, email, CASE WHEN contact_id IS NULL THEN $not_there ELSE why END, is_conflict, is_paid_only
+          FROM wanted_people m LEFT JOIN verdicts v USING (person_id))
+        SELECT person_id, contact_id, email,
+          CASE WHEN blocked <> '' THEN blocked WHEN contact_id IS NULL THEN $not_there ELSE why END, is_conflict, is_paid_only
         FROM ranked WHERE n = 1 ORDER BY contact_id, person_id
         """,
-        {"segment": segment, "not_there": NOT_THERE},
+        {"not_there": NOT_THERE},
     )
     members: dict[str, Member] = {}
     excluded: dict[str, int] = {}

@@ -146,14 +146,14 @@ def time(value: Any, column: str) -> str | None:
     """ISO 8601 or 'YYYY-MM-DD HH:MM:SS', UTC where no zone is written; a date alone is its midnight."""
     if value is None or value == "":
         return None
-    return _instant(value, column).isoformat(" ", "microseconds")
+    return _plain(value) or _instant(value, column).isoformat(" ", "microseconds")
 
 
 def ms(value: Any, column: str) -> str | None:
     """Milliseconds since 1970 as a number or digits; ISO 8601 too."""
     if value is None or value == "":
         return None
-    return _moment(value, column).isoformat(" ", "microseconds")
+    return _plain(value) or _moment(value, column).isoformat(" ", "microseconds")
 
 
 def date(value: Any, column: str) -> str | None:
@@ -161,6 +161,20 @@ def date(value: Any, column: str) -> str | None:
     if value is None or value == "":
         return None
     return _moment(value, column).date().isoformat()
+
+
+def _plain(value: Any) -> str:
+    """The usual spelling of UTC rewritten without a datetime, a third of the cost; '' where it is another one."""
+    if value.__class__ is not str or value[4:5] + value[7:8] + value[10:11] + value[13:14] + value[16:17] != "--T::":
+        return ""
+    size, tail = len(value), value[19:]
+    if not (tail == "Z" or (size == 24 and tail[0] == "." and tail[4] == "Z") or tail == "+00:00"):
+        return ""
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return ""
+    return f"{value[:10]} {value[11:23]}000" if size == 24 else f"{value[:10]} {value[11:19]}.000000"
 
 
 def _moment(value: Any, column: str) -> datetime:

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 
 from connector.columns import BY_NAME
 from connector.config import Config
-from connector.facts import Marks, marks, sources
+from connector.facts import EVERYBODY, Marks, marks, rows
 from connector.rules import Compiler, Node, Rule, RuleError
-from connector.rules.measures import Call, aggregate_sql, days_of, filter_sql, needs_of, source_of
+from connector.rules.measures import TIMES, Aggregates, Call, by_source, days_of, needs_of, source_of
+from connector.stays import BLOCK, blocks
 from models.segments import AsOf
-
-BLOCK = 62
-"""Segments in one mask: a BIGINT without its sign, one spare."""
 
 EVER = 1_000_000
 
@@ -56,6 +54,7 @@ class Evaluation:
     config: Config
     as_of: AsOf
     rules: Mapping[str, Rule]
+    some: str = EVERYBODY
     _calls: dict[Call, str] = field(default_factory=dict)
 
     @property
@@ -66,58 +65,35 @@ class Evaluation:
         return Compiler(self._column_of, self.trees)
 
     def _column_of(self, call: Call) -> str:
-        """The column of a measure; equal calls share one. A person without rows has 0."""
+        """The column of a measure; equal calls share one. A person without rows has 0, or no first and last time."""
         name = self._calls.setdefault(call, f"v{len(self._calls)}")
-        return f"coalesce(m_{source_of(call)}.{name}, 0)"
+        column = f"m_{source_of(call)}.{name}"
+        return column if call[0] in TIMES else f"coalesce({column}, 0)"
 
     def marks(self) -> Marks:
-        return marks(self.config, self.as_of)
+        return marks(self.config, self.as_of, self.some)
 
     def select(self, picked: Iterable[str], where: str = "TRUE") -> str:
         """SELECT person_id and the picked expressions (made with `compiler`) for the people of the profile."""
         picked = list(picked)
-        by_source: dict[str, dict[Call, str]] = {}
-        for call, name in self._calls.items():
-            by_source.setdefault(source_of(call), {})[call] = name
-        parts = [f"{name} AS ({body})" for name, body in self._rows(by_source).items()]
-        for source, calls in by_source.items():
-            rows = "mail_rows" if source == "event_rows" else source
-            columns = ", ".join(f"{aggregate_sql(c)} AS {n}" for c, n in calls.items())
-            anyone = " OR ".join(f"({f})" for f in dict.fromkeys(filter_sql(c) for c in calls))
-            parts.append(f"m_{source} AS (SELECT person_id, {columns} FROM {rows} WHERE {anyone} GROUP BY person_id)")
+        sources = by_source(self._calls.items())
+        wanted = {*sources, *(("order_rows",) if "cart_rows" in sources else ())}
+        parts = [f"{name} AS ({body})" for name, body in rows().items() if name in wanted]
+        parts += [f"m_{source} AS ({Aggregates(source, calls).sql()})" for source, calls in sources.items()]
         head = "WITH " + ",\n".join(parts) + "\n" if parts else ""
-        joins = "".join(f"\nLEFT JOIN m_{s} ON m_{s}.person_id = p.person_id" for s in by_source)
+        joins = "".join(f"\nLEFT JOIN m_{s} ON m_{s}.n = p.person_n" for s in sources)
         text = f"{head}SELECT p.person_id, {', '.join(picked)} FROM profile AS p{joins} WHERE {where}"
         return text.format_map(self.marks())
 
-    def _rows(self, by_source: Mapping[str, Mapping[Call, str]]) -> dict[str, str]:
-        """The sources that are needed, and those they read."""
-        wanted: set[str] = set()
-        if "order_rows" in by_source or "line_rows" in by_source:
-            wanted.add("order_rows")
-        if "line_rows" in by_source:
-            wanted |= {"line_orders", "line_rows"}
-        found = {name: body for name, body in sources().items() if name in wanted}
-        if "event_rows" in by_source:
-            found["event_rows"] = sources()["event_rows"]
-            found["mail_rows"] = self._mail_rows(by_source["event_rows"])
-        return found
-
-    def _mail_rows(self, calls: Iterable[Call]) -> str:
-        if not any(k == "campaign" for _, arguments in calls for k, _ in arguments):
-            return "SELECT * FROM event_rows"
-        return """SELECT e.*, c.name AS campaign_name, c.subject FROM event_rows AS e
-            LEFT JOIN campaigns AS c ON c.source = e.source AND c.campaign_id = e.campaign_id"""
-
-    def masks(self) -> str:
-        """SELECT person_id, m0, m1, ...: bit i of block b is segment number b * BLOCK + i, in the order of `rules`."""
+    def masks(self, found: Mapping[str, int] | None = None) -> str:
+        """SELECT person_id, m0, m1, ...: bit i of block b is the segment with slot b * BLOCK + i, or that place in `rules`."""
         compiler = self.compiler()
-        conditions = [compiler.condition(tree) for tree in self.trees.values()]
-        picked = []
-        for block in range(0, max(1, len(conditions)), BLOCK):
-            bits = [f"CASE WHEN {c} THEN {1 << i} ELSE 0 END" for i, c in enumerate(conditions[block : block + BLOCK])] or ["0"]
-            picked.append(f"CAST({' + '.join(f'CAST({b} AS BIGINT)' for b in bits)} AS BIGINT) AS m{block // BLOCK}")
-        return self.select(picked)
+        found = found if found is not None else {name: i for i, name in enumerate(self.rules)}
+        bits: list[list[str]] = [[] for _ in range(blocks(found))]
+        for name, tree in self.trees.items():
+            bit = 1 << (found[name] % BLOCK)
+            bits[found[name] // BLOCK].append(f"CASE WHEN {compiler.condition(tree)} THEN CAST({bit} AS BIGINT) ELSE 0 END")
+        return self.select(f"CAST({' + '.join(own) or '0'} AS BIGINT) AS m{b}" for b, own in enumerate(bits))
 
 
 def needs_of_node(node: Node) -> Iterable[tuple[str, int]]:

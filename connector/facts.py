@@ -1,7 +1,8 @@
 """Dated rows with their person: what the profile's columns and the rules' event measures are aggregated from.
 
-Every query here is text with the marks of `connector/columns.py`; names of one refer to others (`line_rows` reads
-`line_orders` reads `order_rows`), so they are used as common table expressions, in the order given.
+Every query here is text with the marks of `connector/column.py`; names of one refer to others, so they are used as common
+table expressions, in the order given. `{some}` limits them to some people (`n` between two numbers, or everybody); `{seen}`
+is what the as-of moment lets be seen of a fact. The tables behind them are made by `connector/compact.py`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from connector.clock import midnight_utc
-from connector.columns import HUMAN_OPEN
-from connector.config import Config
+from connector.config import Branch, Config
 from models.segments import AsOf
 
 ANSWERS = (
@@ -25,6 +25,8 @@ ANSWERS = (
     "dead",
 )
 """Of several answers about one channel the first of these is shown: a no anywhere, else a yes, else what is known."""
+
+EVERYBODY = "TRUE"
 
 
 class Marks(dict[str, str]):
@@ -42,27 +44,51 @@ class Marks(dict[str, str]):
         return f"TIMESTAMP '{start.isoformat(sep=' ')}'"
 
 
-def marks(config: Config, as_of: AsOf) -> Marks:
-    """What the marks in the SQL of `columns.py` and of this file stand for, as of a date in this shop."""
+def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
+    """What the marks in the SQL of the columns and of this file stand for, as of a date in this shop."""
+    day = f"DATE '{as_of.day.isoformat()}'"
+    until = f"TIMESTAMP '{as_of.until_utc.isoformat(sep=' ')}'"
+    kilometres, name = _nearest(config.branch)
     return Marks(
         as_of.day,
         config.shop.timezone,
         {
-            "day": f"DATE '{as_of.day.isoformat()}'",
-            "until": f"TIMESTAMP '{as_of.until_utc.isoformat(sep=' ')}'",
+            "day": day,
+            "until": until,
+            "some": some,
+            "seen_orders": f"ordered_on < {day}" if as_of.is_given else f"ordered_at < {until}",
+            "seen_events": f"day < {day}" if as_of.is_given else f"happened < {until}",
+            "is_past": "TRUE" if as_of.is_given else "FALSE",
             "currency": config.shop.currency,
             "timezone": config.shop.timezone,
             "prefix": config.push.prefix.lower().replace("'", "''"),
             "may_mail_unasked": "FALSE" if config.hubspot is None or config.hubspot.legal_basis else "TRUE",
+            "branch_km": kilometres,
+            "nearest_branch": name,
         },
     )
 
 
+def _nearest(branches: tuple[Branch, ...]) -> tuple[str, str]:
+    """SQL of the distance to the nearest branch (great circle, earth radius 6371 km) and of its name."""
+    if not branches:
+        return "CAST(NULL AS DOUBLE)", "CAST(NULL AS VARCHAR)"
+    far = [
+        "2 * 6371 * asin(sqrt(least(1, pow(sin(radians(latitude - ({0})) / 2), 2)"
+        " + cos(radians(latitude)) * cos(radians({0})) * pow(sin(radians(longitude - ({1})) / 2), 2))))".format(
+            f"CAST('{b.latitude}' AS DOUBLE)", f"CAST('{b.longitude}' AS DOUBLE)"
+        )
+        for b in branches
+    ]
+    names = [b.name.replace("'", "''").replace("{", "{{").replace("}", "}}") for b in branches]
+    least = f"least({', '.join(far)})" if len(far) > 1 else far[0]
+    cases = " ".join(f"WHEN {f} = {least} THEN '{n}'" for f, n in zip(far, names, strict=True))
+    return f"round({least}, 1)", f"CASE WHEN latitude IS NULL OR longitude IS NULL THEN NULL {cases} END"
+
+
 def sources() -> dict[str, str]:
-    """The rows behind each group, each with its person_id."""
+    """Orders and lines with the text ids of their person and purchase, for whoever needs those (scores)."""
     return {
-        "contact_rows": _CONTACTS,
-        "consent_rows": _CONSENTS.replace("{weights}", " ".join(f"WHEN '{a}' THEN {i}" for i, a in enumerate(ANSWERS))),
         "order_rows": """
             SELECT * REPLACE (coalesce(net, total) AS net) FROM purchases
             WHERE person_id IS NOT NULL AND ordered_at < {until} AND (counts OR why_not = 'refund')""",
@@ -88,25 +114,74 @@ def sources() -> dict[str, str]:
             JOIN order_lines AS l ON l.source = o.source AND l.order_id = o.order_id
               AND (l.source = 'import' OR l.stream = o.stream)
             LEFT JOIN products AS p ON p.source = l.source AND p.product_id = l.product_id""",
+    }
+
+
+def rows() -> dict[str, str]:
+    """The rows behind each group of columns, each with the number `n` of its person."""
+    weights = " ".join(f"WHEN '{a}' THEN {i}" for i, a in enumerate(ANSWERS))
+    return {
+        "contact_rows": _CONTACTS,
+        "address_rows": _ADDRESSES,
+        "consent_rows": _CONSENTS.replace("{weights}", weights),
+        "order_rows": "SELECT * FROM fact_orders WHERE {some} AND {seen_orders}",
+        "refund_rows": """
+            SELECT o.n, r.refunded_at FROM refunds AS r
+            JOIN purchases AS p ON p.source = r.source AND p.order_id = r.order_id
+            JOIN order_rows AS o ON o.purchase_id = p.purchase_id WHERE r.refunded_at < {until}""",
+        "visit_rows": """
+            SELECT l.n, t.ordered_at, t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign FROM orders AS t
+            JOIN fact_links AS l ON l.source = t.source AND l.contact_id = t.contact_id
+            WHERE {some} AND t.ordered_at < {until}
+              AND coalesce(t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign) IS NOT NULL""",
+        "line_rows": "SELECT * FROM fact_lines WHERE {some} AND {seen_orders}",
         "taste_rows": """
-            SELECT person_id, category, spent,
-              row_number() OVER (PARTITION BY person_id ORDER BY spent DESC, n DESC, category) AS place
-            FROM (SELECT person_id, category, coalesce(sum(amount), 0) AS spent, count(*) AS n
-                  FROM line_rows WHERE category IS NOT NULL GROUP BY person_id, category)""",
-        "event_rows": _linked(
-            "events",
-            "t.source, t.kind, t.is_machine, t.campaign_id, t.category, t.product_id, t.url, t.value,"
-            " t.occurred_at AS happened",
-            "t.occurred_at",
-        ),
-        "reach_rows": f"""
-            SELECT person_id, campaign_id, bool_or(kind = 'sent') AS is_sent, bool_or({HUMAN_OPEN}) AS is_opened
-            FROM event_rows WHERE happened >= {{from_90}} AND kind IN ('sent', 'open') AND campaign_id IS NOT NULL
-            GROUP BY person_id, campaign_id""",
+            SELECT s.*, c.name,
+              CAST(s.spent * 10000 AS HUGEINT) * 17592186044416 + s.lines * 1048576 + 1048575 - coalesce(c.code, 0) AS weight
+            FROM (
+              SELECT n, taste, sum(pieces) AS pieces, count(*) FILTER (is_new_product) AS products,
+                coalesce(sum(amount), 0) AS spent, sum(amount) FILTER (ordered_on >= {day} - 180) AS spent_lately,
+                count(*) FILTER (ordered_on >= {day} - 180) AS lines_lately, count(*) AS lines,
+                min(ordered_on) < max(ordered_on) AS is_repeated
+              FROM line_rows GROUP BY n, taste) AS s
+            LEFT JOIN fact_categories AS c ON c.code = s.taste""",
+        "gaining_rows": """
+            SELECT * FROM (
+              SELECT t.n, t.name, CAST(t.spent_lately AS DOUBLE) / nullif(CAST(b.lately AS DOUBLE), 0)
+                - CAST(t.spent - t.spent_lately AS DOUBLE) / CAST(b.spent - b.lately AS DOUBLE) AS gain
+              FROM taste_rows AS t
+              JOIN (SELECT n, sum(spent) AS spent, sum(spent_lately) AS lately FROM taste_rows WHERE name IS NOT NULL
+                    GROUP BY n) AS b ON b.n = t.n
+              WHERE t.name IS NOT NULL AND t.lines_lately >= 2 AND b.spent > b.lately)
+            WHERE 5 * gain >= 1""",
+        "event_rows": "SELECT * FROM fact_events WHERE {some} AND {seen_events}",
+        "kind_rows": """
+            SELECT n, kind, count(*) AS c, count(*) FILTER (day >= {day} - 30) AS c30,
+              count(*) FILTER (day >= {day} - 90) AS c90, count(*) FILTER (day >= {day} - 365) AS c365, max(day) AS last_day,
+              max(sent_no) AS sent_no FROM event_rows GROUP BY n, kind""",
+        "warm_rows": """
+            SELECT n, CASE WHEN kind = 'click' THEN 2 ELSE 1 END * exp(CAST(day - {day} AS DOUBLE) * ln(2) / 30) AS warmth
+            FROM event_rows WHERE kind IN ('open', 'click') AND day >= {day} - 730""",
+        "interest_rows": """
+            SELECT e.n, e.kind = 'click' AS is_click, t.name FROM event_rows AS e JOIN fact_topics AS t ON t.code = e.topic
+            WHERE e.is_new_topic""",
+        "answer_rows": """
+            SELECT e.n, e.kind, e.happened, e.value,
+              CASE WHEN e.kind = 'ticket' THEN coalesce(c.name, w.word) ELSE w.word END AS said
+            FROM event_rows AS e
+            LEFT JOIN fact_words AS w ON w.code = e.word
+            LEFT JOIN fact_categories AS c ON c.code = e.category
+            WHERE e.kind IN ('rating', 'survey', 'search', 'form', 'download', 'ticket', 'unsubscribe')
+              OR e.kind IN ('page_view', 'product_view') AND e.value IS NOT NULL""",
+        "reach_rows": """
+            SELECT n, campaign, bool_or(kind = 'sent') AS is_sent, bool_or(kind = 'open') AS is_opened
+            FROM event_rows WHERE day >= {day} - 90 AND kind IN ('sent', 'open') AND campaign IS NOT NULL
+            GROUP BY n, campaign""",
         "cart_rows": _CARTS.replace(
             "{carts}",
             _linked("carts",
-                    "t.started_at, coalesce(t.updated_at, t.started_at) AS touched, t.completed_at, t.total, t.currency",
+                    "t.started_at, coalesce(t.updated_at, t.started_at) AS touched, t.completed_at, t.total, "
+                    "t.currency, t.items",
                     "coalesce(t.started_at, t.updated_at)"),
         ),
         "subscription_rows": _SUBSCRIPTIONS.replace(
@@ -115,59 +190,89 @@ def sources() -> dict[str, str]:
                     "coalesce(t.started_at, {until} - INTERVAL 1 SECOND)"),
         ),
         "score_rows": """
-            SELECT score, person_id, value, tier FROM scores WHERE is_published AND cutoff <= {day}
-            QUALIFY cutoff = max(cutoff) OVER (PARTITION BY score)""",
+            SELECT * FROM (
+              SELECT s.score, l.n, s.value, s.tier, s.cutoff FROM scores AS s JOIN person_numbers AS l USING (person_id)
+              WHERE s.is_published AND s.cutoff <= {day} QUALIFY s.cutoff = max(s.cutoff) OVER (PARTITION BY s.score))
+            WHERE {some}""",
+        "snapshot_rows": """
+            SELECT l.n, s.name, arg_max(s.value, s.taken_on) AS value FROM snapshots AS s
+            JOIN fact_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
+            WHERE {some} AND s.value IS NOT NULL AND s.taken_on <= {day} GROUP BY l.n, s.name""",
     }  # fmt: skip
 
 
 def _linked(table: str, columns: str, at: str) -> str:
     """Rows of a table with their person: by contact id, else by address; only those before the as-of moment."""
     return f"""
-        SELECT l.person_id, {columns} FROM {table} AS t
-        JOIN person_links AS l ON l.source = t.source AND l.contact_id = t.contact_id WHERE {at} < {{until}}
-        UNION ALL
-        SELECT l.person_id, {columns} FROM {table} AS t
-        JOIN person_links AS l ON l.source = 'email' AND l.contact_id = t.email
-        WHERE t.contact_id IS NULL AND {at} < {{until}}"""
+        SELECT l.n, {columns} FROM {table} AS t
+        JOIN fact_links AS l ON l.source = CASE WHEN t.contact_id IS NULL THEN 'email' ELSE t.source END
+          AND l.contact_id = coalesce(t.contact_id, t.email)
+        WHERE {{some}} AND {at} < {{until}}"""
 
 
 _CONTACTS = """
-    SELECT *, CASE WHEN has_place THEN row_number() OVER (PARTITION BY person_id, has_place ORDER BY place) END AS address_place
+    SELECT *, CASE WHEN has_place THEN row_number() OVER (PARTITION BY n, has_place ORDER BY place) END AS address_place,
+      CASE WHEN has_point THEN row_number() OVER (PARTITION BY n, has_point ORDER BY place) END AS point_place
     FROM (
-      SELECT l.person_id, c.*, y.industry AS company_industry, y.employees,
-        coalesce(c.state, 'live') = 'live' AS is_live,
+      SELECT l.n, c.* REPLACE (coalesce(b.value, c.lifecycle_stage) AS lifecycle_stage), y.industry AS company_industry,
+        y.employees, coalesce(c.state, 'live') = 'live' AS is_live,
         coalesce(c.country, c.region, c.city, c.postcode) IS NOT NULL AS has_place,
+        c.latitude IS NOT NULL AND c.longitude IS NOT NULL AS has_point,
         CASE WHEN c.birthday LIKE '__/__' THEN try_cast(substr(c.birthday, 1, 2) AS INTEGER)
              WHEN c.birthday LIKE '____-__-__' THEN try_cast(substr(c.birthday, 6, 2) AS INTEGER) END AS birthday_month,
-        row_number() OVER (PARTITION BY l.person_id ORDER BY
+        row_number() OVER (PARTITION BY l.n ORDER BY
           CASE WHEN coalesce(c.state, 'live') = 'live' THEN 0 ELSE 1 END, c.updated_at DESC NULLS LAST, c.source, c.contact_id)
           AS place
       FROM contacts AS c
-      JOIN person_links AS l ON l.source = c.source AND l.contact_id = c.contact_id
-      LEFT JOIN companies AS y ON y.source = c.source AND y.company_id = c.company_id)"""
+      JOIN fact_links AS l ON l.source = c.source AND l.contact_id = c.contact_id
+      LEFT JOIN companies AS y ON y.source = c.source AND y.company_id = c.company_id
+      LEFT JOIN (
+        SELECT source, contact_id, arg_max(value, taken_on) AS value FROM snapshots
+        WHERE {is_past} AND name = 'lifecyclestage' AND taken_on < {day} GROUP BY ALL) AS b
+        ON b.source = c.source AND b.contact_id = c.contact_id
+      WHERE {some} AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE))"""
+
+_ADDRESSES = """
+    SELECT l.n, a.country, a.region, a.city, a.postcode,
+      row_number() OVER (PARTITION BY l.n ORDER BY a.kind <> 'shipping', c.updated_at DESC NULLS LAST, a.source, a.contact_id,
+        a.country, a.region, a.city, a.postcode) AS place
+    FROM addresses AS a
+    JOIN fact_links AS l ON l.source = a.source AND l.contact_id = a.contact_id
+    LEFT JOIN contacts AS c ON c.source = a.source AND c.contact_id = a.contact_id
+    WHERE {some} AND coalesce(a.kind, '') IN ('shipping', 'main', '')"""
 
 _CONSENTS = """
-    SELECT person_id, channel, status, changed_at, reason, CASE status {weights} ELSE 99 END AS weight,
+    SELECT n, channel, status, changed_at, reason, CASE status {weights} ELSE 99 END AS weight,
       (status = 'subscribed' OR (status = 'not_specified' AND source = 'hubspot' AND {may_mail_unasked} AND is_marketable
        IS NOT FALSE)) AND is_live
       AND NOT bool_or(status IN ('unsubscribed', 'dead', 'archived', 'erased'))
         OVER (PARTITION BY source, contact_id, channel) AS may_mail
     FROM (
-      SELECT l.person_id, s.source, s.contact_id, s.channel, s.status, s.changed_at, s.reason, c.is_marketable,
+      SELECT l.n, s.source, s.contact_id, s.channel, s.status, s.changed_at, s.reason, c.is_marketable,
         coalesce(c.state, 'live') = 'live' AS is_live
-      FROM consents AS s
-      JOIN person_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
+      FROM (
+        SELECT source, contact_id, channel, topic, status, changed_at, reason FROM consents
+        WHERE NOT coalesce({is_past} AND changed_at >= {until}, FALSE)
+        UNION ALL
+        SELECT h.source, h.contact_id, h.channel, h.topic, h.status, h.changed_at, h.reason FROM consent_history AS h
+        SEMI JOIN (SELECT * FROM consents WHERE {is_past} AND changed_at >= {until}) AS later
+          ON later.source = h.source AND later.contact_id = h.contact_id AND later.channel = h.channel
+          AND coalesce(later.topic, '') = coalesce(h.topic, '')
+        WHERE coalesce(h.changed_at, h.seen_at) < {until}
+        QUALIFY row_number() OVER (PARTITION BY h.source, h.contact_id, h.channel, coalesce(h.topic, '')
+          ORDER BY coalesce(h.changed_at, h.seen_at) DESC) = 1) AS s
+      JOIN fact_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
       LEFT JOIN contacts AS c ON c.source = s.source AND c.contact_id = s.contact_id
-      WHERE coalesce(s.topic, '') = '')"""
+      WHERE {some} AND coalesce(s.topic, '') = '' AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE))"""
 
 _CARTS = """
     SELECT c.*, (completed_at IS NULL OR completed_at >= {until}) AND (o.last_at IS NULL OR o.last_at < c.touched) AS is_open
     FROM ({carts}) AS c
-    LEFT JOIN (SELECT person_id, max(ordered_at) AS last_at FROM order_rows WHERE counts GROUP BY person_id) AS o
-      ON o.person_id = c.person_id"""
+    LEFT JOIN (SELECT n, max(ordered_at) AS last_at FROM order_rows WHERE counts GROUP BY n) AS o
+      ON o.n = c.n"""
 
 _SUBSCRIPTIONS = """
-    SELECT *, row_number() OVER (PARTITION BY person_id ORDER BY CASE WHEN now_status = 'active' THEN 0 ELSE 1 END,
+    SELECT *, row_number() OVER (PARTITION BY n ORDER BY CASE WHEN now_status = 'active' THEN 0 ELSE 1 END,
         started_at DESC NULLS LAST, subscription_id) AS place
     FROM (
       SELECT *, CASE WHEN cancelled_at < {until} THEN cancelled_at END AS ended_at,

@@ -1,13 +1,16 @@
-"""What must be true of the sources before anything is planned for writing: whole, not shrunken, not old."""
+"""What must be true of the sources before anything is written: whole, not empty, not shrunken, not old.
+
+Where it is not, everything waits, except removals of people who said no or were erased.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from adapters import load
 from connector.config import Config
 from connector.store import Store
-from models.errors import UnsafePlan
 
 WATCHED = {
     "shopify": ("customers", "orders"),
@@ -17,49 +20,62 @@ WATCHED = {
 """The streams whose emptiness or shrinking stops a run: people, their consent, and what they bought."""
 
 
-def require_complete_sources(store: Store, config: Config) -> None:
-    """Raises UnsafePlan when a source was never pulled to its end, is empty, or lost many of its records."""
+@dataclass(frozen=True)
+class Stop:
+    """A guard that stops the run before writing, and why."""
+
+    guard: str
+    text: str
+
+
+def stops(store: Store, config: Config) -> list[Stop]:
+    """Sources that were never pulled to their end, are empty, or lost many of their records."""
+    found = []
     for platform in config.platforms:
         title = load(platform).title
         for stream in WATCHED[platform]:
-            state = store.sql(
-                "SELECT is_complete FROM cursors WHERE source = ? AND stream = ? ORDER BY pulled_at DESC LIMIT 1",
-                [platform, stream],
-            )
+            state = store.sql("SELECT is_complete FROM cursors WHERE source = ? AND stream = ?", [platform, stream])
             if not state or not state[0][0]:
-                raise UnsafePlan(
-                    f"{title} {stream} were not pulled to their end. Without all of them nobody can say who said no. "
-                    "Run `rollcall backfill`, then try again.",
-                    guard="incomplete_pull",
+                found.append(
+                    Stop(
+                        "incomplete_pull",
+                        f"{title} {stream} were not pulled to their end. Without all of them nobody can say who said no. "
+                        "Run `rollcall backfill`, then try again.",
+                    )
                 )
-            _require_not_shrunken(store, config, platform, stream, title)
+                continue
+            shrunken = _shrunken(store, config, platform, stream, title)
+            if shrunken:
+                found.append(shrunken)
+    return found
 
 
-def _require_not_shrunken(store: Store, config: Config, platform: str, stream: str, title: str) -> None:
+def _shrunken(store: Store, config: Config, platform: str, stream: str, title: str) -> Stop | None:
     totals = store.sql(
         """SELECT platform_total FROM stream_counts
            WHERE source = ? AND stream = ? AND platform_total IS NOT NULL AND is_complete ORDER BY run_id DESC LIMIT 20""",
         [platform, stream],
     )
     if not totals:
-        return
+        return None
     now, before = totals[0][0], max(t[0] for t in totals)
     if before and now == 0:
-        raise UnsafePlan(
-            f"{title} answers that it has no {stream}; it had {before}. Nothing was written. "
+        return Stop(
+            "empty_source",
+            f"{title} answers that it has no {stream}; it had {before:,}. "
             "Check the account; if they are really gone, start with a new store file.",
-            guard="empty_source",
         )
     if before and (before - now) * 100 > config.guards.max_shrink_pct * before:
-        raise UnsafePlan(
-            f"{title} has {now} {stream}; it had {before}. That is a loss of more than {config.guards.max_shrink_pct:g} % "
-            "(guards.max_shrink_pct). Nothing was written. Find out why, or raise the limit for this once.",
-            guard="shrunken_source",
+        return Stop(
+            "shrunken_source",
+            f"{title} has {now:,} {stream}; it had {before:,}. That is a loss of more than {config.guards.max_shrink_pct:g} % "
+            '(guards.max_shrink_pct). Find out why; if it is right, add --allow shrunken_source --because "...".',
         )
+    return None
 
 
-def stale_sources(store: Store, config: Config, now: datetime) -> str:
-    """Why the facts are too old to push from, '' when they are fresh enough."""
+def stale(store: Store, config: Config, now: datetime) -> Stop | None:
+    """Facts too old to push from; the refusals in them stay in force."""
     for platform in config.platforms:
         for stream in WATCHED[platform]:
             pulled_at = store.value(
@@ -69,8 +85,9 @@ def stale_sources(store: Store, config: Config, now: datetime) -> str:
                 continue
             age_hours = (now - pulled_at).total_seconds() / 3600
             if age_hours > config.guards.max_age_hours:
-                return (
+                return Stop(
+                    "stale_source",
                     f"{load(platform).title} {stream} were last pulled {age_hours:.0f} hours ago "
-                    f"(guards.max_age_hours = {config.guards.max_age_hours:g}); run `rollcall pull`"
+                    f"(guards.max_age_hours = {config.guards.max_age_hours:g}); run `rollcall pull`",
                 )
-    return ""
+    return None

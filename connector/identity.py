@@ -11,8 +11,14 @@ an address is a record of its own with the source `email` and the address as its
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
+import orjson
+
+from connector.compact import fingerprint, prepare
 from connector.config import PLATFORMS, Config
+from connector.identity_rules import folded
 from connector.purchases import reconcile
 from connector.store import Store
 
@@ -39,23 +45,44 @@ def identify(store: Store, config: Config) -> dict[str, int]:
     Safe to repeat: the same records give the same ids, and an id lives on while any record of its person is there.
     When persons turn out to be one, the id of the one known longest stays. Returns counts by name.
     """
+    state = fingerprint(store, config)
+    known = _known(store, state)
+    if known is not None:
+        return known
     with store.transaction():
         _make_nodes(store)
-        _make_identifiers(store, config.shop.country)
+        _make_identifiers(store, config)
         shared = _make_edges(store)
-        _make_components(store)
+        kept_apart = _make_components(store, config.identity.keep_apart)
         _name_components(store)
         _write(store)
         counts = {
             "records": int(store.value("SELECT count(*) FROM id_nodes WHERE source <> 'email'")),
             "people": int(store.value("SELECT count(*) FROM people")),
             "shared_identifiers": shared,
+            "kept_apart": kept_apart,
             **reconcile(store, config),
         }
         for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names"):
             store.sql(f"DROP TABLE IF EXISTS id_{table}")
+        prepare(store, config)
+        _remember(store, state, counts)
     log.info("identity: %s", ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in counts.items()))
     return counts
+
+
+def _known(store: Store, state: str) -> dict[str, int] | None:
+    """The counts of the last time where nothing has changed since."""
+    found = store.value("SELECT value FROM meta WHERE name = 'identity_state'")
+    if found is None:
+        return None
+    before = orjson.loads(found)
+    return dict(before["counts"]) if before["state"] == state else None
+
+
+def _remember(store: Store, state: str, counts: dict[str, int]) -> None:
+    store.sql("DELETE FROM meta WHERE name = 'identity_state'")
+    store.sql("INSERT INTO meta VALUES ('identity_state', ?)", [orjson.dumps({"state": state, "counts": counts}).decode()])
 
 
 def _make_nodes(store: Store) -> None:
@@ -72,11 +99,11 @@ def _make_nodes(store: Store) -> None:
         FROM ({known} UNION {guests}) AS found(source, contact_id)""")
 
 
-def _make_identifiers(store: Store, country: str) -> None:
+def _make_identifiers(store: Store, config: Config) -> None:
     """One row per record and normalized identifier: (node, kind, value, on_order)."""
-    store.sql("""
+    store.sql(f"""
         CREATE OR REPLACE TEMP TABLE id_identifiers AS
-        SELECT DISTINCT n.n, 'email' AS kind, lower(trim(f.value)) AS value, f.on_order
+        SELECT DISTINCT n.n, 'email' AS kind, {folded("lower(trim(f.value))", config)} AS value, f.on_order
         FROM (
           SELECT source, contact_id, email AS value, FALSE AS on_order FROM contacts WHERE contains(email, '@')
           UNION ALL SELECT source, contact_id, value, FALSE FROM identifiers WHERE kind = 'email' AND contains(value, '@')
@@ -86,7 +113,7 @@ def _make_identifiers(store: Store, country: str) -> None:
     phones = """
         SELECT source, contact_id, phone AS value FROM contacts WHERE phone IS NOT NULL
         UNION SELECT source, contact_id, value FROM identifiers WHERE kind = 'phone' AND value IS NOT NULL"""
-    _translate_phones(store, phones, country)
+    _translate_phones(store, phones, config.shop.country)
     store.sql(f"""
         INSERT INTO id_identifiers
         SELECT DISTINCT n.n, 'phone', p.number, FALSE
@@ -167,9 +194,13 @@ def _make_edges(store: Store) -> int:
     return int(store.value("SELECT count(*) FROM id_claims WHERE is_shared"))
 
 
-def _make_components(store: Store) -> None:
-    """Table id_components(n, root): the smallest record number each record is joined to, its own where it stands alone."""
-    roots = join(store.sql("SELECT DISTINCT a, b FROM id_edges"))
+def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int:
+    """Table id_components(n, root): the smallest record number each record is joined to, its own where it stands alone.
+
+    Returns how many edges were refused to keep apart whom the owner wants apart; the weakest evidence is given up first.
+    """
+    apart = [(_meant(store, a), _meant(store, b)) for a, b in keep_apart]
+    roots, refused = join(store.sql("SELECT a, b FROM id_edges GROUP BY a, b ORDER BY min(evidence), a, b"), apart)
     store.sql(
         """
         CREATE OR REPLACE TEMP TABLE id_components AS
@@ -178,11 +209,32 @@ def _make_components(store: Store) -> None:
         LEFT JOIN (SELECT unnest(?::INTEGER[]) AS n, unnest(?::INTEGER[]) AS root) AS r ON r.n = n.n""",
         [list(roots), list(roots.values())],
     )
+    return refused
 
 
-def join(edges: list[tuple[int, int]]) -> dict[int, int]:
-    """Union-find: for every number in an edge, the smallest number it is connected with."""
+def _meant(store: Store, side: str) -> list[int]:
+    """The records an entry of keep_apart names: `platform:contact id`, or an e-mail address."""
+    source, _, contact_id = side.partition(":")
+    if "@" in side and source not in (*PLATFORMS, "import", "email"):
+        found = store.sql("SELECT n FROM id_identifiers WHERE kind = 'email' AND value = lower(?)", [side.strip()])
+    else:
+        found = store.sql("SELECT n FROM id_nodes WHERE source = ? AND contact_id = ?", [source, contact_id])
+    return [int(n) for (n,) in found]
+
+
+def join(
+    edges: Sequence[tuple[Any, ...]], apart: Sequence[tuple[Sequence[int], Sequence[int]]] = ()
+) -> tuple[dict[int, int], int]:
+    """Union-find: for every number in an edge, the smallest number it is connected with; and the edges refused.
+
+    `apart`: of each pair, no number of the left side may come together with one of the right side.
+    """
     parent: dict[int, int] = {}
+    sides: dict[int, set[int]] = {}
+    for i, (left, right) in enumerate(apart, 1):
+        for label, numbers in ((i, left), (-i, right)):
+            for n in numbers:
+                sides.setdefault(n, set()).add(label)
 
     def find(x: int) -> int:
         root = x
@@ -192,11 +244,21 @@ def join(edges: list[tuple[int, int]]) -> dict[int, int]:
             parent[x], x = root, parent[x]
         return root
 
+    refused = 0
     for a, b in edges:
         low, high = find(a), find(b)
-        if low != high:
-            parent[max(low, high)] = min(low, high)
-    return {n: find(n) for n in parent}
+        if low == high:
+            continue
+        low, high = min(low, high), max(low, high)
+        if sides:
+            ours, theirs = sides.get(low, set()), sides.get(high, set())
+            if any(-label in theirs for label in ours):
+                refused += 1
+                continue
+            if theirs:
+                sides[low] = ours | theirs
+        parent[high] = low
+    return {n: find(n) for n in parent}, refused
 
 
 def _name_components(store: Store) -> None:

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connector import imports_clean, imports_read, runs
 from connector.config import Config
-from connector.imports_kinds import Kind, kind_named, read_map, recognise
+from connector.forgotten import MARK, REASON, Forgotten
+from connector.imports_exports import Export, columns_of, known_export, other_kinds
+from connector.imports_kinds import Kind, kind_named, read_map, recognise, squash
 from connector.known import KEY_SQL
 from connector.progress import Progress, Silent
 from connector.store import Store
@@ -74,9 +76,15 @@ def import_file(
             db.execute("SET python_enable_replacements = false")
             db.execute(f"SET temp_directory = '{str(folder / 'spill').replace(chr(39), chr(39) * 2)}'")
             given = imports_read.read(file, db, folder)
+            export = known_export(what.name, given.header)
+            if export:
+                given_map = replace(given_map, columns=columns_of(export, given.header) | given_map.columns)
             found = recognise(what, given.header, given_map)
+            if export:
+                given.notes += _as_export(db, export, given.header)
             try:
                 notes = imports_clean.clean(db, what, found, given_map, config.shop.timezone)
+                notes += _leave_out_forgotten(db, store)
                 notes += _key_rows(db, what, list(found))
                 tables = _stage(db, what, list(found), folder, config.shop.currency)
             except duckdb.Error as e:
@@ -86,6 +94,34 @@ def import_file(
         progress.finish(f"import {kind}")
     progress.advance(f"import {kind}", count.fetched)
     return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
+
+
+def _leave_out_forgotten(db: duckdb.DuckDBPyConnection, store: Store) -> list[str]:
+    """Mark the rows of people we were told to forget; they are set aside by their line alone."""
+    known = Forgotten(store)
+    kinds = {"email": "email", "customer_id": SOURCE}
+    there = [c for c in _columns(db, "cleaned") if c in kinds] if known else []
+    for column in there:
+        values = [str(v) for (v,) in db.execute(f'SELECT DISTINCT "{column}" FROM cleaned').fetchall() if v]
+        theirs = [v for v in values if known.knows(kinds[column], v)]
+        db.execute(f'UPDATE cleaned SET wrong = ? WHERE "{column}" IN (SELECT unnest(CAST(? AS VARCHAR[])))', [REASON, theirs])
+    count = _value(db, f"SELECT count(*) FROM cleaned WHERE wrong = '{REASON}'") if there else 0
+    return [f"{count} rows are about people you told us to forget; they are left out."] if count else []
+
+
+def _as_export(db: duckdb.DuckDBPyConnection, export: Export, header: Sequence[str]) -> list[str]:
+    """What was recognised; rows that only carry further lines of an order are taken out of an import of orders."""
+    notes = [f"Recognised as {export.title}. Consent is not read from files."]
+    if export.continues:
+        names = [squash(h) for h in header]
+        column = f"c{names.index(squash(export.continues))}"
+        count = _value(db, f"SELECT count(*) FROM given WHERE coalesce(trim({column}), '') = ''")
+        db.execute(f"DELETE FROM given WHERE coalesce(trim({column}), '') = ''")
+        if count:
+            notes.append(f"{count} rows are further lines of the orders above them.")
+    for kind in other_kinds(header, export.kind):
+        notes.append(f"The same file can be imported as {kind} too.")
+    return notes
 
 
 def _key_rows(db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str]) -> list[str]:
@@ -103,7 +139,8 @@ def _key_rows(db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str]) -
     db.execute(
         f"""CREATE TABLE bad AS
             SELECT line, wrong,
-                   coalesce({key}, raw_key || '-' || row_number() OVER (PARTITION BY raw_key ORDER BY line)) AS record_id
+                   CASE WHEN wrong = '{REASON}' THEN '{MARK}line ' || line ELSE coalesce(
+                     {key}, raw_key || '-' || row_number() OVER (PARTITION BY raw_key ORDER BY line)) END AS record_id
             FROM (SELECT c.*, md5(concat_ws(chr(31), {raw})) AS raw_key
                   FROM cleaned c JOIN given g USING (line) WHERE wrong IS NOT NULL)
             UNION ALL

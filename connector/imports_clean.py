@@ -30,6 +30,7 @@ DATE_ALONE = (
 ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
 
 MACROS = (
+    r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
     "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|^[A-Z]{3}|[A-Z]{3}$', '', 'g')",
     f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
@@ -68,7 +69,7 @@ def _value(
     text = f"nullif(trim(c{number}), '')"
     match kind:
         case "id":
-            return _Value(_id(db, text))
+            return _Value(_id(db, f"ltrim({text}, '''')"))  # a spreadsheet's sign for text
         case "email":
             _note_addresses(db, text, notes)
             return _Value(f"CASE WHEN {text} LIKE '%_@_%' THEN lower({text}) END")
@@ -155,7 +156,7 @@ def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, t
     noon = "INTERVAL 0 HOUR" if has_times else "INTERVAL 12 HOUR"
     db.execute(
         f"""CREATE MACRO utc_{number}(t) AS CASE
-              WHEN regexp_matches(t, '{ZONED}') THEN timezone('UTC', TRY_CAST(t AS TIMESTAMPTZ))
+              WHEN regexp_matches(t, '{ZONED}') THEN timezone('UTC', TRY_CAST(with_zone(t) AS TIMESTAMPTZ))
               WHEN regexp_full_match(t, '{DATE_ALONE}')
                 THEN timezone('UTC', timezone('{timezone}', local_{number}(t) + INTERVAL 12 HOUR))
               ELSE timezone('UTC', timezone('{timezone}', local_{number}(t) + {noon})) END"""

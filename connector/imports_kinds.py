@@ -230,7 +230,7 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
     """Our field -> number of the file's column. Own names come before synonyms; raises UsageError for what is missing."""
     squashed: dict[str, int] = {}
     for number, name in enumerate(header):
-        squashed.setdefault(_squash(name), number)
+        squashed.setdefault(squash(name), number)
     found: dict[str, int] = {}
     for name, theirs in given.columns.items():
         if theirs not in header:
@@ -239,11 +239,17 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
     for synonyms in (False, True):
         for name, known in kind.fields.items():
             for word in known.synonyms if synonyms else (name,):
-                number = squashed.get(_squash(word), -1)
+                number = squashed.get(squash(word), -1)
                 if name not in found and number >= 0 and number not in found.values():
                     found[name] = number
     for group in kind.required:
         if not any(name in found for name in group):
+            if group == _SOMEBODY:
+                raise UsageError(
+                    f"This file has no person in it: no column with an address or a customer id. It has: {', '.join(header)}. "
+                    "Reports of analytics programs count visits and cannot be matched with people. If a column does name "
+                    'the person, say so in a --map file: email = "their column".'
+                )
             raise UsageError(
                 f"{kind.name} need a column {' or '.join(group)}. The file has: {', '.join(header)}. "
                 f'Name it in a --map file: {group[0]} = "their column".'
@@ -251,5 +257,5 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
     return found
 
 
-def _squash(name: str) -> str:
+def squash(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())

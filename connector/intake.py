@@ -6,15 +6,18 @@ Several small pages share one transaction, for a page of 100 costs the store as 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from adapters.base import Page
-from connector.known import Held, Known, digest
+from connector import packing
+from connector.forgotten import REASON, Forgotten
+from connector.known import Held, Known, digest, fingerprint
 from connector.raw import RawPages
 from connector.store import Bundle, Row, Store
 from models.errors import RecordError
@@ -25,15 +28,44 @@ log = logging.getLogger(__name__)
 GONE_TABLES = ("orders", "order_lines", "refunds", "discounts", "carts")
 """Rows that go with a record the platform has deleted; people, products and campaigns stay, marked."""
 
+ENOUGH = 50
+"""From so many records on a field that none of them has has vanished."""
+
 ANSWER = ("contact_id", "channel", "topic", "status", "platform_status", "changed_at", "reason")
+
+
+Rows = tuple[list[tuple[Any, ...]], ...]
+
+
+class Layout(Protocol):
+    """One table as a stream fills it: the columns of its tuples, and what is the same in every row."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def fixed(self) -> dict[str, Any]: ...
 
 
 class Normalizes(Protocol):
     """What normalize.Normalizer does."""
 
+    today: str
+
     def record_id(self, stream: str, raw: Any) -> str: ...
 
     def normalize(self, stream: str, raw: Any) -> Bundle: ...
+
+    def read(self, stream: str, raw: Any) -> tuple[str, Rows, str | None, tuple[str | None, ...]]: ...
+
+    def layouts(self, stream: str) -> Sequence[Layout]: ...
+
+    def snapshot_names(self, stream: str) -> tuple[str, ...]: ...
+
+    def watched(self, stream: str) -> dict[str, tuple[Callable[[Any], bool], str]]: ...
 
 
 @dataclass
@@ -48,13 +80,13 @@ class Counts:
     notes: dict[str, None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """One normalized record on its way into the store."""
+class Incoming(NamedTuple):
+    """One normalized record on its way into the store; `values` are those of its snapshots, by their names."""
 
     key: int
-    rows: Bundle
-    snapshots: list[Row]
+    rows: Rows
+    contact_id: str | None
+    values: tuple[str | None, ...]
     held: Held
 
 
@@ -78,6 +110,7 @@ class Intake:
         self.with_snapshots = with_snapshots
         self.counts = Counts()
         self.known = Known(store, source, stream)
+        self.forgotten = Forgotten(store)
         self.waiting = 0
         self._page_no = int(
             store.value(
@@ -87,6 +120,10 @@ class Intake:
         )
         found = store.sql("SELECT record_id FROM set_aside WHERE source = ? AND stream = ?", [source, stream])
         self._aside_before = {r for (r,) in found}
+        self._names = normalizer.snapshot_names(stream)
+        self._layouts = normalizer.layouts(stream)
+        self._watched = normalizer.watched(stream)
+        self._unseen = dict(self._watched)
         self._start()
 
     def _start(self) -> None:
@@ -98,6 +135,8 @@ class Intake:
 
     def take(self, page: Page) -> None:
         """Normalize a page and hold it until `commit`."""
+        if self.forgotten:
+            page = self._without_forgotten(page)
         self._page_no += 1
         self.counts.pages += 1
         self.counts.total = page.total if page.total is not None else self.counts.total
@@ -107,31 +146,58 @@ class Intake:
             row = self.raw.save(self.run_id, self.source, self.stream, self._page_no, page.records, page.gone, self.now_utc())
             self._raw_rows += [row] if row else []
         for record in page.records:
+            if self._unseen:
+                self._unseen = {name: x for name, x in self._unseen.items() if not x[0](record)}
             self.take_record(record)
         for record_id, state in page.gone.items():
             self._gone[record_id] = state
         self.waiting += len(page.records) + len(page.gone)
 
+    def _without_forgotten(self, page: Page) -> Page:
+        """The page without the records of people we were told to forget: those are counted, and kept nowhere."""
+        kept = []
+        for record in page.records:
+            try:
+                theirs = self.forgotten.has(self.source, self.normalizer.normalize(self.stream, record))
+            except (RecordError, TypeError, UnicodeEncodeError):
+                theirs = self.forgotten.mentions(record)
+            if theirs:
+                self.counts.fetched += 1
+                self._set_aside(self.forgotten.stand_in(self._id_of(record)), REASON)
+            else:
+                kept.append(record)
+        gone = {i: state for i, state in page.gone.items() if not self.forgotten.knows(self.source, i)}
+        return replace(page, records=kept, gone=gone)
+
     def take_record(self, record: Any) -> None:
         self.counts.fetched += 1
         record_id = ""
         try:
-            record_id = self.normalizer.record_id(self.stream, record)
-            rows = self.normalizer.normalize(self.stream, record)
-            snapshots = rows.pop("snapshots", [])
-            content = digest(orjson.dumps(rows)) or 1
+            record_id, rows, contact_id, values = self.normalizer.read(self.stream, record)
+            content = fingerprint(orjson.dumps(rows))
+            seen = fingerprint(orjson.dumps(values)) if values else 0
+            key = digest(record_id.encode())
         except RecordError as e:
-            self._set_aside(record_id or _nameless(record), str(e))
+            self._set_aside(self._id_of(record), str(e))
             return
-        except TypeError:
-            self._set_aside(record_id or _nameless(record), "record: text that is not valid Unicode")
+        except (TypeError, UnicodeEncodeError):
+            self._set_aside(self._id_of(record), "record: text that is not valid Unicode")
             return
-        seen = digest(orjson.dumps([(s["name"], s["value"]) for s in snapshots])) if snapshots else 0
         if record_id in self._incoming:
             self.counts.unchanged += 1
-        self._incoming[record_id] = Incoming(digest(record_id.encode()), rows, snapshots, Held(content, seen))
-        self._aside.pop(record_id, None)
-        self._gone.pop(record_id, None)
+        self._incoming[record_id] = Incoming(key, rows, contact_id, values, Held(content, seen))
+        if self._aside:
+            self._aside.pop(record_id, None)
+        if self._gone:
+            self._gone.pop(record_id, None)
+
+    def _id_of(self, record: Any) -> str:
+        """The id of a record that cannot be used, or a stand-in, the same whenever it comes."""
+        with suppress(RecordError, UnicodeEncodeError):
+            found = self.normalizer.record_id(self.stream, record)
+            found.encode()
+            return found
+        return f"?{digest(orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)):016x}"
 
     def commit(self, also: Callable[[], None] | None = None) -> None:
         """Store everything taken since the last commit; `also` writes the cursor in the same transaction."""
@@ -144,7 +210,8 @@ class Intake:
         with self.store.transaction():
             self._write_history(changed, before)
             replaced = [i for i in changed if before[i] is not None]
-            self.store.upsert(self.source, self.stream, {i: x.rows for i, x in changed.items()}, replaced=replaced)
+            self.store.remove(self.source, self.stream, replaced)
+            self._write_rows(changed)
             self._write_snapshots(counted, before)
             self._write_held(changed, counted, before)
             gone = self._write_gone()
@@ -156,6 +223,41 @@ class Intake:
         self.counts.stored += len(changed)
         self.counts.unchanged += len(ids) - len(changed)
         self._start()
+
+    def waiting_keys(self) -> list[int]:
+        """The keys of the records that wait to be committed, also of those that were set aside."""
+        return [x.key for x in self._incoming.values()] + [digest(i.encode()) for i in self._aside]
+
+    def difference(self) -> str:
+        """Where what the platform counts and what is held differ, after a whole walk; '' where they do not."""
+        total = self.counts.total
+        if total is None:
+            return ""
+        held, aside = self.store.sql(
+            "SELECT (SELECT count(*) FROM source_records WHERE source = $1 AND stream = $2 AND state = 'live'), "
+            "(SELECT count(*) FROM set_aside WHERE source = $1 AND stream = $2)",
+            [self.source, self.stream],
+        )[0]
+        if held + aside == total:
+            return ""
+        return f"The platform counts {total:,}; {held:,} are held{f' and {aside:,} set aside' if aside else ''}."
+
+    def vanished(self) -> str:
+        """Fields that earlier runs met and no record of this one has, with what they fill; '' when there are none."""
+        name = f"watched:{self.source}:{self.stream}"
+        before = set(orjson.loads(self.store.value("SELECT value FROM meta WHERE name = ?", [name]) or "[]"))
+        now = before | (self._watched.keys() - self._unseen.keys())
+        if self.counts.fetched and now != before:
+            with self.store.transaction():
+                self.store.sql("DELETE FROM meta WHERE name = ?", [name])
+                self.store.insert("meta", [{"name": name, "value": orjson.dumps(sorted(now)).decode()}])
+        if self.counts.fetched < ENOUGH:
+            return ""
+        return " ".join(
+            f"The field {field} is in none of {self.counts.fetched:,} records; it fills {fills or 'nothing yet'}."
+            for field, (_, fills) in self._unseen.items()
+            if field in before
+        )
 
     def count(self, *, is_complete: bool, note: str = "") -> StreamCount:
         notes = [*self.counts.notes, note] if note else list(self.counts.notes)
@@ -194,14 +296,29 @@ class Intake:
             ],
         )  # fmt: skip
 
+    def _write_rows(self, changed: dict[str, Incoming]) -> None:
+        for n, layout in enumerate(self._layouts):
+            rows = [row for x in changed.values() for row in x.rows[n]]
+            if rows:
+                self.store.append(layout.table, layout.columns, rows, layout.fixed)
+                self.store.filled(self.source, self.stream).add(layout.table)
+
     def _write_history(self, changed: dict[str, Incoming], before: dict[str, Held | None]) -> None:
         """Every answer about consent that is not the one held now."""
-        answers = [row for x in changed.values() for row in x.rows.get("consents", ())]
-        if not answers:
+        place = next((n for n, layout in enumerate(self._layouts) if layout.table == "consents"), None)
+        if place is None:
             return
-        old: set[tuple[Any, ...]] = set()
+        layout = self._layouts[place]
+        columns = layout.columns
+        picked = [columns.index(c) if c in columns else None for c in ANSWER]
+        constant = [layout.fixed.get(c) for c in ANSWER]
+        answers = [
+            tuple([row[p] if p is not None else c for p, c in zip(picked, constant, strict=True)])
+            for x in changed.values()
+            for row in x.rows[place]
+        ]
         again = [i for i in changed if before[i] is not None]
-        if again:
+        if again and answers:
             old = set(
                 self.store.sql(
                     "SELECT contact_id, channel, topic, status, platform_status, "
@@ -210,45 +327,67 @@ class Intake:
                     [self.source, self.stream, again],
                 )
             )
+            answers = [a for a in answers if a not in old]
         seen_at = self.now_utc().isoformat(" ", "microseconds")
-        fixed = {"source": self.source, "seen_at": seen_at, "run_id": self.run_id}
-        new = [row for row in answers if tuple(row.get(c) for c in ANSWER) not in old]
-        self.store.insert("consent_history", [{**fixed, **{c: row.get(c) for c in ANSWER}} for row in new])
+        self.store.append(
+            "consent_history", ANSWER, answers, {"source": self.source, "seen_at": seen_at, "run_id": self.run_id}
+        )
 
     def _write_snapshots(self, counted: dict[str, Incoming], before: dict[str, Held | None]) -> None:
         """Values that differ from the last ones stored; a second value of one day replaces the first."""
-        rows = [row for x in counted.values() for row in x.snapshots]
-        again = [i for i in counted if before[i] is not None]
-        if again and rows:
-            where = "source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))"
-            params = [self.source, self.stream, again]
-            last = {
-                (record_id, name): value
-                for record_id, name, value in self.store.sql(
-                    f"SELECT record_id, name, arg_max(value, rowid) FROM snapshots WHERE {where} GROUP BY ALL", params
-                )
-            }
-            rows = [r for r in rows if last.get((r["record_id"], r["name"])) != r["value"]]
-            today = {r["taken_on"] for r in rows}
-            pairs = [f"{r['record_id']}\x1f{r['name']}" for r in rows]
+        again = {i: x for i, x in counted.items() if before[i] is not None and x.values}
+        new = {i: x for i, x in counted.items() if before[i] is None and x.values}
+        packed = packing.pack_lists([x.values for x in new.values()])
+        who = packing.pack_lists([(i, x.contact_id) for i, x in new.items()])
+        if new and packed is not None and who is not None:
             self.store.sql(
-                f"DELETE FROM snapshots WHERE {where} AND taken_on IN (SELECT unnest(CAST(? AS DATE[]))) "
-                "AND record_id || chr(31) || name IN (SELECT unnest(CAST(? AS VARCHAR[])))",
-                [*params, list(today), pairs],
+                """INSERT INTO snapshots (source, stream, record_id, contact_id, name, value, taken_on)
+                   SELECT $1, $2, record_id, nullif(contact_id, chr(30)), name, value, CAST($3 AS DATE) FROM (
+                     SELECT who[1] AS record_id, who[2] AS contact_id, unnest(string_split(packed, chr(31))) AS value,
+                            unnest(CAST($6 AS VARCHAR[])) AS name
+                     FROM (SELECT string_split(unnest(string_split($4, chr(29))), chr(31)) AS who,
+                                  unnest(string_split($5, chr(29))) AS packed))
+                   WHERE value != chr(30)""",
+                [self.source, self.stream, self.normalizer.today, who, packed, list(self._names)],
             )
+        elif new:
+            self.store.insert("snapshots", self._snapshot_rows(new))
+        if again:
+            self._renew_snapshots(again)
+
+    def _snapshot_rows(self, counted: dict[str, Incoming]) -> list[Row]:
+        fixed = {"source": self.source, "stream": self.stream, "taken_on": self.normalizer.today}
+        return [
+            {**fixed, "record_id": i, "contact_id": x.contact_id, "name": name, "value": value}
+            for i, x in counted.items()
+            for name, value in zip(self._names, x.values, strict=True)
+            if value is not None
+        ]
+
+    def _renew_snapshots(self, again: dict[str, Incoming]) -> None:
+        rows, ids = self._snapshot_rows(again), list(again)
+        where = "source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))"
+        params = [self.source, self.stream, ids]
+        last = {
+            (record_id, name): value
+            for record_id, name, value in self.store.sql(
+                f"SELECT record_id, name, arg_max(value, rowid) FROM snapshots WHERE {where} GROUP BY ALL", params
+            )
+        }
+        rows = [r for r in rows if last.get((r["record_id"], r["name"])) != r["value"]]
+        pairs = [f"{r['record_id']}\x1f{r['name']}" for r in rows]
+        self.store.sql(
+            f"DELETE FROM snapshots WHERE {where} AND taken_on = CAST(? AS DATE) "
+            "AND record_id || chr(31) || name IN (SELECT unnest(CAST(? AS VARCHAR[])))",
+            [*params, self.normalizer.today, pairs],
+        )
         self.store.insert("snapshots", rows)
 
     def _write_held(self, changed: dict[str, Incoming], counted: dict[str, Incoming], before: dict[str, Held | None]) -> None:
-        fixed = {"source": self.source, "stream": self.stream, "changed_run": self.run_id, "seen_run": self.run_id}
-        new = [
-            {
-                **fixed, "record_id": i, "content_hash": x.held.content, "first_run": self.run_id, "state": "live",
-                "record_key": x.key, "snapshot_hash": x.held.snapshots,
-            }
-            for i, x in changed.items()
-            if before[i] is None
-        ]  # fmt: skip
-        self.store.insert("source_records", new)
+        new = [(i, x.key, x.held.content, x.held.snapshots) for i, x in changed.items() if before[i] is None]
+        runs = dict.fromkeys(("first_run", "changed_run", "seen_run"), self.run_id)
+        fixed = {"source": self.source, "stream": self.stream, "state": "live", **runs}
+        self.store.append("source_records", ("record_id", "record_key", "content_hash", "snapshot_hash"), new, fixed)
         again = [(i, x) for i, x in {**changed, **counted}.items() if before[i] is not None]
         if not again:
             return
@@ -290,9 +429,4 @@ class Intake:
 def _without_snapshots(incoming: Incoming, before: Held | None) -> Incoming:
     """The same record with its snapshots left as they are in the store."""
     kept = before.snapshots if before else 0
-    return replace(incoming, snapshots=[], held=Held(incoming.held.content, kept))
-
-
-def _nameless(record: Any) -> str:
-    """A stand-in id for a record that has none, the same whenever it comes."""
-    return f"?{digest(orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)):016x}"
+    return incoming._replace(values=(), held=Held(incoming.held.content, kept))

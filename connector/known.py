@@ -1,6 +1,6 @@
 """What we hold of every record of a stream, so that a page of unchanged records costs no SQL at all.
 
-Keys and hashes are 8 bytes of MD5 (two of a million ids share one with a chance of 1 in 40 million). They are kept in
+Keys are 8 bytes of MD5 (two of a million ids share one with a chance of 1 in 40 million). They are kept in
 sorted arrays, 24 bytes a record, with what this run has stored on top.
 """
 
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from connector.store import Store
 
@@ -23,8 +22,12 @@ def digest(data: bytes) -> int:
     return int.from_bytes(hashlib.md5(data, usedforsecurity=False).digest()[:8], "little")
 
 
-@dataclass(frozen=True)
-class Held:
+def fingerprint(data: bytes) -> int:
+    """8 bytes of SHA-1, the fastest there is for some thousand bytes; never 0."""
+    return int.from_bytes(hashlib.sha1(data, usedforsecurity=False).digest()[:8], "little") or 1
+
+
+class Held(NamedTuple):
     """One record as stored: hashes of its rows and of its snapshots. content 0: gone from the platform."""
 
     content: int

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 import orjson
 
+from connector import audit
+from connector.forgotten import MARK
 from connector.store import Store
 from models.changes import Batch, Member, Outcome, Target
 
@@ -57,12 +59,43 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
                 }
             ],
         )
+        audit.note(store, how, now, run_id, platform=target.platform, object_id=object_id, detail=target.segment)
+
+
+def rename_segment(store: Store, platform: str, before: str, after: str) -> None:
+    """A segment was renamed in the configuration: object, memberships and go-aheads go with it. Safe to repeat."""
+    with store.transaction():
+        for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights"):
+            store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
+
+
+def follow_merges(store: Store, platform: str) -> int:
+    """Contacts the platform merged away stand under their survivor from now on; gives how many rows moved."""
+    moved = store.sql(
+        """
+        UPDATE ledger SET contact_id = i.contact_id FROM identifiers i
+        WHERE ledger.platform = $p AND i.source = $p AND i.kind = $p AND i.value = ledger.contact_id
+          AND i.contact_id <> ledger.contact_id RETURNING 1
+        """,
+        {"p": platform},
+    )
+    if moved:
+        store.sql(
+            """DELETE FROM ledger WHERE platform = $p AND rowid NOT IN (
+                 SELECT min(rowid) FROM ledger WHERE platform = $p GROUP BY object_id, contact_id)""",
+            {"p": platform},
+        )
+    return len(moved)
 
 
 def ours(store: Store, platform: str, object_id: str) -> frozenset[str]:
-    """Contact ids we added to the object and have not removed."""
+    """Contact ids we added to the object and have not removed; none of forgotten contacts (see connector/forgotten.py)."""
     return frozenset(
-        r[0] for r in store.sql("SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ?", [platform, object_id])
+        r[0]
+        for r in store.sql(
+            "SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ? AND NOT starts_with(contact_id, ?)",
+            [platform, object_id, MARK],
+        )
     )
 
 
@@ -107,6 +140,7 @@ def intend(store: Store, batch: Batch, now: datetime, run_id: str) -> None:
                 "segment": batch.target.segment,
                 "object_id": batch.object_id,
                 "object_name": batch.object_name,
+                "starts": batch.target.starts,
                 "intent": orjson.dumps(intent).decode(),
                 "state": "intended",
                 "outcome": None,
@@ -174,6 +208,7 @@ def conclude(
         store.sql(
             "UPDATE journal SET state = ?, outcome = ?, ended_at = ? WHERE batch_id = ?", [state, outcome, now, batch.batch_id]
         )
+        audit.written(store, batch, outcomes, now, run_id)
 
 
 def open_intents(store: Store, platform: str) -> list[OpenIntent]:
@@ -187,7 +222,7 @@ def open_intents(store: Store, platform: str) -> list[OpenIntent]:
         body = orjson.loads(row["intent"])
         adds = tuple(Member(*m) for m in body["add"])
         removes = tuple(Member(*m) for m in body["remove"])
-        target = Target(platform, row["segment"], row["object_name"], row["object_id"])
+        target = Target(platform, row["segment"], row["object_name"], row["object_id"], starts=row["starts"] or "nothing")
         batch = Batch(target, row["object_id"], row["object_name"], adds, removes, row["batch_id"])
         intents.append(OpenIntent(batch, is_creation=not adds and not removes))
     return intents
@@ -205,6 +240,37 @@ def stuck(store: Store, platform: str, segment: str) -> dict[str, str]:
             GROUP BY p.contact_id
             """,
             [platform, segment],
+        )
+    )
+
+
+def in_journeys(store: Store, platform: str, segment: str, since: datetime, limit: int) -> list[str]:
+    """Contacts that entered `limit` or more other segments with starts = "journey" since then, by the journal."""
+    return [
+        r[0]
+        for r in store.sql(
+            """
+            SELECT o[1] FROM (
+              SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o, segment FROM journal
+              WHERE platform = ? AND segment <> ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
+            WHERE o[2] = 'add' AND o[3] = 'done' GROUP BY o[1] HAVING count(*) >= ?
+            """,
+            [platform, segment, since, limit],
+        )
+    ]
+
+
+def started_since(store: Store, platform: str, since: datetime) -> int:
+    """How many contacts entered segments with starts = "journey" on the platform since then."""
+    return int(
+        store.value(
+            """
+            SELECT count(*) FROM (
+              SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o FROM journal
+              WHERE platform = ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
+            WHERE o[2] = 'add' AND o[3] = 'done'
+            """,
+            [platform, since],
         )
     )
 
@@ -232,3 +298,20 @@ def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people
             }
         ],
     )
+    audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=f"{people} people; rule {digest}")
+
+
+def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:
+    """The owner agreed that so many people enter; until `end_fill` this holds, also for a run that goes on after a crash."""
+    with store.transaction():
+        end_fill(store, platform, segment)
+        store.insert("meta", [{"name": f"filling:{platform}:{segment}", "value": str(people)}])
+
+
+def end_fill(store: Store, platform: str, segment: str) -> None:
+    store.sql("DELETE FROM meta WHERE name = ?", [f"filling:{platform}:{segment}"])
+
+
+def filling(store: Store, platform: str, segment: str) -> int:
+    """How many people may still enter by a go-ahead whose fill has not ended; 0 when none is under way."""
+    return int(store.value("SELECT value FROM meta WHERE name = ?", [f"filling:{platform}:{segment}"]) or 0)

@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -95,6 +96,7 @@ class Mapping:
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
+@cache
 def load_mapping(platform: str) -> Mapping:
     """The mapping of a platform that ships with us."""
     name = f"{platform}.toml"
@@ -164,6 +166,7 @@ def check_type(kind: str, column_type: str, place: str) -> None:
         raise ConfigError(f"{place}: the last converter gives {kind}, but the column holds {column_type}.")
 
 
+@cache
 def column_types(table: str) -> dict[str, str]:
     """Column -> type; like the DDL, with text that holds JSON told apart."""
     hints = get_type_hints(records.TABLES[table])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.changes import Change, Member, Observed, Target, TargetPlan
 
@@ -16,7 +16,9 @@ class Wanted:
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
     an erasure); ours: contact ids our ledger says we added; lagging: contact ids whose adding the platform confirmed
-    within the last hours and has never shown since.
+    within the last hours and has never shown since; stopped: why the whole run or this segment must not be written (a
+    source guard, a pause); allowance: at most so many may enter now (journeys a day); leave_off: somebody taken off by hand
+    stays off.
     """
 
     target: Target
@@ -32,18 +34,26 @@ class Wanted:
     is_first_fill: bool = True
     rule_changed: bool = False
     not_ready: str = ""
+    stopped: str = ""
     reason: str = ""
+    allowance: int | None = None
+    leave_off: bool = False
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The guards of one segment: shares in percent of the members before, and a count of changes."""
+    """The guards of one segment: shares in percent of the members before, a count of changes, and its own usual night.
+
+    `allowed`: names of guards the owner overrides in this run.
+    """
 
     max_leave_pct: float = 20
     max_enter_pct: float = 50
     max_change_count: int = 1000
     min_members: int = 50
+    usual_night: int | None = None
+    allowed: frozenset[str] = frozenset()
 
 
 def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_ahead: bool = False) -> TargetPlan:
@@ -54,27 +64,48 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     """
     have = observed.members | wanted.lagging
     foreign = have - wanted.ours
-    adds = [_add(wanted, m) for c, m in wanted.desired.items() if c not in have]
+    left_off = wanted.ours - have if wanted.leave_off else frozenset()
+    adds = sorted(_add(wanted, m) for c, m in wanted.desired.items() if c not in have and c not in left_off)
     removes = [_remove(wanted, c) for c in have & wanted.ours if c not in wanted.desired]
     untouchable = wanted.lagging - observed.members
     removes = [r for r in removes if r.contact_id not in untouchable]
 
     parked, waits = _parked(wanted, observed, have, adds, removes, limits, with_go_ahead)
-    changes = sorted(adds + removes)
     held = 0
+    if not parked and wanted.allowance is not None and len(adds) > wanted.allowance:
+        held = len(adds) - wanted.allowance
+        adds = adds[: wanted.allowance]
+        parked = f"{held:,} more may start a journey on another day (push.max_starts_per_day)"
+        changes = sorted(adds + removes)
+        return _target_plan(wanted, observed, have, foreign, changes, held, parked, waits=False)
+    changes = sorted(adds + removes)
     if parked and not waits:
         must = [c for c in removes if c.must] if _may_remove(wanted, observed) else []
         held = len(changes) - len(must)
         changes = sorted(must)
     if not changes and not held:
         parked, waits = "", False
+    return _target_plan(wanted, observed, have, foreign, changes, held, parked, waits=waits)
+
+
+def _target_plan(
+    wanted: Wanted,
+    observed: Observed,
+    have: frozenset[str],
+    foreign: frozenset[str],
+    changes: list[Change],
+    held: int,
+    parked: str,
+    *,
+    waits: bool,
+) -> TargetPlan:
     entered = sum(c.kind == "add" for c in changes)
     left = len(changes) - entered
     return TargetPlan(
         target=wanted.target,
         object_name=observed.name or wanted.object_name,
         object_id=observed.object_id,
-        creates_object=not observed.exists and (not parked or waits),
+        creates_object=not observed.exists and entered > 0,
         before=len(have),
         entered=entered,
         left=left,
@@ -126,6 +157,8 @@ def _parked(
             f"{noun} is there already and we did not make it. Write adopt = true at the segment, or give it another tag.",
             False,
         )
+    if wanted.stopped:
+        return wanted.stopped, False
     if wanted.not_ready:
         return f"not ready: {wanted.not_ready}", False
     if not wanted.has_go_ahead and not with_go_ahead:
@@ -134,21 +167,46 @@ def _parked(
         return "its rule or purpose changed since your go-ahead: run `rollcall push --first`", True
     if wanted.is_our_object and not observed.exists and not with_go_ahead:
         return f"{noun} was deleted on the platform. To make it again: `rollcall push --first`", True
-    if wanted.is_first_fill or wanted.rule_changed:
+    if wanted.is_first_fill or wanted.rule_changed or not observed.exists:
         return "", False
     free = [r for r in removes if r.contact_id not in wanted.closed]
-    return _guard(len(have), len(adds), len(free), limits), False
+    return guard(len(have), len(adds), len(free), limits), False
 
 
-def _guard(before: int, entered: int, left: int, limits: Limits) -> str:
+def guard(before: int, entered: int, left: int, limits: Limits) -> str:
+    """What the first guard says that these numbers break and the owner did not override, '' when none."""
     if max(before, before + entered - left) <= limits.min_members:
         return ""
+    broken = {
+        "max_leave_pct": _leave(before, left, limits),
+        "max_enter_pct": _enter(before, entered, limits),
+        "max_change_count": _count(entered + left, limits),
+        "usual_night": _unusual(entered + left, limits),
+    }
+    return next((text for name, text in broken.items() if text and name not in limits.allowed), "")
+
+
+def _leave(before: int, left: int, limits: Limits) -> str:
     if left * 100 > limits.max_leave_pct * before:
         return f"guard max_leave_pct: {left} of {before} would leave, more than {limits.max_leave_pct:g} %"
+    return ""
+
+
+def _enter(before: int, entered: int, limits: Limits) -> str:
     if entered * 100 > limits.max_enter_pct * before:
         return f"guard max_enter_pct: {entered} would enter {before}, more than {limits.max_enter_pct:g} %"
-    if entered + left > limits.max_change_count:
-        return f"guard max_change_count: {entered + left} changes, more than {limits.max_change_count}"
+    return ""
+
+
+def _count(changes: int, limits: Limits) -> str:
+    if changes > limits.max_change_count:
+        return f"guard max_change_count: {changes} changes, more than {limits.max_change_count}"
+    return ""
+
+
+def _unusual(changes: int, limits: Limits) -> str:
+    if limits.usual_night is not None and changes > max(limits.usual_night, limits.min_members):
+        return f"guard usual_night: {changes} changes; a usual night of this segment has at most {limits.usual_night}"
     return ""
 
 
@@ -158,3 +216,17 @@ def _drift(wanted: Wanted, observed: Observed, foreign: frozenset[str]) -> dict[
         "untagged_by_hand": len(wanted.ours - observed.members - wanted.lagging) if observed.exists else 0,
     }
     return {k: n for k, n in found.items() if n}
+
+
+def held_back(plan: TargetPlan, reason: str) -> TargetPlan:
+    """The same plan with everything waiting for `reason`, but removals of people who said no."""
+    changes = tuple(c for c in plan.changes if c.must)
+    return replace(
+        plan,
+        changes=changes,
+        entered=0,
+        left=len(changes),
+        after=plan.before - len(changes),
+        held=plan.held + len(plan.changes) - len(changes),
+        parked=reason,
+    )

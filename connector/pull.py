@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,12 +13,13 @@ import orjson
 
 from adapters.base import Adapter, Page
 from connector import runs
+from connector.feeds import Feed, Feeds, Item, calm_garbage
 from connector.intake import Intake, Normalizes
 from connector.known import digest
 from connector.progress import Progress, Silent
 from connector.raw import RawPages
 from connector.store import Store
-from models.errors import ConnectorError, QuotaExhausted, RecordError, ScopeError
+from models.errors import PermanentApiError, QuotaExhausted, RecordError, ScopeError, StoreError
 from models.people import StreamCount
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 BEGINNING = date(1970, 1, 1)
 COMMIT_RECORDS = 1000
 COMMIT_S = 1.0
+ENDS_PLATFORM = frozenset({"SHOP_INACTIVE", "NO_SHOP", "430", "blocked"})
+"""Refusals that every other stream of the platform would meet as well."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,36 @@ class _Walk:
     is_new: bool
 
 
+@dataclass(frozen=True)
+class Source:
+    """One platform to pull from."""
+
+    adapter: Adapter
+    normalizer: Normalizes
+
+
+@dataclass
+class Pulled:
+    """What came of one platform: the account of each stream, and the error that ended it."""
+
+    counts: list[StreamCount] = field(default_factory=list)
+    error: Exception | None = None
+
+
 def pull(
+    store: Store, adapter: Adapter, normalizer: Normalizes, run_id: str, *, since: datetime | None = None, **options: Any
+) -> list[StreamCount]:
+    """Bring the streams of one platform up to date; see `pull_together`. An error goes on to the caller, after what came
+    before it is stored."""
+    found = pull_together(store, [Source(adapter, normalizer)], run_id, since=since, **options)[adapter.name]
+    if found.error is not None:
+        raise found.error
+    return found.counts
+
+
+def pull_together(
     store: Store,
-    adapter: Adapter,
-    normalizer: Normalizes,
+    sources: Sequence[Source],
     run_id: str,
     *,
     streams: Sequence[str] | None = None,
@@ -51,30 +80,54 @@ def pull(
     progress: Progress | None = None,
     commit_records: int = COMMIT_RECORDS,
     commit_s: float = COMMIT_S,
-) -> list[StreamCount]:
-    """Bring the streams of one platform up to date; one account per stream, kept in stream_counts too.
+) -> dict[str, Pulled]:
+    """Bring platforms up to date side by side; one account per stream, kept in stream_counts too.
 
-    Pages are committed with their cursor and raw pages once `commit_records` records or `commit_s` seconds have come
-    together, and whenever the platform stops answering. A missing scope closes its stream only; a used-up quota closes
-    the rest of the platform until later. Everything else the adapter raises goes on to the caller, after what came
-    before it is stored.
+    Threads fetch, a few pages ahead; this thread alone translates and stores, so the order of a stream's pages and what
+    is in the store do not depend on who was faster. Pages are committed with their cursor and raw pages once
+    `commit_records` records or `commit_s` seconds have come together, and whenever the platform stops answering.
+    A missing scope or a refused request closes its stream only; a used-up quota closes the rest of the platform until
+    later. Everything else ends that platform, after what came before it is stored. A failing store ends everything.
     """
-    progress = progress or Silent()
     raw = RawPages(store) if keep_raw else None
     if raw is not None:
         raw.remove_orphans(store)
-    found: list[StreamCount] = []
-    quota = ""
-    for stream in (s.name for s in adapter.streams() if streams is None or s.name in streams):
-        if quota:
-            _mark_incomplete(store, adapter.name, stream, run_id, adapter.now_utc())
-            found.append(_closed(store, adapter.name, stream, run_id, quota))
-            continue
-        intake = Intake(store, adapter.name, stream, run_id, normalizer, adapter.now_utc, raw)
-        puller = _Puller(store, adapter, intake, progress, commit_records, commit_s)
-        count, quota = puller.run(since=since, full=full)
-        found.append(count)
-    return found
+    rhythm = _Rhythm(commit_records, commit_s)
+    plans = [
+        _Platform(store, source, run_id, raw, progress or Silent(), rhythm, streams, since=since, full=full)
+        for source in sources
+    ]
+    with calm_garbage(), Feeds() as feeds:
+        walking: dict[Feed, _Platform] = {}
+        for plan in plans:
+            _start_more(feeds, walking, plan)
+        while walking:
+            found = feeds.next(rhythm.seconds)
+            if found is None:
+                for plan in walking.values():
+                    plan.commit_overdue()
+                continue
+            feed, item = found
+            plan = walking[feed]
+            if plan.take(feed, item):
+                del walking[feed]
+                feeds.close(feed)
+            if plan.failed is None or feed in walking:
+                _start_more(feeds, walking, plan)
+            else:
+                for other in [f for f, p in walking.items() if p is plan]:
+                    plan.abandon(other)
+                    del walking[other]
+                    feeds.close(other)
+    return {plan.adapter.name: Pulled(plan.counts(), plan.failed) for plan in plans}
+
+
+def _start_more(feeds: Feeds, walking: dict[Feed, _Platform], plan: _Platform) -> None:
+    while (begun := plan.begin_next()) is not None:
+        puller, pages = begun
+        feed = feeds.open(pages)
+        plan.running[feed] = puller
+        walking[feed] = plan
 
 
 def reread(
@@ -135,62 +188,156 @@ def _newest(records: list[Any], stream: str, normalizer: Normalizes, seen: set[i
     return kept[::-1]
 
 
+@dataclass(frozen=True)
+class _Rhythm:
+    """When what waits is stored."""
+
+    records: int
+    seconds: float
+
+
+class _Platform:
+    """The streams of one platform in one run, in their order, as many at once as the adapter allows."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        run_id: str,
+        raw: RawPages | None,
+        progress: Progress,
+        rhythm: _Rhythm,
+        streams: Sequence[str] | None,
+        *,
+        since: datetime | None,
+        full: bool,
+    ) -> None:
+        self.store, self.adapter, self.run_id = store, source.adapter, run_id
+        self.since, self.full = since, full
+        self.running: dict[Feed, _Puller] = {}
+        self.failed: Exception | None = None
+        self._quota = ""
+        self._order = [s.name for s in self.adapter.streams() if streams is None or s.name in streams]
+        self._waiting = list(self._order)
+        self._found: dict[str, StreamCount] = {}
+        self._normalizer, self._raw, self._progress, self._rhythm = source.normalizer, raw, progress, rhythm
+
+    def begin_next(self) -> tuple[_Puller, Callable[[], Iterator[Page]]] | None:
+        """The next stream to walk; None while enough of them are walked, or none is left."""
+        while self._waiting and self._quota and not self.running:
+            stream = self._waiting.pop(0)
+            _mark_incomplete(self.store, self.adapter.name, stream, self.run_id, self.adapter.now_utc())
+            self._found[stream] = _closed(self.store, self.adapter.name, stream, self.run_id, self._quota)
+        at_once = max(1, self.adapter.concurrent_streams)
+        if not self._waiting or self._quota or self.failed is not None or len(self.running) >= at_once:
+            return None
+        name, now_utc = self.adapter.name, self.adapter.now_utc
+        intake = Intake(self.store, name, self._waiting.pop(0), self.run_id, self._normalizer, now_utc, self._raw)
+        puller = _Puller(self.store, self.adapter, intake, self._progress, self._rhythm)
+        return puller, puller.begin(since=self.since, full=self.full)
+
+    def take(self, feed: Feed, item: Item) -> bool:
+        """True when the stream has come to its end."""
+        puller = self.running[feed]
+        try:
+            if not puller.take(item):
+                return False
+            self._found[puller.intake.stream] = puller.end()
+            self._quota = self._quota or puller.quota
+        except StoreError:
+            raise
+        except Exception as e:  # noqa: BLE001  # whatever ends this platform is told to the caller with its name
+            self.failed = self.failed or e
+        self.running.pop(feed)
+        return True
+
+    def abandon(self, feed: Feed) -> None:
+        """Another stream's error has ended the platform: keep what came."""
+        self.running.pop(feed).stop(type(self.failed).__name__)
+
+    def commit_overdue(self) -> None:
+        for puller in self.running.values():
+            puller.commit_overdue()
+
+    def counts(self) -> list[StreamCount]:
+        return [self._found[s] for s in self._order if s in self._found]
+
+
 class _Puller:
     """One stream of one platform in one run."""
 
-    def __init__(
-        self, store: Store, adapter: Adapter, intake: Intake, progress: Progress, commit_records: int, commit_s: float
-    ) -> None:
-        self.store, self.adapter, self.intake, self.progress = store, adapter, intake, progress
-        self.commit_records, self.commit_s = commit_records, commit_s
+    def __init__(self, store: Store, adapter: Adapter, intake: Intake, progress: Progress, rhythm: _Rhythm) -> None:
+        self.store, self.adapter, self.intake, self.progress, self.rhythm = store, adapter, intake, progress, rhythm
         self.name = f"{adapter.name} {intake.stream}"
         self.latest: Page | None = None
+        self.quota = self.note = ""
+        """quota: why the rest of the platform must wait ('' when it need not)."""
+        self._is_complete = False
+        self._committed_at = time.monotonic()
+        self._walk = _Walk(None, None, None, True)
 
-    def run(self, *, since: datetime | None, full: bool) -> tuple[StreamCount, str]:
-        """The stream's account, and why the rest of the platform must wait ('' when it need not)."""
-        walk = self._where(since, full)
+    def begin(self, *, since: datetime | None, full: bool) -> Callable[[], Iterator[Page]]:
+        """What a thread must call to get the pages."""
+        self._walk = self._where(since, full)
+        self._committed_at = time.monotonic()
         self.progress.start(self.name, None)
-        quota = note = ""
-        is_complete = False
-        try:
-            pages = iter(self.adapter.pages(self.intake.stream, walk.cursor, full=full, since=walk.since))
-            is_complete = self._walk(pages, walk)
-            note = "" if is_complete else "The platform stopped before the end of the walk."
-        except ScopeError as e:
-            note = str(e) if "scope" in str(e).lower() else f"Missing scope {e.scope}: {e}"
-        except QuotaExhausted as e:
-            note = quota = _when(e, self.adapter.now_utc())
-        except ConnectorError as e:
-            self._account(False, type(e).__name__)
-            raise
-        finally:
-            self.progress.finish(self.name)
-        return self._account(is_complete, note), quota
+        stream, cursor, begun_since = self.intake.stream, self._walk.cursor, self._walk.since
+        return lambda: iter(self.adapter.pages(stream, cursor, full=full, since=begun_since))
 
-    def _walk(self, pages: Iterator[Page], walk: _Walk) -> bool:
-        """True when the last page of the walk was stored."""
-        committed_at = time.monotonic()
-        while True:
-            try:
-                page = next(pages, None)
-            except Exception:
-                self._commit(walk)
+    def take(self, item: Item) -> bool:
+        """One page, or how the walk ended. True at its end; raises what the platform must not go on after."""
+        if isinstance(item, Page):
+            self.intake.take(item)
+            self.latest = item
+            self.progress.advance(self.name, len(item.records))
+            self._is_complete = item.done
+            if item.done or self.intake.waiting >= self.rhythm.records:
+                self._commit(self._walk)
+            else:
+                self.commit_overdue()
+            return item.done
+        self._commit(self._walk)
+        if item is None:
+            self.note = "The platform stopped before the end of the walk."
+            return True
+        try:
+            raise item
+        except ScopeError as e:
+            self.note = str(e) if "scope" in str(e).lower() else f"Missing scope {e.scope}: {e}"
+        except QuotaExhausted as e:
+            self.note = self.quota = _when(e, self.adapter.now_utc())
+        except PermanentApiError as e:
+            if e.code in ENDS_PLATFORM:
+                self.stop(type(e).__name__)
                 raise
-            if page is None:
-                self._commit(walk)
-                return False
-            self.intake.take(page)
-            self.latest = page
-            self.progress.advance(self.name, len(page.records))
-            if page.done or self.intake.waiting >= self.commit_records or time.monotonic() - committed_at >= self.commit_s:
-                self._commit(walk)
-                committed_at = time.monotonic()
-            if page.done:
-                return True
+            self.note = str(e)
+        except BaseException as e:
+            self.stop(type(e).__name__)
+            raise
+        return True
+
+    def commit_overdue(self) -> None:
+        if time.monotonic() - self._committed_at >= self.rhythm.seconds:
+            self._commit(self._walk)
+
+    def end(self) -> StreamCount:
+        """The stream's account, once its walk is over."""
+        self.progress.finish(self.name)
+        notes = [self.note] if self.note else []
+        if self._is_complete:
+            notes += [n for n in (self.intake.difference(), self.intake.vanished()) if n]
+        return self._account(self._is_complete, " ".join(notes))
+
+    def stop(self, why: str) -> None:
+        """The platform has ended: keep what came, and the account of it."""
+        self._commit(self._walk)
+        self.progress.finish(self.name)
+        self._account(False, why)
 
     def _commit(self, walk: _Walk) -> None:
         """Store what waits, with the cursor of the latest page; nothing when nothing waits."""
         page, self.latest = self.latest, None
+        self._committed_at = time.monotonic()
         if page is not None:
             self.intake.commit(lambda: self._write_cursor(page, walk))
 

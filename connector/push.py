@@ -108,13 +108,16 @@ def _send(store: Store, adapter: Adapter, batch: Batch, run_id: str, now: Callab
     ledger.intend(store, batch, now(), run_id)
     left = batch
     settled: list[Outcome] = []
+    was_unclear = False
     for _ in range(READ_BACKS):
         try:
-            settled += adapter.apply(left)
+            outcomes = adapter.apply(left)
+            settled += [_ours_after_all(o) for o in outcomes] if was_unclear else outcomes
             ledger.conclude(store, batch, settled, now(), run_id)
             return settled
         except AmbiguousWriteError as e:
             log.info("%s: the outcome of a batch is unknown (%s); reading back", adapter.title, e.status or "no answer")
+            was_unclear = True
             happened = _happened(left, dict(adapter.written(left)))
             settled += happened
             known = {o.contact_id for o in happened}
@@ -136,6 +139,11 @@ def _send(store: Store, adapter: Adapter, batch: Batch, run_id: str, now: Callab
     settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes]
     ledger.conclude(store, batch, settled, now(), run_id, state="unknown")
     return settled
+
+
+def _ours_after_all(outcome: Outcome) -> Outcome:
+    """Whoever is in it already after an unclear answer was put there by us: the effect came later than the read-back."""
+    return Outcome(outcome.contact_id, outcome.kind, "done") if outcome.result == "already" else outcome
 
 
 def _happened(batch: Batch, is_member: dict[str, bool]) -> list[Outcome]:

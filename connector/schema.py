@@ -33,6 +33,13 @@ BOOKKEEPING = (
     """CREATE TABLE IF NOT EXISTS raw_pages (
       run_id VARCHAR, source VARCHAR, stream VARCHAR, page BIGINT, file VARCHAR, records BIGINT, bytes BIGINT,
       fetched_at TIMESTAMP)""",
+    # One row per stream that is read whole now and then: when that last ended, and where the one under way stands.
+    """CREATE TABLE IF NOT EXISTS full_reads (
+      source VARCHAR, stream VARCHAR, ended_at TIMESTAMP, cursor VARCHAR, started_run VARCHAR, platform_total BIGINT)""",
+    # One row per record the full read under way has met.
+    "CREATE TABLE IF NOT EXISTS full_read_seen (source VARCHAR, stream VARCHAR, record_key UBIGINT)",
+    # One row per record that the last full read did not meet; missed by the next one too, it is gone.
+    "CREATE TABLE IF NOT EXISTS missed (source VARCHAR, stream VARCHAR, record_key UBIGINT, run_id VARCHAR)",
     # Every different answer of a contact about a channel, from when we first saw it.
     """CREATE TABLE IF NOT EXISTS consent_history (
       source VARCHAR, contact_id VARCHAR, channel VARCHAR, topic VARCHAR, status VARCHAR, platform_status VARCHAR,
@@ -67,6 +74,18 @@ DERIVED = (
     "CREATE TABLE IF NOT EXISTS score_cards (score VARCHAR, cutoff DATE, made_run VARCHAR, is_published BOOLEAN, card VARCHAR)",
 )
 
+CHOICES = (
+    # One row per person and segment the owner pinned: kind is always or never.
+    """CREATE TABLE IF NOT EXISTS pins (
+      person_id VARCHAR, segment VARCHAR, kind VARCHAR, because VARCHAR, since TIMESTAMP, run_id VARCHAR)""",
+    # One row per segment that is not written until it is resumed.
+    "CREATE TABLE IF NOT EXISTS paused (segment VARCHAR, because VARCHAR, since TIMESTAMP, run_id VARCHAR)",
+    # One row per guard the owner overrode in a run.
+    "CREATE TABLE IF NOT EXISTS overrides (guard VARCHAR, because VARCHAR, given_at TIMESTAMP, run_id VARCHAR)",
+    # One row per target and ordinary run: how much it moved.
+    "CREATE TABLE IF NOT EXISTS nights (run_id VARCHAR, platform VARCHAR, segment VARCHAR, changes BIGINT)",
+)
+
 WRITING = (
     # One row per object (tag or list) we made or were told to adopt.
     """CREATE TABLE IF NOT EXISTS ledger_objects (
@@ -77,7 +96,7 @@ WRITING = (
       run_id VARCHAR, is_seen BOOLEAN)""",
     # One row per batch: the intent is written before the platform hears of it, the outcome after.
     """CREATE TABLE IF NOT EXISTS journal (
-      batch_id VARCHAR, run_id VARCHAR, platform VARCHAR, segment VARCHAR, object_id VARCHAR, object_name VARCHAR,
+      batch_id VARCHAR, run_id VARCHAR, platform VARCHAR, segment VARCHAR, object_id VARCHAR, object_name VARCHAR, starts VARCHAR,
       intent VARCHAR, state VARCHAR, outcome VARCHAR, intended_at TIMESTAMP, ended_at TIMESTAMP)""",
     # One row per change that a platform refused, until it succeeds or is wanted no more.
     """CREATE TABLE IF NOT EXISTS parked (
@@ -88,5 +107,25 @@ WRITING = (
       platform VARCHAR, segment VARCHAR, rule_digest VARCHAR, people BIGINT, given_at TIMESTAMP, run_id VARCHAR)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*(records.ddl(t) for t in records.TABLES), *BOOKKEEPING, *DERIVED, *WRITING),)
+PRIVACY = (
+    # The audit trail: append-only; hash is over the entry and the hash of the one before. person_hash: see subject_keys.
+    """CREATE TABLE IF NOT EXISTS audit (
+      seq BIGINT, happened_at TIMESTAMP, run_id VARCHAR, platform VARCHAR, object_id VARCHAR, action VARCHAR,
+      person_hash VARCHAR, detail VARCHAR, prev_hash VARCHAR, hash VARCHAR)""",
+    # One row: where the trail ends, sealed with the store's key.
+    "CREATE TABLE IF NOT EXISTS audit_head (seq BIGINT, hash VARCHAR, seal VARCHAR)",
+    # One row per contact the trail speaks of: the key its person_hash was made with. Forgetting deletes it.
+    "CREATE TABLE IF NOT EXISTS subject_keys (platform VARCHAR, contact_id VARCHAR, key VARCHAR)",
+    # One row per identifier of somebody forgotten, hashed with the store's key: what it names is not taken in again.
+    "CREATE TABLE IF NOT EXISTS forgotten (hash VARCHAR, since TIMESTAMP)",
+    # One row per `forget`; state: begun (rows are gone, files not yet; traces says whose), erased (file to be rewritten), done.
+    """CREATE TABLE IF NOT EXISTS erasures (
+      erasure_id VARCHAR, state VARCHAR, traces VARCHAR, counts VARCHAR, asked_at TIMESTAMP, ended_at TIMESTAMP)""",
+    # One row per person named by `import no_profiling`: by address, or by the contact id of any source.
+    "CREATE TABLE IF NOT EXISTS no_profiling (email VARCHAR, contact_id VARCHAR, since TIMESTAMP, run_id VARCHAR)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (*(records.ddl(t) for t in records.TABLES), *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY),
+)
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

@@ -6,16 +6,22 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
-from connector import score_churn, score_files
+from connector import score_churn, score_files, score_products, score_value
 from connector.config import Config
-from connector.score_data import load
+from connector.score_data import ShopData, load
 from connector.score_parts import Scored
+from connector.score_watch import cards, graded, ready, rollback
 from connector.store import Store
+from models.scores.history import Floats
+from models.scores.views import Views
 from models.segments import AsOf
 
 log = logging.getLogger(__name__)
+
+CHUNK = 50_000
 
 
 def train_and_score(
@@ -26,8 +32,23 @@ def train_and_score(
     A score that cannot be had is a card that says why. Rows of the same score and cutoff are replaced.
     """
     horizon = horizon_days or config.scores.horizon_days
+    import sklearn.ensemble  # noqa: F401  # its threads must be loaded before they can be limited
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type information
+
+    with threadpool_limits(1):  # the work is small; waiting threads cost more than they bring
+        return _make_all(store, config, as_of, run_id, horizon)
+
+
+def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: int) -> list[dict[str, Any]]:
     data = load(store, config, as_of)
-    found = [score_churn.make(data, horizon)]
+    views = Views(data.orders, horizon)
+    dates, days = score_value.next_order(data, views, horizon)
+    found = [
+        score_churn.make(data, views, horizon), score_value.value(data, views, horizon), score_value.soon(data, views), dates,
+    ]  # fmt: skip
+    offers = score_products.make(data)
+    found += [offers] if offers else []
+    _keep_bounds(store, data, dates, days, as_of, run_id)
     for scored in found:
         _keep(store, scored, data.people, as_of, run_id)
         log.info("score %s: %s", scored.card["score"], scored.card["status"])
@@ -48,17 +69,36 @@ def _keep(store: Store, scored: Scored, people: list[str], as_of: AsOf, run_id: 
     """Replace this score's rows and card of this cutoff."""
     name = scored.card["score"]
     with store.transaction():
-        for table in ("scores", "score_cards"):
-            store.sql(f"DELETE FROM {table} WHERE score = ? AND cutoff = ?", [name, as_of.day])
-        store.insert("scores", [
-            {
-                "score": name, "person_id": p, "value": v, "tier": t, "reasons": r, "cutoff": as_of.day.isoformat(),
-                "horizon_days": scored.card["horizon_days"], "model": scored.card["model"], "n": scored.card["n"],
-                "confidence": scored.card["confidence"], "is_published": scored.card["is_published"], "made_run": run_id,
-            }
-            for p, v, t, r in scored.rows(people)
-        ])  # fmt: skip
+        _keep_rows(store, scored, people, as_of, run_id)
+        store.sql("DELETE FROM score_cards WHERE score = ? AND cutoff = ?", [name, as_of.day])
         store.sql(
             "INSERT INTO score_cards (score, cutoff, made_run, is_published, card) VALUES (?, ?, ?, ?, ?)",
             [name, as_of.day, run_id, scored.card["is_published"], orjson.dumps(scored.card).decode()],
         )
+
+
+def _keep_rows(store: Store, scored: Scored, people: list[str], as_of: AsOf, run_id: str) -> None:
+    card = scored.card
+    with store.transaction():
+        store.sql("DELETE FROM scores WHERE score = ? AND cutoff = ?", [card["score"], as_of.day])
+        rows = list(scored.rows(people))
+        for start in range(0, len(rows), CHUNK):
+            store.insert("scores", [
+                {
+                    "score": card["score"], "person_id": p, "value": v, "tier": t, "reasons": r,
+                    "cutoff": as_of.day.isoformat(), "horizon_days": card["horizon_days"], "model": card["model"],
+                    "n": card["n"], "confidence": card["confidence"], "is_published": card["is_published"], "made_run": run_id,
+                }
+                for p, v, t, r in rows[start : start + CHUNK]
+            ])  # fmt: skip
+
+
+def _keep_bounds(store: Store, data: ShopData, dates: Scored, days: Floats | None, as_of: AsOf, run_id: str) -> None:
+    """The range of the next order as two scores of its own, as days since 1970-01-01."""
+    for place, name in ((0, "next_order_lo"), (2, "next_order_hi")):
+        card = {**dates.card, "score": name}
+        edge = None if days is None else data.cutoff + (np.floor(days[:, 0]) if place == 0 else np.ceil(days[:, 2]))
+        _keep_rows(store, Scored(card, edge), data.people, as_of, run_id)
+
+
+__all__ = ["cards", "graded", "ready", "rollback", "say_card", "train_and_score", "write_files"]

@@ -5,29 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Card, Scored, grade, refused, tier_table
+from connector.score_parts import Card, Scored, grade, refused, tier_table, too_little, with_notes
 from models.scores import measure
-from models.scores.churn import ChurnModel, amount
+from models.scores.churn import BASE_HORIZON, ChurnModel
 from models.scores.history import Floats, no_order_within, snapshot
+from models.scores.reasons import churn_reasons
+from models.scores.views import Views
 
 TITLE = "Churn: no order within the next {} days"
 CONFIDENCE = {"small": "low", "middle": "medium", "large": "high"}
 
 
-def make(data: ShopData, horizon: int) -> Scored:
+def make(data: ShopData, views: Views, horizon: int) -> Scored:
     """Train at the date, grade the same procedure one horizon earlier, and decide whether it may be used."""
     title = TITLE.format(horizon)
-    have = amount(data.orders, data.cutoff)
-    why = data.refusal or _too_little(have.customers, have.repeat_buyers, have.history_days)
+    have = views.amount(data.cutoff)
+    why = data.refusal or too_little(have, "people are ranked by days since their last order")
     if why:
         card = refused("churn", title, why, horizon=horizon, day=data.day.isoformat(), n=have.customers)
-        return Scored(_with_notes(card, data), rule(data))
-    model = ChurnModel(horizon).fit(data.orders, data.cutoff)
-    value = model.predict(data.orders, data.cutoff)
-    card = _card(data, horizon, model)
-    if not card["is_published"]:
+        return Scored(with_notes(card, data), rule(data))
+    model = ChurnModel(horizon).fit(views, data.cutoff)
+    value = model.predict(views.at(data.cutoff))
+    card = _card(data, horizon, model, views)
+    reasons = None
+    if card["is_published"]:
+        reasons = churn_reasons(views, views.at(data.cutoff), model.predict)
+    else:
         value = rule(data)
-    return Scored(_with_notes(card, data), value, measure.tiers(value))
+    return Scored(with_notes(card, data), value, measure.tiers(value), reasons)
 
 
 def rule(data: ShopData) -> Floats:
@@ -38,38 +43,32 @@ def rule(data: ShopData) -> Floats:
     return np.asarray((below + counts / 2)[rank] / max(len(recency), 1))
 
 
-def _too_little(customers: int, repeat: int, days: int) -> str:
-    if customers >= 100 and repeat >= 30 and days >= 90:
-        return ""
-    return (
-        f"A forecast needs 100 customers with an order, 30 who came back, and 90 days of history; "
-        f"this shop has {customers:,}, {repeat:,} and {days:,}. "
-        "Until then people are ranked by days since their last order, which is a rule, not a prediction."
-    )
-
-
-def _card(data: ShopData, horizon: int, model: ChurnModel) -> Card:
-    closed = data.cutoff - horizon
-    past = amount(data.orders, closed)
+def _card(data: ShopData, horizon: int, model: ChurnModel, views: Views) -> Card:
+    """The same procedure one horizon earlier, against what has happened since."""
+    checked = horizon
+    if views.amount(data.cutoff - horizon).rung == "refuse" and horizon > BASE_HORIZON:
+        checked = BASE_HORIZON
+    closed = data.cutoff - checked
+    past = views.amount(closed)
     title = TITLE.format(horizon)
     card = refused("churn", title, "", horizon=horizon, day=data.day.isoformat(), n=model.amount_.customers)
     if past.rung == "refuse":
         card["lines"] = [
-            f"Not published. No window of {horizon} days has closed on which a forecast could be checked. "
+            f"Not published. No window of {checked} days has closed on which a forecast could be checked. "
             "Until one has, people are ranked by days since their last order, which is a rule, not a prediction."
         ]
         return card
-    judge = ChurnModel(horizon).fit(data.orders, closed)
-    shot = snapshot(data.orders, closed)
-    truth = no_order_within(data.orders, shot.person, closed, horizon)
+    judge = ChurnModel(checked).fit(views if checked == horizon else Views(data.orders, checked), closed)
+    view = views.at(closed)
+    truth = no_order_within(data.orders, view.person, closed, checked)
     if min(int(truth.sum()), int((~truth).sum())) < 50:
         card["lines"] = [
             f"Not published. In the last closed window {int(truth.sum()):,} of {len(truth):,} customers did not order; "
             "a probability needs at least 50 who did and 50 who did not."
         ]
         return card
-    expected = judge.predict(data.orders, closed)
-    metrics, curve = grade(truth, expected, shot.features[:, 0])
+    expected = judge.predict(view)
+    metrics, curve = grade(truth, expected, view.recency)
     tier = measure.tiers(expected)
     better = metrics["difference"]["lo"] > 0
     card |= {
@@ -77,7 +76,13 @@ def _card(data: ShopData, horizon: int, model: ChurnModel) -> Card:
         "base_rate": round(float(truth.mean()), 4), "metrics": metrics, "tiers": tier_table(tier, expected, truth),
         "reliability": curve, "confidence": CONFIDENCE[model.rung_],
     }  # fmt: skip
-    card["lines"] = _lines(card, closed, horizon, len(truth))
+    card["lines"] = _lines(card, closed, checked, len(truth))
+    if model.is_extrapolated:
+        card["is_extrapolated"] = True
+        card["lines"].append(
+            f"Extrapolated: no window of {horizon} days has closed yet, so {checked} days teach and are judged, and the "
+            "repeat-buying model says what the rest of the time adds."
+        )
     return card
 
 
@@ -101,8 +106,3 @@ def _lines(card: Card, closed: int, horizon: int, n: int) -> list[str]:
             "Not published: not measurably better than days since the last order, so that rule is used, and called a rule."
         )
     return lines
-
-
-def _with_notes(card: Card, data: ShopData) -> Card:
-    hidden = [f"{data.not_profiled:,} people opted out of profiling and have no scores."] if data.not_profiled else []
-    return {**card, "lines": [*card["lines"], *data.notes, *hidden]}

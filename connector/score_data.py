@@ -12,7 +12,7 @@ import numpy as np
 from connector.config import Config
 from connector.facts import marks, sources
 from connector.store import Store
-from models.scores.history import Ints, Orders
+from models.scores.history import Ints, Lines, Orders
 from models.segments import AsOf
 
 EPOCH = date(1970, 1, 1)
@@ -28,6 +28,9 @@ class ShopData:
 
     people: list[str]
     orders: Orders
+    lines: Lines | None
+    products: list[tuple[str, str]]
+    """(id, title) by the numbers in `lines`."""
     cutoff: int
     day: date
     currency: str
@@ -58,7 +61,8 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     )  # fmt: skip
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
     refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
-    return ShopData(people, orders, cutoff, as_of.day, own, notes, refusal, len(hidden))
+    lines, products = _lines(store, config, as_of, place)
+    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden))
 
 
 def no_profiling(store: Store, config: Config) -> set[str]:
@@ -94,6 +98,30 @@ def customer_ids(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, s
             FROM ({rows}) AS r LEFT JOIN orders AS o ON o.source = r.source AND o.stream = r.stream AND o.order_id = r.order_id
             WHERE r.counts ORDER BY customer_id, r.person_id""")
     ]
+
+
+def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int]) -> tuple[Lines | None, list[tuple[str, str]]]:
+    """Order lines of the people scored, and what the product numbers stand for; None where there are none."""
+    if not store.sql("SELECT 1 FROM order_lines LIMIT 1"):
+        return None, []
+    made, known = sources(), marks(config, as_of)
+    parts = ", ".join(f"{n} AS ({made[n].format_map(known)})" for n in ("order_rows", "line_orders", "line_rows"))
+    store.sql("CREATE OR REPLACE TEMP TABLE score_people (person_id VARCHAR, place INTEGER)")
+    store.sql("INSERT INTO score_people SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())])
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE score_lines AS WITH {parts}
+        SELECT s.place, date_diff('day', DATE '1970-01-01', l.ordered_on) AS day, l.product, l.title, l.category,
+          CAST(coalesce(l.quantity, 1) AS DOUBLE) AS quantity, CAST(coalesce(l.amount, 0) AS DOUBLE) AS amount
+        FROM line_rows AS l JOIN score_people AS s USING (person_id) WHERE l.product IS NOT NULL""")
+    products = store.sql("SELECT product, coalesce(max(title), product) FROM score_lines GROUP BY product ORDER BY product")
+    found = store.arrays("""
+        WITH p AS (SELECT product, row_number() OVER (ORDER BY product) - 1 AS n FROM score_lines GROUP BY product)
+        SELECT place, day, n, quantity, amount FROM score_lines JOIN p USING (product)""")
+    for table in ("score_lines", "score_people"):
+        store.sql(f"DROP TABLE {table}")
+    whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n")}
+    numbers = np.asarray(found["quantity"], dtype=float), np.asarray(found["amount"], dtype=float)
+    return Lines.of(whole["place"], whole["day"], whole["n"], *numbers), [(str(p), str(t)) for p, t in products]
 
 
 def date_of(day: int) -> date:

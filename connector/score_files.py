@@ -3,44 +3,98 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
 from connector.config import Config
-from connector.score_data import customer_ids, no_profiling
+from connector.score_data import customer_ids, date_of, no_profiling
 from connector.store import Store
 from models.segments import AsOf
 
+RULE = "simple rule, not a prediction"
+HIDDEN = "not profiled"
+
+Rows = list[list[str]]
+
 
 def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int) -> list[Path]:
-    """churn.csv: customer_id, score and, unless all is well, a status that says what the number is."""
+    """A file a score; a column `status` says what a row is wherever it is not a published prediction."""
     out_dir.mkdir(parents=True, exist_ok=True)
     ids = customer_ids(store, config, as_of)
     hidden = no_profiling(store, config)
-    return [_one(store, as_of, out_dir / "churn.csv", "churn", horizon, ids, hidden)]
+    files = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
+    files.append(_dates(store, as_of, out_dir / "next_order.csv", ids, hidden))
+    files.append(_products(store, as_of, out_dir / "recommendations.csv", ids))
+    return [f for f in files if f]
 
 
-def _one(store: Store, as_of: AsOf, file: Path, score: str, horizon: int, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
-    found = {
-        p: (v, published)
-        for p, v, published in store.sql(
-            "SELECT person_id, value, is_published FROM scores WHERE score = ? AND cutoff = ? AND horizon_days = ?",
-            [score, as_of.day, horizon],
-        )
-    }
+def _numbers(
+    store: Store, as_of: AsOf, out_dir: Path, score: str, horizon: int, ids: list[tuple[str, str]], hidden: set[str]
+) -> Path:
+    found = _values(store, as_of, score, horizon)
     rows = []
     for customer, person in ids:
         if person in hidden:
-            rows.append([customer, "", "not profiled"])
+            rows.append([customer, "", HIDDEN])
         elif person in found:
             value, published = found[person]
-            rows.append([customer, repr(value), "" if published else "simple rule, not a prediction"])
-    plain = not any(r[2] for r in rows)
-    save(file, ["customer_id", "score"] if plain else ["customer_id", "score", "status"], [r[:2] if plain else r for r in rows])
+            rows.append([customer, repr(value), "" if published else RULE])
+    file = out_dir / f"{score}.csv"
+    _save_with_status(file, ["customer_id", "score"], rows)
     return file
 
 
-def save(file: Path, header: list[str], rows: list[list[str]]) -> None:
+def _dates(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
+    """Middle, first and last day; empty for those who bought once and where no date can be had."""
+    parts = [_values(store, as_of, name) for name in ("next_order", "next_order_lo", "next_order_hi")]
+    rows = []
+    for customer, person in ids:
+        if all(person in p for p in parts):
+            rows.append([customer, *(date_of(int(p[person][0])).isoformat() for p in parts), ""])
+        else:
+            why = HIDDEN if person in hidden else "bought once" if parts[0] else "refused"
+            rows.append([customer, "", "", "", why])
+    _save_with_status(file, ["customer_id", "score", "lo", "hi"], rows)
+    return file
+
+
+def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]]) -> Path | None:
+    """Ten products a customer, best first; no file where nobody's order lines are known."""
+    found = {
+        p: (json.loads(reasons), published)
+        for p, reasons, published in store.sql(
+            "SELECT person_id, reasons, is_published FROM scores WHERE score = 'recommendations' AND cutoff = ?", [as_of.day]
+        )
+    }
+    if not found:
+        return None
+    rows = [
+        [customer, str(rank), str(item["product_id"]), "" if found[person][1] else RULE]
+        for customer, person in ids
+        if person in found
+        for rank, item in enumerate(found[person][0], 1)
+    ]
+    _save_with_status(file, ["customer_id", "rank", "product_id"], rows)
+    return file
+
+
+def _values(store: Store, as_of: AsOf, score: str, horizon: int | None = None) -> dict[str, tuple[float, bool]]:
+    only = "" if horizon is None else f" AND horizon_days = {int(horizon)}"
+    return {
+        p: (v, published)
+        for p, v, published in store.sql(
+            f"SELECT person_id, value, is_published FROM scores WHERE score = ? AND cutoff = ?{only}", [score, as_of.day]
+        )
+    }
+
+
+def _save_with_status(file: Path, header: list[str], rows: Rows) -> None:
+    plain = not any(r[-1] for r in rows)
+    _save(file, header if plain else [*header, "status"], [r[:-1] if plain else r for r in rows])
+
+
+def _save(file: Path, header: list[str], rows: Rows) -> None:
     """Private to its owner: ids and behaviour are personal data."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as f:
         writer = csv.writer(f)

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from connector.score_data import ShopData
 from models.scores import measure
 from models.scores.history import Floats
+from models.scores.views import Amount
 
 Card = dict[str, Any]
 
@@ -22,7 +24,7 @@ class Scored:
     card: Card
     value: Floats | None = None
     tier: Any = None
-    reasons: list[list[str]] | None = None
+    reasons: list[list[Any]] | None = None
 
     def rows(self, people: list[str]) -> Iterator[tuple[str, float, str | None, str]]:
         """(person id, value, tier, reasons as JSON) of everybody who has a value."""
@@ -78,3 +80,19 @@ def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[lis
         "brier": round(float(np.mean((probability - truth) ** 2)), 4),
     }
     return metrics, curve
+
+
+def too_little(have: Amount, instead: str) -> str:
+    """Why the ladder refuses, '' where it does not."""
+    if have.rung != "refuse":
+        return ""
+    return (
+        f"A forecast needs 100 customers with an order, 30 who came back, and 90 days of history; this shop has "
+        f"{have.customers:,}, {have.repeat_buyers:,} and {have.history_days:,}. Until then {instead}, which is a rule, "
+        "not a prediction."
+    )
+
+
+def with_notes(card: Card, data: ShopData) -> Card:
+    hidden = [f"{data.not_profiled:,} people opted out of profiling and have no scores."] if data.not_profiled else []
+    return {**card, "lines": [*card["lines"], *data.notes, *hidden]}

@@ -7,16 +7,17 @@ evaluated in one statement; memberships are kept as intervals of the shop's days
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from connector import stays
 from connector.config import Config
-from connector.evaluation import BLOCK, EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
+from connector.evaluation import EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
 from connector.library import entry
 from connector.rules import Known, Node, Rule, RuleError, Vocabulary, declared, parse, say
 from connector.rules.explain import Clause, explain
 from connector.rules.nearest import hint
-from connector.rules.vocabulary import VALUE_LIMIT, kind_of, meaning_of
+from connector.rules.vocabulary import VALUE_LIMIT, kind_of, meaning_of, unit_of
 from connector.store import Store
 from models.errors import UsageError
 from models.segments import AsOf, Membership, Segment, SegmentCount
@@ -68,7 +69,8 @@ def resolve(config: Config) -> list[Segment]:
         found.append(
             Segment(
                 name=name, where=where, tag=tag, push=tuple(section.push), purpose=section.purpose, channel=section.channel,
-                starts=section.starts, adopt=section.adopt, use=section.use, meaning=meaning, action=action,
+                starts=section.starts, adopt=section.adopt, was=section.was,
+                stay_days=section.stay_days, use=section.use, meaning=meaning, action=action,
             )
         )  # fmt: skip
     return found
@@ -98,25 +100,31 @@ def check_all(store: Store | None, config: Config, segments: list[Segment]) -> d
 
 def _parsed(segment: Segment, words: Vocabulary) -> Rule:
     try:
-        return parse(segment.where, words)
+        return parse(segment.where, replace(words, own=segment.name))
     except RuleError as e:
         raise e.of(segment.name) from e
+
+
+def words(store: Store, config: Config) -> Vocabulary:
+    """What a rule may speak of in this shop."""
+    return _columns(store, tuple(s.name for s in resolve(config)), config.shop.currency)
 
 
 def _columns(store: Store, segments: tuple[str, ...], currency: str) -> Vocabulary:
     """The columns of the profile as it stands; before the first one is built, the declared ones."""
     shape = store.sql(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'profile' AND column_name <> 'person_id'"
+        "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = 'profile' AND column_name NOT IN "
+        "('person_id', 'person_n')"
     )
     if not shape:
         return declared(segments, currency)
-    columns = {n: Known(kind, meaning_of(n)) for n, t in shape if (kind := kind_of(t))}
+    columns = {n: Known(kind, meaning_of(n), unit_of(n)) for n, t in shape if (kind := kind_of(t))}
     return Vocabulary(columns, segments, {}, currency)
 
 
 def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabulary:
     """The same words with the values of the text columns and measures these rules speak of."""
-    if not store.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'profile'"):
+    if not store.value("SELECT count(*) FROM duckdb_columns() WHERE table_name = 'profile'"):
         return words
     columns = dict(words.columns)
     for name in {n for r in rules for n in r.columns}:
@@ -139,7 +147,7 @@ def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabula
             "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
             " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
         )
-    return Vocabulary(columns, words.segments, topics, words.currency)
+    return Vocabulary(columns, words.segments, topics, words.currency, words.own)
 
 
 def _values(store: Store, source: str) -> frozenset[str] | None:
@@ -154,6 +162,16 @@ def sentences(store: Store, config: Config, segments: list[Segment]) -> dict[str
     return {s.name: say(rules[s.name], config.shop.currency) for s in segments}
 
 
+def matching(store: Store, config: Config, as_of: AsOf, where: str) -> list[str]:
+    """The people a rule describes, without keeping anything: used for [exclude]."""
+    rules = check_all(store, config, [*resolve(config), Segment(name=DRAFT, where=where)])
+    evaluation = Evaluation(config, as_of, rules)
+    condition = evaluation.compiler().condition(rules[DRAFT].tree)
+    return [
+        p for (p,) in store.sql(f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit ORDER BY 1")
+    ]
+
+
 def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf, run_id: str) -> list[SegmentCount]:
     """Who is in which segment now: fills `members`, keeps `memberships` and `segment_counts`. before + entered - left = after.
 
@@ -163,60 +181,27 @@ def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf,
     rules = check_all(store, config, segments)
     evaluation = Evaluation(config, as_of, rules)
     with store.transaction():
-        store.sql(f"CREATE OR REPLACE TEMP TABLE segment_masks AS {evaluation.masks()}")
-        bits = [
-            f"SELECT {_quoted(name)} AS segment, person_id FROM segment_masks WHERE m{i // BLOCK} & {1 << (i % BLOCK)} <> 0"
-            for i, name in enumerate(rules)
-        ]
-        nobody = "SELECT CAST(NULL AS VARCHAR) AS segment, CAST(NULL AS VARCHAR) AS person_id WHERE FALSE"
-        store.sql(f"CREATE OR REPLACE TABLE members AS {' UNION ALL '.join(bits) or nobody}")
-        store.sql("DROP TABLE segment_masks")
-        counts = _keep_history(store, evaluation, as_of, run_id)
+        found = stays.slots(store, rules)
+        store.sql(f"CREATE OR REPLACE TABLE segment_masks AS {evaluation.masks(found)}")
+        stays.show_members(store, found)
+        latest = store.value("SELECT max(as_of) FROM segment_counts")
+        is_look_back = latest is not None and as_of.day < latest
+        numbers = stays.compare(store, found, as_of.day, is_look_back=is_look_back)
+        counts = []
+        for name in rules:
+            reason = not_ready(store, evaluation, name)
+            counts.append(SegmentCount(name, *numbers.get(name, (0, 0, 0, 0)), not reason, reason))
+        if not is_look_back:
+            stays.write(store, found, as_of.day, run_id)
+            _write_counts(store, evaluation, counts, as_of.day, run_id)
+        store.sql("DROP TABLE mask_changes")
     log.info(
         "segments: %s evaluated, %s entered, %s left", len(counts), sum(c.entered for c in counts), sum(c.left for c in counts)
     )
     return counts
 
 
-def _keep_history(store: Store, evaluation: Evaluation, as_of: AsOf, run_id: str) -> list[SegmentCount]:
-    latest = store.value("SELECT max(as_of) FROM segment_counts")
-    is_look_back = latest is not None and as_of.day < latest
-    day = as_of.day
-    store.sql(
-        """CREATE OR REPLACE TEMP TABLE members_before AS SELECT DISTINCT segment, person_id FROM memberships
-           WHERE ($look_back AND entered_on <= $day AND (left_on IS NULL OR left_on > $day))
-              OR (NOT $look_back AND left_on IS NULL)""",
-        {"look_back": is_look_back, "day": day},
-    )
-    rows = store.sql("""
-        SELECT coalesce(m.segment, b.segment), count(b.person_id), count(*) FILTER (b.person_id IS NULL),
-          count(*) FILTER (m.person_id IS NULL), count(m.person_id)
-        FROM members AS m FULL JOIN members_before AS b ON b.segment = m.segment AND b.person_id = m.person_id
-        GROUP BY ALL""")
-    found = {name: tuple(int(x) for x in numbers) for name, *numbers in rows}
-    counts = []
-    for name in evaluation.rules:
-        before, entered, left, after = found.get(name, (0, 0, 0, 0))
-        reason = not_ready(store, evaluation, name)
-        counts.append(SegmentCount(name, before, entered, left, after, not reason, reason))
-    if not is_look_back:
-        _write_history(store, evaluation, counts, day, run_id)
-    store.sql("DROP TABLE members_before")
-    return counts
-
-
-def _write_history(store: Store, evaluation: Evaluation, counts: list[SegmentCount], day: date, run_id: str) -> None:
-    store.sql(
-        """UPDATE memberships SET left_on = $day, left_run = $run WHERE left_on IS NULL
-           AND (segment, person_id) NOT IN (SELECT (segment, person_id) FROM members)""",
-        {"day": day, "run": run_id},
-    )
-    store.sql(
-        """INSERT INTO memberships (segment, person_id, entered_on, left_on, entered_run, left_run)
-           SELECT m.segment, m.person_id, $day, NULL, $run, NULL FROM members AS m
-           ANTI JOIN members_before AS b ON b.segment = m.segment AND b.person_id = m.person_id""",
-        {"day": day, "run": run_id},
-    )
+def _write_counts(store: Store, evaluation: Evaluation, counts: list[SegmentCount], day: date, run_id: str) -> None:
     store.sql("DELETE FROM segment_counts WHERE run_id = ?", [run_id])
     store.insert(
         "segment_counts",
@@ -238,7 +223,26 @@ def not_ready(store: Store, evaluation: Evaluation, name: str) -> str:
     `not` it is the other way round. `cursors.complete_from` NULL means complete from the beginning. How far back mail events
     go does not count: platforms keep them for a while only.
     """
+    word = _sensitive(evaluation, evaluation.rules[name])
+    if word:
+        return f"speaks of '{word}', which privacy.sensitive_products keeps out of tags"
     return _Readiness(store, evaluation).reason(evaluation.rules[name].tree)
+
+
+def _sensitive(evaluation: Evaluation, rule: Rule, seen: frozenset[str] = frozenset()) -> str:
+    """The sensitive word a rule names, in itself or in a segment it refers to; '' where there is none."""
+    words = [p.casefold() for p in evaluation.config.privacy.sensitive_products]
+    for node in rule.tree.walk() if words else ():
+        if node.op == "segment" and node.name in evaluation.rules and node.name not in seen:
+            found = _sensitive(evaluation, evaluation.rules[node.name], seen | {node.name})
+            if found:
+                return found
+        given = [v for _, v in node.value] if node.op == "measure" else [node.value]
+        for text in (v.casefold().strip("%") for v in given if isinstance(v, str)):
+            found = next((w for w in words if w in text or (text and text in w)), "")
+            if found:
+                return found
+    return ""
 
 
 class _Readiness:
@@ -373,7 +377,3 @@ def overlap(store: Store) -> list[tuple[str, str, int]]:
             SELECT a.segment, b.segment, count(*) FROM members AS a JOIN members AS b
             ON a.person_id = b.person_id AND a.segment < b.segment GROUP BY ALL ORDER BY 3 DESC, 1, 2""")
     ]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

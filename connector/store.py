@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from connector import packing
 from connector.schema import MIGRATIONS
 from models import records
 from models.errors import LockedError, StoreError
@@ -56,17 +57,22 @@ class Store:
         self._shapes: dict[str, dict[str, str]] = {}
         self._filled: dict[tuple[str, str], set[str]] = {}
         self.staging = _staging(path)
-        config: dict[str, Any] = {"memory_limit": memory_limit} | ({"threads": threads} if threads else {})
-        self._db = _connect(path, config, read_only=read_only)
+        self._settings: dict[str, Any] = {"memory_limit": memory_limit} | ({"threads": threads} if threads else {})
+        self._db = _connect(path, self._settings, read_only=read_only)
         try:
-            self._db.execute("SET python_enable_replacements = false")
-            self._db.execute("SET TimeZone = 'UTC'")
-            self._db.execute(f"SET allowed_directories = ['{str(self.staging).replace(chr(39), chr(39) * 2)}']")
-            self._db.execute("SET enable_external_access = false")
+            self._shut_in()
             self._migrate(read_only)
         except BaseException:
             self.close()
             raise
+
+    def _shut_in(self) -> None:
+        """The connection reaches its own file and the staging folder, nothing else."""
+        self._db.execute("SET python_enable_replacements = false")
+        self._db.execute("SET TimeZone = 'UTC'")
+        self._db.execute("SET checkpoint_threshold = '64MB'")  # each one rewrites the last rows of every table
+        self._db.execute(f"SET allowed_directories = ['{str(self.staging).replace(chr(39), chr(39) * 2)}']")
+        self._db.execute("SET enable_external_access = false")
 
     def sql(self, text: str, params: Sequence[Any] | dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and give all rows. Wraps any failure with the SQL that failed."""
@@ -117,23 +123,31 @@ class Store:
         """Append rows given as JSON-able dicts (decimals and times as text). Unknown keys are an error."""
         if not rows:
             return
-        keys = rows[0].keys()
-        if any(r.keys() != keys for r in rows):
-            keys = dict.fromkeys(k for r in rows for k in r).keys()
-            rows = [{n: r.get(n) for n in keys} for r in rows]
+        keys = packing.names(rows)
+        self._insert(table, keys, packing.columns(rows, keys), {})
+
+    def append(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], fixed: Row) -> None:
+        """The same for rows as tuples of `columns`; `fixed` is what every row has besides. Much cheaper for many rows."""
+        if rows:
+            self._insert(table, list(columns), list(zip(*rows, strict=True)), fixed)
+
+    def _insert(self, table: str, names: list[str], values: list[tuple[Any, ...]], fixed: Row) -> None:
+        keys = [*names, *fixed]
         shape = self._shape(table)
         if any(n not in shape for n in keys):
             self._shapes.pop(table)  # the table may have been made anew since it was looked at
             shape = self._shape(table)
         if unknown := [n for n in keys if n not in shape]:
             raise StoreError(f"The table {table} has no column {', '.join(unknown)}.")
-        spec = orjson.dumps([{n: shape[n] for n in keys}]).decode()
         quoted = ", ".join(f'"{n}"' for n in keys)
-        picked = ", ".join(f'r."{n}"' for n in keys)
-        self.sql(
-            f'INSERT INTO "{table}" ({quoted}) SELECT {picked} FROM (SELECT unnest(from_json_strict(?, ?)) AS r)',
-            [orjson.dumps(rows).decode(), spec],
-        )
+        if packed := packing.pack(values, [shape[n] for n in names], [(v, shape[n]) for n, v in fixed.items()]):
+            select, params = packed
+        else:
+            picked = ", ".join(f'r."{n}"' for n in keys)
+            select = f"SELECT {picked} FROM (SELECT unnest(from_json_strict(?, ?)) AS r)"
+            rows = [{**dict(zip(names, row, strict=True)), **fixed} for row in zip(*values, strict=True)]
+            params = [orjson.dumps(rows).decode(), orjson.dumps([{n: shape[n] for n in keys}]).decode()]
+        self.sql(f'INSERT INTO "{table}" ({quoted}) {select}', params)
 
     def upsert(self, source: str, stream: str, bundles: dict[str, Bundle], *, replaced: Collection[str]) -> None:
         """Store the rows of records, each id once. `replaced`: ids that were stored before; their old rows go.
@@ -190,6 +204,32 @@ class Store:
             yield self.staging
         finally:
             shutil.rmtree(self.staging, ignore_errors=True)
+
+    def compact(self) -> None:
+        """Copy what is there into a new file and put it in the place of the old one.
+
+        A deleted row stays in the bytes of a DuckDB file until its block is used again; here it is gone at once. A crash
+        leaves the old file or the new one. Temporary tables are lost.
+        """
+        if self.path == MEMORY:
+            return
+        path = Path(self.path)
+        with self.staged() as folder:
+            fresh = folder / "compact.duckdb"
+            quoted = str(fresh).replace("'", "''")
+            self.sql("FORCE CHECKPOINT")
+            self.sql(f"ATTACH '{quoted}' AS rollcall_fresh")
+            self.sql(f'COPY FROM DATABASE "{self.value("SELECT current_database()")}" TO rollcall_fresh')
+            self.sql("CHECKPOINT rollcall_fresh")
+            self.sql("DETACH rollcall_fresh")
+            self._db.close()
+            try:
+                if path.with_name(path.name + ".wal").exists():
+                    raise StoreError(f"The log beside {path} could not be emptied. Run the command again.")
+                fresh.replace(path)
+            finally:
+                self._db = _connect(path, self._settings, read_only=False)
+                self._shut_in()
 
     def create_tables(self) -> None:
         """Bring the store up to this program's schema; nothing happens when it is."""

@@ -13,27 +13,37 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import Path
 
 from adapters import load
 from adapters.base import Account, Adapter
 from connector import (
+    backup,
+    choices,
     clock,
     consent,
+    desired,
+    forgotten,
+    full_reads,
     guards,
     identity,
     ledger,
     lock,
+    no_profiling,
     normalize,
+    privacy,
     profile,
     pull,
     push,
     runs,
     saved,
     segment,
+    undo,
 )
 from connector import plan as planning
 from connector.config import Config, pushed_name
 from connector.progress import Progress, Silent
+from connector.raw import RawPages
 from connector.store import Store
 from models.changes import Observed, Plan, Target, TargetPlan, TargetResult
 from models.errors import AuthError, ConnectorError, StalePlan, UsageError
@@ -64,18 +74,20 @@ class Session:
     as_of: AsOf
     progress: Progress
     now: Callable[[], datetime] = clock.now_utc
+    sleep: Callable[[float], None] = clock.sleep
     problems: list[Problem] = field(default_factory=list)
     streams: list[StreamCount] = field(default_factory=list)
     counts: list[SegmentCount] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     results: list[TargetResult] = field(default_factory=list)
+    stops: list[guards.Stop] = field(default_factory=list)
     new_set_aside: int = 0
     summary: dict[str, object] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
 
     def adapter(self, platform: str) -> Adapter:
         if platform not in self._adapters:
-            self._adapters[platform] = make_adapter(self.config, platform)
+            self._adapters[platform] = make_adapter(self.config, platform, now=self.now, sleep=self.sleep)
         return self._adapters[platform]
 
     def problem(self, error: ConnectorError, platform: str = "") -> None:
@@ -90,12 +102,18 @@ class Session:
         return next((code for code in EXIT_ORDER if code in found), 0)
 
 
-def make_adapter(config: Config, platform: str) -> Adapter:
+def make_adapter(
+    config: Config,
+    platform: str,
+    *,
+    now: Callable[[], datetime] = clock.now_utc,
+    sleep: Callable[[float], None] = clock.sleep,
+) -> Adapter:
     """The platform's adapter with its secrets; Mailchimp's copy of the shop is read only where no shop is connected."""
     settings = {**config.settings(platform), "prefix": config.push.prefix}
     if platform == "mailchimp" and settings["ecommerce"] == "auto":
         settings["ecommerce"] = "never" if config.shopify else "always"
-    return load(platform)(settings, now_utc=clock.now_utc, sleep=clock.sleep)
+    return load(platform)(settings, now_utc=now, sleep=sleep)
 
 
 def translator(s: Session, platform: str) -> normalize.Normalizer:
@@ -104,7 +122,7 @@ def translator(s: Session, platform: str) -> normalize.Normalizer:
         normalize.load_mapping(platform),
         s.config.platform(platform).attributes,
         s.as_of.day,
-        own_prefix="" if platform == "hubspot" else s.config.push.prefix,  # its contacts carry no tags
+        own_prefix=s.config.push.prefix,
     )
 
 
@@ -117,6 +135,7 @@ def session(
     with lock.writer_lock(config.store_path, command):
         store = Store(config.store_path, memory_limit=config.store.memory_limit, threads=config.store.threads)
         try:
+            privacy.resume(store, config)
             run_id = runs.begin(store, command, when.day) if records else "preview"
             s = Session(config, store, run_id, when, progress or Silent())
             try:
@@ -133,32 +152,65 @@ def session(
 
 
 def pull_all(
-    s: Session, sources: Sequence[str] = (), *, since: datetime | None = None, full: bool = False
+    s: Session,
+    sources: Sequence[str] = (),
+    *,
+    streams: Sequence[str] | None = None,
+    since: datetime | None = None,
+    full: bool = False,
 ) -> list[StreamCount]:
-    """Fetch what is new from every platform (or `sources`). One platform's refusal does not stop the others."""
+    """Fetch what is new from every platform (or `sources`), side by side. One's refusal does not stop the others."""
+    ready: list[pull.Source] = []
     for platform in sources or s.config.platforms:
-        try:
-            adapter = s.adapter(platform)
-            s.accounts[platform] = known_account(s, adapter)
-            translate = translator(s, platform)
-            found = pull.pull(
-                s.store, adapter, translate, s.run_id, since=since, full=full, progress=s.progress,
-                commit_records=s.config.store.commit_records,
-            )  # fmt: skip
-            s.streams += found
-            for count in found:
-                if not count.is_complete:
-                    code = 6 if "scope" in count.note.lower() else 1
-                    s.problems.append(
-                        Problem(f"{adapter.title} {count.stream}: {count.note or 'not complete'}", code, platform)
-                    )
-        except ConnectorError as e:
-            if e.exit_code in (2, 5):
-                raise
-            s.problem(e, platform)
+        with _noted(s, platform):
+            s.accounts[platform] = known_account(s, s.adapter(platform))
+            ready.append(pull.Source(s.adapter(platform), translator(s, platform)))
+    keep_raw_days = s.config.privacy.keep_raw_days
+    found = pull.pull_together(
+        s.store, ready, s.run_id, streams=streams, since=since, full=full, keep_raw=keep_raw_days > 0, progress=s.progress,
+        commit_records=s.config.store.commit_records,
+    )  # fmt: skip
+    for platform, pulled in found.items():
+        s.streams += pulled.counts
+        for count in pulled.counts:
+            if not count.is_complete:
+                code = 6 if "scope" in count.note.lower() else 1
+                text = f"{s.adapter(platform).title} {count.stream}: {count.note or 'not complete'}"
+                s.problems.append(Problem(text, code, platform))
+        with _noted(s, platform):
+            if pulled.error is not None:
+                raise pulled.error
+    RawPages(s.store).expire(s.store, keep_raw_days, s.now())
     s.new_set_aside += sum(c.new_set_aside for c in s.streams)
     s.summary["streams"] = [vars(c) for c in s.streams]
     return s.streams
+
+
+@contextmanager
+def _noted(s: Session, platform: str) -> Iterator[None]:
+    """What ends one platform's pull is kept as a problem of the run; only a mistake in the configuration ends the run."""
+    try:
+        yield
+    except ConnectorError as e:
+        if e.exit_code in (2, 5):
+            raise
+        s.problem(e, platform)
+        if e.exit_code != 6:
+            s.stops.append(guards.Stop("incomplete_pull", f"{platform} could not be pulled to its end in this run."))
+
+
+def read_in_full(s: Session) -> list[full_reads.FullRead]:
+    """Tonight's part of the full reads that are due; nothing where a platform's pull failed in this run."""
+    days = s.config.pull.full_read_days
+    failed = {p.platform for p in s.problems}
+    found: list[full_reads.FullRead] = []
+    for platform in (p for p in s.config.platforms if p not in failed):
+        adapter, translate = s.adapter(platform), translator(s, platform)
+        for stream in full_reads.due(s.store, adapter, translate, days, s.now()):
+            keep_raw = s.config.privacy.keep_raw_days > 0
+            found.append(full_reads.read_on(s.store, adapter, translate, s.run_id, stream, days, keep_raw=keep_raw))
+    s.summary["full_reads"] = [vars(f) for f in found]
+    return found
 
 
 def known_account(s: Session, adapter: Adapter) -> Account:
@@ -177,9 +229,14 @@ def known_account(s: Session, adapter: Adapter) -> Account:
     return account
 
 
+def identify(s: Session) -> None:
+    identity.identify(s.store, s.config)
+
+
 def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
     """identity -> profile -> segment, for the session's date."""
     identity.identify(s.store, s.config)
+    no_profiling.enforce(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
     s.counts = segment.evaluate(s.store, s.config, list(segments), s.as_of, s.run_id)
     s.summary["segments"] = [vars(c) for c in s.counts]
@@ -193,6 +250,19 @@ def rescore(s: Session) -> None:
     identity.identify(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
     score.train_and_score(s.store, s.config, s.as_of, s.run_id)
+    no_profiling.enforce(s.store, s.config)
+
+
+def fresh_report(s: Session) -> Path | None:
+    """The page made anew after somebody was forgotten; None where that cannot be done, which must not undo the forgetting."""
+    from connector import report
+
+    try:
+        derive(s, resolved(s.config))
+        return report.write(s.store, s.config, s.as_of, plan=None)
+    except ConnectorError as e:
+        log.warning("The report could not be made anew (%s).", type(e).__name__)
+        return None
 
 
 def resolved(config: Config) -> list[Segment]:
@@ -200,11 +270,30 @@ def resolved(config: Config) -> list[Segment]:
     return segment.resolve(config)
 
 
-def make_plan(s: Session, *, with_go_ahead: bool = False, only: Sequence[str] = ()) -> Plan:
-    """Read the live state of every platform and say what would change there. Writes nothing to any platform."""
+def make_plan(
+    s: Session, *, with_go_ahead: bool = False, only: Sequence[str] = (), allowed: frozenset[str] = frozenset()
+) -> Plan:
+    """Read the live state of every platform and say what would change there. Writes nothing to any platform.
+
+    allowed: guards the owner overrides in this run.
+    """
     segments = resolved(s.config)
     derive(s, segments)
-    guards.require_complete_sources(s.store, s.config)
+    return plan_derived(s, segments, with_go_ahead=with_go_ahead, only=only, allowed=allowed)
+
+
+def plan_derived(
+    s: Session,
+    segments: Sequence[Segment],
+    *,
+    with_go_ahead: bool = False,
+    only: Sequence[str] = (),
+    allowed: frozenset[str] = frozenset(),
+) -> Plan:
+    """The same for segments whose members are worked out already (tables members and profile, and `s.counts`)."""
+    excluded = s.config.exclude
+    desired.set_global_exclusions(s.store, segment.matching(s.store, s.config, s.as_of, excluded.where) if excluded else [])
+    stop = _run_stop(s, allowed)
     targets: list[TargetPlan] = []
     problems: list[str] = []
     accounts: dict[str, str] = {}
@@ -216,7 +305,8 @@ def make_plan(s: Session, *, with_go_ahead: bool = False, only: Sequence[str] = 
             adapter = s.adapter(platform)
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
             push.recover(s.store, adapter, run_id=s.run_id, now=s.now)
-            targets += _plan_platform(s, adapter, pushed, with_go_ahead)
+            ledger.follow_merges(s.store, platform)
+            targets += _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed)
         except ConnectorError as e:
             if e.exit_code in (2, 4, 5):
                 raise
@@ -233,76 +323,116 @@ def make_plan(s: Session, *, with_go_ahead: bool = False, only: Sequence[str] = 
     )
 
 
-def _plan_platform(s: Session, adapter: Adapter, segments: Sequence[Segment], with_go_ahead: bool) -> list[TargetPlan]:
-    wanted = _wanted(s, adapter, segments)
+def _run_stop(s: Session, allowed: frozenset[str]) -> str:
+    """Why nothing but removals of people who said no may be written in this run, '' when nothing stops it."""
+    found = [*guards.stops(s.store, s.config), *s.stops]
+    stopping = [stop for stop in found if stop.guard not in allowed]
+    for stop in stopping:
+        if all(p.text != stop.text for p in s.problems):
+            s.problems.append(Problem(stop.text, 4))
+    return f"guard {stopping[0].guard}: {stopping[0].text}" if stopping else ""
+
+
+def _plan_platform(
+    s: Session,
+    adapter: Adapter,
+    segments: Sequence[Segment],
+    with_go_ahead: bool,
+    stop: str,
+    allowed: frozenset[str],
+) -> list[TargetPlan]:
+    wanted = _wanted(s, adapter, segments, stop, allowed)
     maybe = {w.target.segment: frozenset(w.desired) | w.ours for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
+    starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        if seen.exists:
-            ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
-            if want.is_our_object:
-                lagging = ledger.lagging(s.store, adapter.name, seen.object_id, s.now()) - seen.members
-                want = replace(want, lagging=lagging)
-            elif want.is_adopted:
-                ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
-                want = replace(want, is_our_object=True)
-        plans.append(planning.plan_target(want, _own(want, seen), _limits(s.config), with_go_ahead=with_go_ahead))
+        want = _owned(s, adapter, want, seen)
+        if want.target.starts == "journey" and not want.is_first_fill:
+            want = replace(want, allowance=starts)
+        made = planning.plan_target(
+            want, seen, _limits(s, adapter.name, want.target.segment, allowed), with_go_ahead=with_go_ahead
+        )
+        if want.allowance is not None:
+            starts -= sum(c.kind == "add" for c in made.writable)
+        plans.append(made)
     return plans
 
 
-def _own(want: planning.Wanted, seen: Observed) -> Observed:
-    """An object found by name that is not the one we remember is a stranger's, and so is everybody in it."""
-    if seen.exists and want.target.object_id and seen.object_id != want.target.object_id:
-        return replace(seen, note="another object took its name")
-    return seen
+def _started_today(s: Session, platform: str) -> int:
+    today = clock.local_day(s.now(), s.config.shop.timezone)
+    return ledger.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
 
 
-def _limits(config: Config) -> planning.Limits:
-    g = config.guards
-    return planning.Limits(g.max_leave_pct, g.max_enter_pct, g.max_change_count, g.min_members)
+def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> planning.Wanted:
+    """What is ours in the object that was found.
+
+    An object of our name that is not the one we remember is a stranger's, and so is everybody in it: nothing of it is ours
+    until the owner adopts it.
+    """
+    if not seen.exists:
+        return want
+    if want.is_our_object and seen.object_id != want.target.object_id:
+        want = replace(want, is_our_object=False, ours=frozenset())
+    if not want.is_our_object and want.is_adopted and seen.is_ours_kind:
+        ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
+        want = replace(want, is_our_object=True, ours=frozenset())
+    if not want.is_our_object:
+        return want
+    ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
+    erased = forgotten.still_ours(s.store, adapter.name, seen.object_id, seen.members)
+    want = replace(want, ours=want.ours | erased, closed={**want.closed, **dict.fromkeys(erased, forgotten.REASON)})
+    return replace(want, lagging=ledger.lagging(s.store, adapter.name, seen.object_id, s.now()) - seen.members)
 
 
-def _wanted(s: Session, adapter: Adapter, segments: Sequence[Segment]) -> list[planning.Wanted]:
-    counts = {c.segment: c for c in s.counts}
+def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> planning.Limits:
+    g = s.config.guards
+    usual = choices.usual_night(s.store, platform, name)
+    return planning.Limits(g.max_leave_pct, g.max_enter_pct, g.max_change_count, g.min_members, usual, allowed)
+
+
+def _wanted(
+    s: Session, adapter: Adapter, segments: Sequence[Segment], stop: str, allowed: frozenset[str]
+) -> list[planning.Wanted]:
     words = segment.sentences(s.store, s.config, list(segments))
-    stale = guards.stale_sources(s.store, s.config, s.now())
+    old = guards.stale(s.store, s.config, s.now())
+    stale = old.text if old and old.guard not in allowed else ""
     found = []
     for channel in sorted({g.channel for g in segments}):
         consent.judge(s.store, s.config, adapter.name, channel)
         for g in (g for g in segments if g.channel == channel):
-            desired = consent.desired(s.store, adapter.name, g.name, g.purpose)
-            object_id, known_name = ledger.object_of(s.store, adapter.name, g.name)
-            name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
-            stuck = ledger.stuck(s.store, adapter.name, g.name)
-            excluded = dict(desired.excluded)
-            members = desired.members
-            if stuck:
-                reasons = [r for c, r in stuck.items() if c in members]
-                members = {c: m for c, m in members.items() if c not in stuck}
-                if reasons:
-                    excluded[f"stuck: {adapter.title} refuses to change them"] = len(reasons)
-            go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
-            count = counts[g.name]
-            found.append(
-                planning.Wanted(
-                    target=Target(adapter.name, g.name, name, object_id, g.purpose, g.starts),
-                    object_name=name,
-                    desired=members,
-                    closed=desired.closed,
-                    excluded=excluded,
-                    ours=ledger.ours(s.store, adapter.name, object_id) if object_id else frozenset(),
-                    is_our_object=bool(object_id),
-                    is_adopted=g.adopt,
-                    has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
-                    is_first_fill=go_ahead is None,
-                    rule_changed=go_ahead is not None and go_ahead != rule_digest(g),
-                    not_ready=count.not_ready if not count.is_ready else stale,
-                    reason=words[g.name],
-                    notes=desired.notes,
-                )
-            )
+            found.append(_wanted_one(s, adapter, g, stop, stale, words[g.name]))
     return sorted(found, key=lambda w: w.target.segment)
+
+
+def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str, words: str) -> planning.Wanted:
+    if g.was:
+        ledger.rename_segment(s.store, adapter.name, g.was, g.name)
+    want = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day, now=s.now())
+    object_id, known_name = ledger.object_of(s.store, adapter.name, g.name)
+    name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
+    go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
+    count = next(c for c in s.counts if c.segment == g.name)
+    pause = choices.paused(s.store, g.name)
+    ours = ledger.ours(s.store, adapter.name, object_id) if object_id else frozenset()
+    return planning.Wanted(
+        target=Target(adapter.name, g.name, name, object_id, g.purpose, g.starts),
+        object_name=name,
+        desired=want.members,
+        closed=want.closed,
+        excluded=want.excluded,
+        ours=ours,
+        is_our_object=bool(object_id),
+        is_adopted=g.adopt,
+        has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
+        is_first_fill=go_ahead is None or 0 < len(want.members.keys() - ours) <= ledger.filling(s.store, adapter.name, g.name),
+        rule_changed=go_ahead is not None and go_ahead != rule_digest(g),
+        not_ready=count.not_ready if not count.is_ready else stale,
+        stopped=stop or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),
+        reason=words,
+        leave_off=s.config.push.untagged_by_hand != "restore",
+        notes=want.notes,
+    )
 
 
 def rule_digest(g: Segment) -> str:
@@ -322,8 +452,11 @@ def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str
         )
 
 
-def carry_out(s: Session, plan: Plan, *, first: bool = False) -> list[TargetResult]:
-    """Write the plan: platforms with `push = true` only, after consent of everybody who enters was read once more."""
+def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = False) -> list[TargetResult]:
+    """Write the plan: platforms with `push = true` only, after consent of everybody who enters was read once more.
+
+    first: the owner's go-ahead, recorded for the segments of this plan; a canary tries some people and records none.
+    """
     if plan.config_digest != s.config.digest():
         raise StalePlan("The configuration changed after this plan was made. Make a new plan.")
     segments = {g.name: g for g in resolved(s.config)}
@@ -341,10 +474,18 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False) -> list[TargetResu
         if plan.accounts.get(platform) != known_account(s, adapter).id:
             raise StalePlan(f"The plan was made for another {adapter.title} account. Make a new plan.")
         own = [t for t in plan.targets if t.target.platform == platform]
-        if first:
+        if canary:
+            own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
+        if first and not canary:
             _record_go_aheads(s, platform, own, segments)
         own = still_allowed(s, adapter, own)
-        s.results += push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
+        results = push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
+        s.results += results
+        if not canary:
+            _end_fills(s, platform, own, results)
+        for t in own:
+            if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
+                choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
         _verify(s, adapter, own)
     for result in s.results:
         if isinstance(result.error, ConnectorError):
@@ -355,6 +496,8 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False) -> list[TargetResu
                 Problem(f"{result.platform} '{result.object_name}': {lost} changes could not be made", 3, result.platform)
             )
     s.summary["push"] = [{k: v for k, v in vars(r).items() if k != "error"} for r in s.results]
+    if s.results:
+        backup.after_push(s.store, s.config, s.now())
     return s.results
 
 
@@ -363,8 +506,20 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
         ledger.give_go_ahead(s.store, platform, "", "", sum(t.entered for t in plans), s.now(), s.run_id)
     for t in plans:
         digest = rule_digest(segments[t.target.segment])
-        if (not t.parked or t.waits_for_go_ahead) and ledger.go_ahead(s.store, platform, t.target.segment) != digest:
-            ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
+        if t.parked and not t.waits_for_go_ahead:
+            continue
+        with s.store.transaction():
+            ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
+            if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
+                ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
+
+
+def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: Sequence[TargetResult]) -> None:
+    """A fill has ended once everything planned for it was sent; one that was cut short goes on with the next run."""
+    cut = {r.segment for r in results if r.error or r.not_sent}
+    for t in plans:
+        if t.target.segment not in cut and not t.parked:
+            ledger.end_fill(s.store, platform, t.target.segment)
 
 
 def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> list[TargetPlan]:
@@ -394,6 +549,36 @@ def still_valid(s: Session, saved_plan: Plan) -> Plan:
     if dropped:
         s.summary["dropped_since_saved"] = dropped
     return plan
+
+
+def undo_plan(s: Session, run_id: str, allowed: frozenset[str] = frozenset()) -> tuple[Plan, list[str]]:
+    """The plan that takes a run back (guarded like any other), and what cannot be taken back."""
+    derive(s, resolved(s.config))
+    return undo_plan_derived(s, run_id, allowed)
+
+
+def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozenset()) -> tuple[Plan, list[str]]:
+    """The same for segments whose members are worked out already."""
+    image = undo.before_image(s.store, run_id)
+    fresh = plan_derived(s, resolved(s.config), only=sorted({p for p, _ in image}), allowed=allowed)
+    segments = {g.name: g for g in resolved(s.config)}
+    may: dict[tuple[str, str], frozenset[str]] = {}
+    for platform, name in image:
+        if name in segments:
+            consent.judge(s.store, s.config, platform, segments[name].channel)
+            may[platform, name] = consent.allowed(s.store, segments[name].purpose)
+    plan, left = undo.reversed_plan(s.store, fresh, image, may, run_id)
+    stop = _run_stop(s, allowed)
+    guarded = []
+    for t in plan.targets:
+        limits = _limits(s, t.target.platform, t.target.segment, allowed)
+        reason = stop or planning.guard(t.before, t.entered, t.left, limits)
+        guarded.append(
+            planning.held_back(t, f'{reason}; to undo it all the same: --allow GUARD --because "..."') if reason else t
+        )
+    plan = replace(plan, targets=tuple(guarded))
+    choices.pause(s.store, [n for _, n in image], f"undone run {run_id}", s.now(), s.run_id)
+    return plan, left
 
 
 def note_parked(s: Session, plan: Plan) -> None:

@@ -32,6 +32,8 @@ class Segment:
     channel: Literal["email", "sms", "ads"] = "email"
     starts: Literal["nothing", "journey"] = "nothing"
     adopt: bool = False
+    was: str = ""
+    stay_days: int = 0
     use: str = ""
     meaning: str = ""
     needs: tuple[str, ...] = ()

@@ -14,17 +14,17 @@ from connector.sandbox.base import Request, Response, Simulator, dressed
 HOST = "http://sandbox.test"
 
 
-def base_url(platform: str) -> str:
+def base_url(platform: str, host: str = HOST) -> str:
     """What an adapter's `base_url` setting must be."""
-    return f"{HOST}/{platform}"
+    return f"{host}/{platform}"
 
 
-def simulated(platform: str, simulator: Simulator, mock: responses.RequestsMock | None = None) -> str:
+def simulated(platform: str, simulator: Simulator, mock: responses.RequestsMock | None = None, host: str = HOST) -> str:
     """Register the simulator with `responses` and return its base_url. Call it while `responses` is active.
 
     Addresses that the simulator hands out (result files, uploads) are reached in the same way.
     """
-    simulator.base_url = base_url(platform)
+    simulator.base_url = base_url(platform, host)
     numbers = itertools.count(1)
 
     def answer(sent: Any) -> tuple[int, dict[str, str], bytes]:
@@ -33,8 +33,8 @@ def simulated(platform: str, simulator: Simulator, mock: responses.RequestsMock 
         return response.status, response.headers, response.body
 
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        (mock or responses).add_callback(method, re.compile(re.escape(base_url(platform)) + "(/.*)?"), callback=answer)
-    return base_url(platform)
+        (mock or responses).add_callback(method, re.compile(re.escape(base_url(platform, host)) + "(/.*)?"), callback=answer)
+    return base_url(platform, host)
 
 
 def _request(platform: str, sent: Any) -> Request:

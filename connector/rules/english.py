@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.columns import BY_NAME
-from connector.rules.measures import MEASURES
+from connector.rules.measures import MEASURES, TIMES, counted
 from connector.rules.tree import Node, Rule
 
 SAID = {"=": "is", "<>": "is not", "<": "is less than", "<=": "is at most", ">": "is more than", ">=": "is at least"}
@@ -79,12 +79,17 @@ class _Speaker:
             case "has":
                 value, item = (self.value(a) for a in node.args)
                 return f"whose {value} {'do not' if no else ''} include {item}".replace("  ", " ")
+            case "is missing" if node.args[0].op == "measure":
+                did, what = self._deed(node.args[0])
+                return f"who ever {did}{what}" if no else f"who never {did}{what}"
             case "is missing":
                 return f"whose {self.value(node.args[0])} is {'known' if no else 'not known'}"
             case _:
                 return f"for whom {self.value(node)} is {'not true' if no else 'true'}"
 
     def _joined(self, node: Node, no: bool) -> str:
+        if node.name == "everyone else":
+            return "who is in another segment" if no else "who is in no other segment"
         word = "and" if (node.op == "and") != no else "or"
         parts = [self.condition(a, no=no) for a in node.args]
         mixed = [
@@ -122,13 +127,18 @@ class _Speaker:
 
     def _did(self, node: Node, op: str, number: Decimal, no: bool) -> str:
         """A measure compared with a number: 'who bought from category 'Tea' at least 3 times in the last 90 days'."""
+        if node.name in TIMES:
+            did, what = self._deed(node)
+            ago = AGO[op].format("1 day" if number == 1 else f"{_number(number)} days")
+            words = f"who {node.name} {did}{what} {ago}"
+            return f"of whom it is not so that they {words.removeprefix('who ')}" if no else words
         measure = MEASURES[node.name]
         given = dict(node.value)
         when = f" in the last {given['days']} days" if "days" in given else ""
         what = self._details(node.name, given)
         if op == ">" and number == 0:
             if no:
-                return f"who did not {_plain(measure.said)}{what}{when}" if measure.unit else f"who spent nothing{what}{when}"
+                return f"who did not {measure.plain}{what}{when}" if measure.unit else f"who spent nothing{what}{when}"
             return f"who {measure.said if measure.unit else 'spent something'}{what}{when}"
         count = SAID[op].removeprefix("is ").removeprefix("is")
         exactly = "exactly" if op == "=" else count.strip()
@@ -139,15 +149,25 @@ class _Speaker:
             "who not ", "of whom it is not so that they "
         )
 
+    def _deed(self, node: Node) -> tuple[str, str]:
+        """What `first` and `last` are about: verb phrase and details."""
+        name, given = counted((node.name, node.value))
+        return MEASURES[name].said, self._details(name, dict(given))
+
     def _details(self, name: str, given: dict[str, Any]) -> str:
         said = {
             "category": "from category {}", "product": "the product {}", "url": "a link like {}", "campaign": "of campaign {}",
             "min_total": "for at least {}", "max_total": "for at most {}", "min": "of at least {}", "max": "of at most {}",
+            "form": "called {}", "term": "for {}", "file": "called {}", "topic": "about {}", "answer": "with {}",
         }  # fmt: skip
         if name == "spent":
             said |= {"category": "on category {}", "product": "on the product {}"}
         if name in ("viewed", "rated"):
             said |= {"category": "of category {}", "product": "of the product {}", "url": "with an address like {}"}
+        if name == "clicked":
+            said |= {"category": "on {}"}
+        if name == "abandoned":
+            said |= {"min_total": "of at least {}", "max_total": "of at most {}", "product": "with {}"}
         parts = [said[k].format(f"'{v}'" if isinstance(v, str) else _number(Decimal(v))) for k, v in given.items() if k in said]
         return "".join(f" {p}" for p in parts)
 
@@ -173,6 +193,9 @@ class _Speaker:
             case "span":
                 return f"{node.value} {node.name}{'' if node.value == 1 else 's'}"
             case "measure":
+                if node.name in TIMES:
+                    did, what = self._deed(node)
+                    return f"days since they {node.name} {did}{what}"
                 given = dict(node.value)
                 when = f" in the last {given['days']} days" if "days" in given else ""
                 return f"{MEASURES[node.name].meaning}{self._details(node.name, given)}{when}"
@@ -218,14 +241,6 @@ class _Speaker:
 
 def _or_unknown(no: bool) -> str:
     return " or not known" if no else ""
-
-
-def _plain(said: str) -> str:
-    """The verb after 'did not'."""
-    verb, _, rest = said.partition(" ")
-    plain = {"bought": "buy", "ordered": "order", "opened": "open", "clicked": "click", "received": "receive",
-             "viewed": "view", "gave": "give", "spent": "spend"}[verb]  # fmt: skip
-    return f"{plain} {rest}".strip()
 
 
 def _number(value: Decimal) -> str:

@@ -89,6 +89,10 @@ def _change(node: Node, found: dict[Node, Any]) -> str:
     turned = node
     while turned.op in ("not", "is") and len(turned.args) == 1:
         turned = turned.args[0]
+    if turned.op == "is missing" and turned.args[0].op == "measure":
+        node = turned.args[0]
+        days = found[Node("measure", "number", (), node.name, node.value)]
+        return "it never happened; once would turn it" if days is None else f"{_name(node)} is {days} days ago"
     if turned.op == "number above 0":
         measure = Node("measure", "number", (), turned.args[0].name, turned.args[0].value)
         number = Decimal(str(found[measure]))

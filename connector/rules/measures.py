@@ -2,17 +2,21 @@
 
 `bought(category => 'Dark roast', days => 90)` is a number; alone it means "more than 0". Each measure is one conditional
 aggregate over one source of rows (`connector/facts.py`), so all measures of all rules cost one aggregation per source.
-Text is compared without case; with a % in it, as a pattern. `days => N` means from N shop days before the as-of day on.
+Text is compared without case; with a % in it, as a pattern; each word is looked at once, in the table behind its code.
+`days => N` means from N shop days before the as-of day on. `first` and `last` are days since the first or last time
+something was done (`event` names the measure), missing for those who never did; alone they mean "ever".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from connector.columns import HUMAN_OPEN
-
 DAYS_LIMIT = 36500
+
+Call = tuple[str, tuple[tuple[str, Any], ...]]
+"""A measure and its arguments by name, sorted: equal calls share one aggregate."""
 
 
 @dataclass(frozen=True)
@@ -24,66 +28,96 @@ class Measure:
     arguments: dict[str, str]
     said: str
     unit: str
+    source: str
     needs: tuple[str, ...]
     where: str = "TRUE"
-    fields: dict[str, str] = field(default_factory=dict)
+    plain: str = ""
+    """The verb after 'did not'."""
+
+
+def _event(name: str, meaning: str, kinds: str, said: str, plain: str, *texts: str, number: bool = False) -> Measure:
+    arguments = dict.fromkeys(texts, "text")
+    arguments |= {"min": "number", "max": "number"} if number else {}
+    arguments["days"] = "number"
+    where = f"kind = '{kinds}'" if " " not in kinds else "kind IN (" + ", ".join(f"'{k}'" for k in kinds.split()) + ")"
+    return Measure(name, meaning, arguments, said, "times", "event_rows", ("events",), where, plain)
 
 
 MEASURES: dict[str, Measure] = {
     m.name: m
     for m in (
-        Measure(
-            "bought", "number of orders, or of orders with such a product",
-            {"category": "text", "product": "text", "days": "number"}, "bought", "times", ("orders", "order_lines"),
-        ),
-        Measure(
-            "spent", "money spent, or spent on such products, in the shop's currency",
-            {"category": "text", "product": "text", "days": "number"}, "spent", "", ("orders", "order_lines"),
-        ),
-        Measure(
-            "ordered", "number of orders of such a size",
-            {"min_total": "number", "max_total": "number", "days": "number"}, "ordered", "times", ("orders",),
-        ),
-        Measure(
-            "opened", "number of human opens", {"campaign": "text", "days": "number"}, "opened mails", "times",
-            ("events",), HUMAN_OPEN,
-        ),
-        Measure(
-            "clicked", "number of clicks in mails", {"url": "text", "campaign": "text", "days": "number"}, "clicked",
-            "times", ("events",), "kind = 'click'",
-        ),
-        Measure(
-            "received", "number of mails received", {"campaign": "text", "days": "number"}, "received mails", "times",
-            ("events",), "kind = 'sent'",
-        ),
-        Measure(
-            "viewed", "number of pages or products viewed",
-            {"url": "text", "category": "text", "product": "text", "days": "number"}, "viewed pages", "times",
-            ("events",), "kind IN ('page_view', 'product_view')",
-        ),
-        Measure(
-            "rated", "number of ratings given",
-            {"product": "text", "category": "text", "min": "number", "max": "number", "days": "number"}, "gave ratings",
-            "times", ("events",), "kind = 'rating'",
+        Measure("bought", "number of orders, or of orders with such a product",
+                {"category": "text", "product": "text", "days": "number"}, "bought", "times", "order_rows", ("orders",),
+                "counts", "buy"),
+        Measure("spent", "money spent, or spent on such products, in the shop's currency",
+                {"category": "text", "product": "text", "days": "number"}, "spent", "", "order_rows", ("orders",), "TRUE",
+                "spend"),
+        Measure("ordered", "number of orders of such a size",
+                {"min_total": "number", "max_total": "number", "days": "number"}, "ordered", "times", "order_rows",
+                ("orders",), "counts", "order"),
+        Measure("abandoned", "number of carts left without buying since",
+                {"min_total": "number", "max_total": "number", "product": "text", "days": "number"}, "left carts", "times",
+                "cart_rows", ("carts",), "is_open", "leave carts"),
+        _event("opened", "number of human opens", "open", "opened mails", "open mails", "campaign"),
+        _event("clicked", "number of clicks in mails", "click", "clicked", "click", "url", "category", "campaign"),
+        _event("received", "number of mails received", "sent", "received mails", "receive mails", "campaign"),
+        _event("viewed", "number of pages or products viewed", "page_view product_view", "viewed pages", "view pages",
+               "url", "category", "product"),
+        _event("rated", "number of ratings given", "rating", "gave ratings", "give ratings", "product", "category",
+               number=True),
+        _event("submitted", "number of forms filled in", "form", "filled in forms", "fill in forms", "form"),
+        _event("searched", "number of searches on the site", "search", "searched", "search", "term"),
+        _event("downloaded", "number of downloads", "download", "downloaded", "download", "file", "url"),
+        _event("asked", "number of support tickets", "ticket", "asked for support", "ask for support", "topic"),
+        _event("answered", "number of survey answers", "survey", "answered surveys", "answer surveys", "answer",
+               number=True),
+        *(
+            Measure(name, f"days since the {name} time", {
+                "event": "text", "category": "text", "product": "text", "url": "text", "campaign": "text", "form": "text",
+                "term": "text", "file": "text", "topic": "text", "answer": "text", "min": "number", "max": "number",
+                "min_total": "number", "max_total": "number"}, name, "days", "", ())
+            for name in ("first", "last")
         ),
     )
 }  # fmt: skip
 
+TIMES = ("first", "last")
+"""Measures that are days since something, and missing for people who never did it."""
 
-Call = tuple[str, tuple[tuple[str, Any], ...]]
-"""A measure and its arguments by name, sorted: equal calls share one aggregate."""
+DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
+    "line_rows": {
+        "category": ("fact_products", "product", ("category_name",)),
+        "product": ("fact_products", "product", ("product", "shown")),
+    },
+    "event_rows": {
+        "category": ("fact_categories", "category", ("name",)), "topic": ("fact_categories", "category", ("name",)),
+        "url": ("fact_words", "url", ("word",)), "product": ("fact_words", "product", ("word",)),
+        "campaign": ("fact_campaigns", "campaign", ("campaign_id", "name", "subject")),
+        "form": ("fact_words", "word", ("word",)), "term": ("fact_words", "word", ("word",)),
+        "file": ("fact_words", "word", ("word",)), "answer": ("fact_words", "word", ("word",)),
+    },
+}  # fmt: skip
+"""Source -> text argument -> the table of its words, the row's column with the code, the words' columns to look at."""
+
+
+def counted(call: Call) -> Call:
+    """The measure whose rows are looked at: the call itself, or what `first` and `last` are about."""
+    name, arguments = call
+    if name not in TIMES:
+        return call
+    given = dict(arguments)
+    return str(given.pop("event")), tuple(sorted(given.items()))
 
 
 def source_of(call: Call) -> str:
     """The rows it is aggregated from."""
-    name, arguments = call
-    if name in ("bought", "spent"):
-        return "line_rows" if any(k in ("category", "product") for k, _ in arguments) else "order_rows"
-    return "order_rows" if name == "ordered" else "event_rows"
+    name, arguments = counted(call)
+    source = MEASURES[name].source
+    return "line_rows" if source == "order_rows" and any(k in ("category", "product") for k, _ in arguments) else source
 
 
 def needs_of(call: Call) -> tuple[str, ...]:
-    return {"line_rows": ("order_lines",), "order_rows": ("orders",)}.get(source_of(call), ("events",))
+    return {"line_rows": ("order_lines",), "order_rows": ("orders",), "cart_rows": ("carts",)}.get(source_of(call), ("events",))
 
 
 def days_of(call: Call) -> int | None:
@@ -91,43 +125,78 @@ def days_of(call: Call) -> int | None:
     return dict(call[1]).get("days")
 
 
-def filter_sql(call: Call) -> str:
-    """The condition under which a row of its source counts, with the marks of `connector/columns.py`."""
-    name, arguments = call
+@dataclass(frozen=True)
+class Aggregates:
+    """SELECT n and one column per call, from one source: at most one condition per distinct word is evaluated per word."""
+
+    source: str
+    calls: Mapping[Call, str]
+
+    def sql(self) -> str:
+        flags = self._flags()
+        columns = ", ".join(f"{_aggregate(c, self._filter(c, flags))} AS {n}" for c, n in self.calls.items())
+        filters = list(dict.fromkeys(self._filter(c, flags) for c in self.calls))
+        anyone = "TRUE" if "TRUE" in filters else " OR ".join(f"({f})" for f in filters)
+        return f"SELECT r.n, {columns} FROM {self.source} AS r{self._joins(flags)} WHERE {anyone} GROUP BY r.n"
+
+    def _flags(self) -> dict[tuple[str, str, str], str]:
+        """(dictionary, code column, condition over its words) -> name of the flag."""
+        found: dict[tuple[str, str, str], str] = {}
+        for call in self.calls:
+            for key, value in counted(call)[1]:
+                if key in DICTIONARIES.get(self.source, {}):
+                    found.setdefault(self._flag_of(key, value), f"f{len(found)}")
+        return found
+
+    def _flag_of(self, key: str, value: str) -> tuple[str, str, str]:
+        table, code, columns = DICTIONARIES[self.source][key]
+        return table, code, " OR ".join(_matches(c, value) for c in columns)
+
+    def _joins(self, flags: Mapping[tuple[str, str, str], str]) -> str:
+        text = ""
+        for table, code in dict.fromkeys((t, c) for t, c, _ in flags):
+            own = {condition: name for (t, c, condition), name in flags.items() if (t, c) == (table, code)}
+            picked = ", ".join(f"coalesce({condition}, FALSE) AS {name}" for condition, name in own.items())
+            text += (
+                f" LEFT JOIN (SELECT code, {picked} FROM {table} WHERE {' OR '.join(f'({c})' for c in own)}) AS d_{code}"
+                f" ON d_{code}.code = r.{code}"
+            )
+        return text
+
+    def _filter(self, call: Call, flags: Mapping[tuple[str, str, str], str]) -> str:
+        name, arguments = counted(call)
+        where = MEASURES[name].where
+        parts = [] if self.source == "line_rows" else [where]
+        for key, value in arguments:
+            if key in DICTIONARIES.get(self.source, {}):
+                parts.append(flags[self._flag_of(key, value)])
+            else:
+                parts.append(_condition(self.source, key, value))
+        return " AND ".join(p for p in parts if p != "TRUE") or "TRUE"
+
+
+def _aggregate(call: Call, condition: str) -> str:
     source = source_of(call)
-    parts = [MEASURES[name].where]
-    if source == "order_rows" and name != "spent":
-        parts.append("counts")
-    if name == "spent":
-        parts.append("currency = '{currency}'")
-    for key, value in arguments:
-        parts.append(_condition(source, key, value))
-    return " AND ".join(p for p in parts if p != "TRUE") or "TRUE"
-
-
-def aggregate_sql(call: Call) -> str:
-    name, _ = call
-    condition = filter_sql(call)
-    if name == "spent":
-        amount = "amount" if source_of(call) == "line_rows" else "net"
-        return f"coalesce(sum({amount}) FILTER ({condition}), 0)"
-    counted = "count(DISTINCT purchase_id)" if source_of(call) == "line_rows" else "count(*)"
-    return f"{counted} FILTER ({condition})"
+    when = f" FILTER ({condition})" if condition != "TRUE" else ""
+    if call[0] in TIMES:
+        day = {"event_rows": "day", "cart_rows": "CAST(timezone('{timezone}', timezone('UTC', touched)) AS DATE)"}
+        bound = "min" if call[0] == "first" else "max"
+        return f"CAST({{day}} - {bound}({day.get(source, 'ordered_on')}){when} AS INTEGER)"
+    if call[0] == "spent":
+        return f"coalesce(sum({'amount' if source == 'line_rows' else 'net'}){when}, 0)"
+    return f"count({'DISTINCT r.purchase' if source == 'line_rows' else '*'}){when}"
 
 
 def _condition(source: str, key: str, value: Any) -> str:
     if key == "days":
-        return f"happened >= {{from_{value}}}" if source == "event_rows" else f"ordered_on >= {{day}} - {value}"
+        column = {"event_rows": "day >= {day} - ", "cart_rows": "touched >= {from_"}.get(source, "ordered_on >= {day} - ")
+        return f"{column}{value}}}" if source == "cart_rows" else f"{column}{value}"
     if key in ("min_total", "max_total"):
-        return f"net {'>=' if key == 'min_total' else '<='} {value}"
+        column = "total" if source == "cart_rows" else "net"
+        return f"{column} {'>=' if key == 'min_total' else '<='} {value}"
     if key in ("min", "max"):
         return f"value {'>=' if key == 'min' else '<='} {value}"
-    if key == "product":
-        names = ("product", "title") if source == "line_rows" else ("product_id",)
-        return "(" + " OR ".join(_matches(n, value) for n in names) + ")"
-    if key == "campaign":
-        return "(" + " OR ".join(_matches(n, value) for n in ("campaign_id", "campaign_name", "subject")) + ")"
-    return _matches(key, value)
+    return _matches("items", f"%{value.strip('%')}%")
 
 
 def _matches(column: str, value: str) -> str:
@@ -138,3 +207,11 @@ def _matches(column: str, value: str) -> str:
 def text_sql(value: str) -> str:
     """A text literal, safe in SQL and in text with marks."""
     return "'" + value.replace("'", "''").replace("{", "{{").replace("}", "}}") + "'"
+
+
+def by_source(calls: Iterable[tuple[Call, str]]) -> dict[str, dict[Call, str]]:
+    """The calls by the rows they are aggregated from."""
+    found: dict[str, dict[Call, str]] = {}
+    for call, name in calls:
+        found.setdefault(source_of(call), {})[call] = name
+    return found

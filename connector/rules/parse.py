@@ -14,11 +14,20 @@ from typing import Any
 
 from sqlglot import exp
 
-from connector.rules.measures import DAYS_LIMIT, MEASURES
+from connector.rules.measures import DAYS_LIMIT, MEASURES, TIMES
 from connector.rules.nearest import hint
 from connector.rules.syntax import ALL_FUNCTIONS, ARITHMETIC, CLASSES, COMPARE, FUNCTIONS, LIKE_FIRST, Syntax
 from connector.rules.tree import Kind, Node, Place, Rule, Warn
 from connector.rules.vocabulary import Vocabulary
+
+UNITS = {
+    "shop currency": "money", "days": "days", "0 to 1": "share", "0 to 100": "rank",
+    **dict.fromkeys(("orders", "mails", "opens", "clicks", "views", "tickets", "forms", "downloads", "logins", "forwards",
+                     "interactions", "carts", "ratings", "pieces", "products", "categories", "subscriptions", "records",
+                     "answers", "searches", "people"), "count"),
+}  # fmt: skip
+SAID_UNITS = {"money": "money", "days": "a number of days", "share": "a share from 0 to 1", "rank": "a rank from 0 to 100",
+              "count": "a count"}  # fmt: skip
 
 NUMBER_LIMIT = Decimal(10) ** 15
 
@@ -47,6 +56,9 @@ class _Checker(Syntax):
         found = self._value(node)
         if found.kind == "yes or no":
             return found
+        if found.op == "measure" and found.name in TIMES:
+            never = Node("is missing", "yes or no", (found,), place=found.place)
+            return Node("not", "yes or no", (never,), place=found.place)
         if found.op == "measure":
             return Node("number above 0", "yes or no", (found,), place=found.place)
         if found.op == "column":
@@ -65,7 +77,7 @@ class _Checker(Syntax):
         if isinstance(node, (exp.And, exp.Or)):
             op = "and" if isinstance(node, exp.And) else "or"
             sides = [self._condition(n) for n in (node.this, node.expression)]
-            flat = [a for s in sides for a in (s.args if s.op == op else (s,))]
+            flat = [a for s in sides for a in (s.args if s.op == op and not s.name else (s,))]
             return Node("and" if op == "and" else "or", "yes or no", tuple(flat), place=place)
         if isinstance(node, exp.Not):
             return Node("not", "yes or no", (self._condition(node.this),), place=place)
@@ -136,9 +148,32 @@ class _Checker(Syntax):
             raise self.error(
                 f"A list cannot be compared like this. Write 'x' in {name}, or list_has_any({name}, ['x', 'y']).", place
             )
+        self._check_units(left, right, place)
         self._seen(left, right)
         self._seen(right, left)
         return left, right
+
+    def _unit(self, node: Node) -> str:
+        """money, days, share, rank or count, '' where it is not known."""
+        if node.op == "column" and node.kind == "number":
+            return UNITS.get(self.words.columns[node.name].unit, "")
+        if node.op == "measure":
+            return {"": "money", "days": "days"}.get(MEASURES[node.name].unit, "count")
+        if node.op == "arithmetic" and node.name in ("+", "-") and node.kind == "number":
+            units = {self._unit(a) for a in node.args}
+            return "days" if node.args[0].kind == "day" else units.pop() if len(units) == 1 else ""
+        return ""
+
+    def _check_units(self, left: Node, right: Node, place: Place) -> None:
+        """Euros are not compared with counts, and a share is no percentage."""
+        units = (self._unit(left), self._unit(right))
+        if all(units) and units[0] != units[1]:
+            said = " and ".join(f"{self._called(n)} is {SAID_UNITS[u]}" for n, u in zip((left, right), units, strict=True))
+            raise self.error(f"{said}; they cannot be compared.", place)
+        for a, b in ((left, right), (right, left)):
+            if self._unit(a) == "share" and b.op == "literal" and b.kind == "number" and 1 < b.value <= 100:
+                share = f"{b.value / 100:f}".rstrip("0")
+                self.warnings.append(Warn(f"{self._called(a)} goes from 0 to 1. For {b.value} % write {share}.", b.place))
 
     def _mismatch(self, left: Node, right: Node) -> str:
         for a, b in ((left, right), (right, left)):
@@ -240,7 +275,7 @@ class _Checker(Syntax):
         value, what = self._value(node.this), node.expression
         self.known(what)
         if isinstance(what, exp.Null):
-            if value.op == "measure":
+            if value.op == "measure" and value.name not in TIMES:
                 raise self.error(f"'{value.name}' is never missing; it is 0. Write not {value.name}(...).", place)
             return Node("is missing", "yes or no", (value,), place=place)
         if isinstance(what, exp.Boolean) and value.kind == "yes or no":
@@ -397,6 +432,8 @@ class _Checker(Syntax):
         at = Place(place.start, place.start + len(written))
         if name == "segment":
             return self._segment(node, place)
+        if name == "everyone_else":
+            return self._everyone_else(node, place)
         if name in MEASURES:
             return self._measure(name, node, place)
         if name in FUNCTIONS:
@@ -413,6 +450,15 @@ class _Checker(Syntax):
             raise self.error(f"There is no segment '{name}'." + hint(name, self.words.segments), args[0].place)
         return Node("segment", "yes or no", name=found, place=place)
 
+    def _everyone_else(self, node: exp.Anonymous, place: Place) -> Node:
+        if node.expressions:
+            raise self.error("everyone_else() takes nothing: it is whoever is in no other segment.", place)
+        others = [s for s in self.words.segments if s.casefold() != self.words.own.casefold()]
+        if not others:
+            return Node("literal", "yes or no", value=True, place=place)
+        parts = (Node("not", "yes or no", (Node("segment", "yes or no", name=s, place=place),), place=place) for s in others)
+        return Node("and", "yes or no", tuple(parts), "everyone else", place=place)
+
     def _measure(self, name: str, node: exp.Anonymous, place: Place) -> Node:
         measure = MEASURES[name]
         given: dict[str, Any] = {}
@@ -428,7 +474,25 @@ class _Checker(Syntax):
             if key in given:
                 raise self.error(f"'{key}' is given twice.", key_place)
             given[key] = self._argument(name, key, value)
+        if name in TIMES:
+            self._check_time(name, given, place)
         return Node("measure", "number", name=name, value=tuple(sorted(given.items())), place=place)
+
+    def _check_time(self, name: str, given: dict[str, Any], place: Place) -> None:
+        """`first` and `last` take what the measure they name takes."""
+        events = [m for m in MEASURES if m not in (*TIMES, "spent")]
+        form = f"{name}(event => 'bought')"
+        if "event" not in given:
+            raise self.error(f"Say what is meant, as in {form}. It may be {', '.join(events)}.", place)
+        event = given["event"] = str(given["event"]).lower()
+        if event not in events:
+            raise self.error(
+                f"There is no event '{event}'.{hint(event, events) or f' It may be {chr(44).join(events)}.'}",
+                self.argument_place("event", place),
+            )
+        for key in given:
+            if key != "event" and key not in MEASURES[event].arguments:
+                raise self.error(f"{event} has no argument '{key}'.", self.argument_place(key, place))
 
     def _named_argument(self, name: str, part: exp.Expr) -> tuple[str, exp.Expr]:
         if isinstance(part, exp.Kwarg):

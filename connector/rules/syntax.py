@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.parsers.duckdb import DuckDBParser
 from sqlglot.tokenizer_core import Token, TokenType
 
 from connector.rules.measures import MEASURES
@@ -12,6 +16,15 @@ from connector.rules.nearest import hint
 from connector.rules.tree import Kind, Place, RuleError
 
 LENGTH_LIMIT = 4000
+
+
+class Words(DuckDB):
+    """The DuckDB dialect without its aggregates `first` and `last`, which are measures here."""
+
+    class Parser(DuckDBParser):
+        FUNCTIONS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTIONS.items() if k not in ("FIRST", "LAST")}
+
+
 DEPTH_LIMIT = 40
 
 COMPARE: dict[type[exp.Expr], str] = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -42,7 +55,7 @@ CLASSES: dict[type[exp.Expr], str] = {
     exp.Greatest: "greatest",
 }  # fmt: skip
 
-ALL_FUNCTIONS = (*FUNCTIONS, *LIKE_FIRST, "list_contains", "today", "segment", *MEASURES)
+ALL_FUNCTIONS = (*FUNCTIONS, *LIKE_FIRST, "list_contains", "today", "segment", "everyone_else", *MEASURES)
 
 ARGS: dict[type[exp.Expr], set[str]] = {
     exp.And: {"this", "expression"}, exp.Or: {"this", "expression"}, exp.Not: {"this"}, exp.Paren: {"this"},
@@ -100,7 +113,7 @@ class Syntax:
             raise self.error("A quote is opened and never closed.", self._last_quote()) from e
         self._check_tokens()
         try:
-            tree = sqlglot.parse_one(self.text, read="duckdb")
+            tree = sqlglot.parse_one(self.text, read=Words)
         except ParseError as e:
             raise self._explain(e) from e
         except (SqlglotError, ValueError, RecursionError) as e:

@@ -34,6 +34,8 @@ class Vocabulary:
     """Values of a measure's text arguments seen in the data, by argument name."""
 
     currency: str = ""
+    own: str = ""
+    """The segment whose rule is read: no part of its own `everyone_else()`."""
 
 
 def kind_of(sql_type: str) -> Kind | None:
@@ -44,6 +46,11 @@ def declared(segments: tuple[str, ...] = (), currency: str = "") -> Vocabulary:
     """The vocabulary before any data is there: the declared columns, no values."""
     columns = {c.name: Known(kind, c.meaning, c.unit) for c in COLUMNS if (kind := kind_of(c.sql_type))}
     return Vocabulary(columns, segments, {}, currency)
+
+
+def unit_of(name: str) -> str:
+    column = BY_NAME.get(name)
+    return column.unit if column else ""
 
 
 def meaning_of(name: str) -> str:

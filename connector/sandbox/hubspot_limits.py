@@ -14,7 +14,7 @@ from connector.sandbox.hubspot_wire import Refusal, to_ms
 WINDOW_MS = 10_000
 SEARCHES_PER_S = 5
 ASSOCIATIONS_PER_DAY = 500_000
-ASSOCIATIONS_IN_WINDOW = {"free": 100, "starter": 100, "professional": 150, "enterprise": 150}
+ASSOCIATIONS_IN_WINDOW = {"free": 100, "starter": 100, "professional": 150, "enterprise": 150, "increased": 150}
 UNLIMITED = 1_000_000
 """What the headers announce while the limits are off, so that nobody paces himself against a limit that is not there."""
 

@@ -16,6 +16,7 @@ from connector.sandbox.hubspot_wire import Call, Json, Router, answer, bounded, 
 MANUAL_KINDS = ("MANUAL", "SNAPSHOT")
 KINDS = (*MANUAL_KINDS, "DYNAMIC")
 COUNT_MOST = 500
+ALL_SINCE = "2026-09"
 OFFSET_MOST = 10_000
 MEMBERS_MOST = 250
 CREATE_KEYS = {"name", "objectTypeId", "processingType", "listFolderId", "customProperties", "filterBranch"}
@@ -202,7 +203,9 @@ class Lists:
         return sorted((one for one in found if not type_id or one.object_type_id == type_id), key=lambda one: one.id)
 
     def all(self, call: Call) -> Response:
-        """Ordered by id. The cursor belongs to its filters."""
+        """Ordered by id. The cursor belongs to its filters. New in 2026-09."""
+        if call.version < ALL_SINCE:
+            raise not_found("The requested path does not exist")
         body = call.object()
         count = bounded(body.get("count", 20), "count", COUNT_MOST)
         found = self._filtered(body)

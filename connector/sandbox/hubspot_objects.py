@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from connector.sandbox.base import Response
 from connector.sandbox.hubspot_catalog import DEFAULTS, OTHER_DEFAULTS
 from connector.sandbox.hubspot_crm import Crm, Record, Table, label_list
 from connector.sandbox.hubspot_settings import OBJECT_SCOPES
-from connector.sandbox.hubspot_wire import Call, Json, Router, answer, invalid, iso, not_found, strings
+from connector.sandbox.hubspot_wire import Call, Json, Refusal, Router, answer, invalid, iso, not_found, strings
 
 READ_MOST = 100
+IN_THE_BIN = timedelta(days=90)
 ASSOCIATIONS_MOST = 1000
 
 
@@ -49,12 +51,15 @@ class ObjectReads:
         table = self.crm.table(call.parts["type"])
         _no_history(call.names("propertiesWithHistory"))
         limit = call.number("limit", 10, READ_MOST)
+        self._in_time(limit)
         after = call.text("after", "0")
         if not after.isdigit():
             raise invalid("Invalid input: after is not a valid cursor")
         records, ids = table.live, table.ids
         if call.flag("archived"):
-            records, ids = table.archived, sorted(table.archived)
+            oldest = call.at - IN_THE_BIN
+            records = {i: r for i, r in table.archived.items() if r.archived_at is not None and r.archived_at >= oldest}
+            ids = sorted(records)
         start = bisect.bisect_left(ids, int(after))
         names = self.wanted(table, call.names("properties"))
         results = [self.show(records[i], names) for i in ids[start : start + limit]]
@@ -65,6 +70,10 @@ class ObjectReads:
             following = str(ids[start + limit])
             page["paging"] = {"next": {"after": following, "link": f"/crm/v3/objects/{table.name}?after={following}"}}
         return answer(page)
+
+    def _in_time(self, count: int) -> None:
+        if self.crm.settings.slow_above is not None and count > self.crm.settings.slow_above:
+            raise Refusal(504, "", "Gateway Timeout")
 
     def _attach(self, body: Json, table: Table, targets: list[str]) -> None:
         for name in targets:
@@ -97,6 +106,7 @@ class ObjectReads:
         table, body = self.crm.table(call.parts["type"]), call.object()
         _no_history(body.get("propertiesWithHistory"))
         ids = _inputs(body, READ_MOST)
+        self._in_time(len(ids))
         names = self.wanted(table, strings(body.get("properties", []), "properties"))
         found: dict[int, Record] = {}
         missing = []

@@ -172,7 +172,10 @@ class Properties:
 
     def validations(self, call: Call) -> Response:
         """Format rules only; conditional required properties are not listed here."""
-        return answer({"results": []})
+        name = self._type(call)
+        rules = self.crm.settings.validated if name == "contacts" else {}
+        rows = [{"propertyName": n, "ruleType": kind, "ruleArguments": []} for n, kind in sorted(rules.items())]
+        return answer({"results": rows})
 
     def limits(self, call: Call) -> Response:
         most = self.crm.settings.custom_property_limit

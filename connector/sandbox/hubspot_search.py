@@ -227,6 +227,8 @@ def _among(definition: Definition, row: Json) -> Test:
         raise invalid("There was a problem with the request: IN needs values")
     is_text = definition.type not in ("number", "date", "datetime")
     wanted = {str(value) if is_text else _given(definition, {"value": value}) for value in values}
+    if definition.field_type == "checkbox":  # any of the chosen options
+        return lambda props: not wanted.isdisjoint(str(read(props) or "").split(";"))
     return lambda props: read(props) in wanted
 
 

@@ -42,7 +42,13 @@ ALL_SCOPES = frozenset(
         "communication_preferences.read_write",
     }
 )
-TIERS = {"free": (100, 250_000), "starter": (100, 250_000), "professional": (190, 625_000), "enterprise": (190, 1_000_000)}
+TIERS = {
+    "free": (100, 250_000),
+    "starter": (100, 250_000),
+    "professional": (190, 625_000),
+    "enterprise": (190, 1_000_000),
+    "increased": (250, 2_000_000),
+}
 """Requests in ten seconds for one app, and in one day for the whole account."""
 
 
@@ -82,7 +88,13 @@ class Settings:
     """So many writes to one record within two seconds, and the next answers 423."""
     keep_primary_id: bool = False
     """The beta in which a merge keeps the primary record's id."""
+    slow_above: int | None = None
+    """Reading more records than this at once takes too long: 504."""
     write_rules: list[WriteRule] = field(default_factory=list)
+    required_on_create: tuple[str, ...] = ()
+    """Properties an admin wants filled on new contacts. Ignored by 2026-03."""
+    validated: dict[str, str] = field(default_factory=dict)
+    """Property of contacts -> the kind of rule an admin set on its values, as listed under property-validations."""
 
     static_list_limit: int = 1000
     list_size_lag_s: float = 60.0

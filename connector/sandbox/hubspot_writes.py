@@ -99,6 +99,7 @@ class ObjectWrites:
         if change.problems:
             raise invalid(problem_text(change.problems))
         props = {name: value for name, value in change.values.items() if value is not None}
+        self._check_required(call, table, props)
         email = props.get("email", "")
         known = self.crm.by_property("contacts", "email", email) if table.name == "contacts" and email else None
         if known:
@@ -106,6 +107,13 @@ class ObjectWrites:
         record = self.crm.create(table.name, props, call.at, call.at, lag=True)
         self.crm.effect("object.create", table.name, str(record.id))
         return record.render([*props, *DEFAULTS.get(table.name, ())], omit_unset=True)
+
+    def _check_required(self, call: Call, table: Table, props: dict[str, str]) -> None:
+        lacking = [name for name in self.crm.settings.required_on_create if name not in props]
+        if lacking and table.name == "contacts" and call.version >= RULES_SINCE:
+            message = f"{', '.join(lacking)} must be set on new records"
+            context = {"propertyName": lacking}
+            raise invalid(message, errors=[{"message": message, "code": "MISSING_REQUIRED_PROPERTY", "context": context}])
 
     def create(self, call: Call) -> Response:
         table = self.crm.table(call.parts["type"])

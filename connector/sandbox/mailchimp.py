@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,7 @@ from connector.sandbox.shop import Shop
 API_KEY = "0123456789abcdef0123456789abcdef-us1"
 LIST_ID = "a1b2c3d4e5"
 PREFIX = "/3.0"
+CONTROL = "/control/"
 AT_ONCE = 10  # per user, over all keys: https://mailchimp.com/developer/marketing/docs/fundamentals/#api-limits
 
 Handler = Callable[[Account, Call], Response]
@@ -74,7 +76,7 @@ def root(account: Account, call: Call) -> Response:
         "contact": {"company": account.name, "addr1": "", "addr2": "", "city": "", "state": "", "zip": "", "country": ""},
         "pro_enabled": False,
         "last_login": account.created_at,
-        "total_subscribers": account.count("subscribed"),
+        "total_subscribers": sum(each.count("subscribed") for each in account.audiences.values()),
         "industry_stats": {"open_rate": 0.2, "bounce_rate": 0.01, "click_rate": 0.02},
     }
     return answer(call, ROOT, body)
@@ -123,7 +125,11 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 class MailchimpSimulator:
-    """One account with one audience. switches set its moods; writes holds every request that is no GET, with its answer.
+    """One account. `account` is its first audience, `add_audience` makes more; switches set its moods; writes holds every
+    request that is no GET, with its answer; most_at_once is the largest number of requests there were at one time.
+
+    Beside the API it answers to `/control/journeys` (GET; POST {"tag", "name", "reentry", "mails"}) and to `/control/foreign`:
+    what another program in the same account reads (GET: tags, merge fields and status by address) and copies in (POST).
 
     effects logs what took effect, and repeats ("unchanged"): kinds are tag.add, tag.remove, segment.*, member.patch, .put,
     .create, .status, .archive, .erase, .event, merge_field.*, batch.create. contact is the md5 of the address.
@@ -138,7 +144,7 @@ class MailchimpSimulator:
         self.writes: list[Json] = []
         self._lock = threading.RLock()
         self._slots = threading.Lock()
-        self._in_flight = 0
+        self._in_flight = self.most_at_once = 0
         self._instances = 0
         self._begin(Switches())
 
@@ -167,7 +173,8 @@ class MailchimpSimulator:
 
     @effects.setter
     def effects(self, entries: list[Json]) -> None:
-        self.account.effects = entries
+        for audience in self.account.audiences.values():
+            audience.effects = entries
 
     @property
     def journeys(self) -> list[Journey]:
@@ -178,6 +185,13 @@ class MailchimpSimulator:
         with self._lock:
             self._begin(self.switches)
             load_shop(self.account, shop)
+
+    def add_audience(self, list_id: str, shop: Shop) -> Account:
+        """Another audience in the same account, with contacts, campaigns and a store of its own."""
+        with self._lock:
+            audience = Account(self.clock, list_id, self.base_url, first=self.account)
+            load_shop(audience, shop)
+            return audience
 
     def tag(self, name: str) -> Tag:
         """The tag of this name; KeyError when there is none."""
@@ -192,11 +206,14 @@ class MailchimpSimulator:
             return self.account.add_journey(self.tag(tag_name).tag_id, name=name, reentry=reentry, mails=mails)
 
     def change(self, customer: str, set: dict[str, Any]) -> bool:
+        """set may name the `audience`; without one it is the first."""
         with self._lock:
-            uid = self.account.by_customer.get(customer) or self.account.by_hash.get(subscriber_hash(customer))
+            wanted = dict(set)
+            account = self.account.audiences[wanted.pop("audience", self.account.list_id)]
+            uid = account.by_customer.get(customer) or account.by_hash.get(subscriber_hash(customer))
             if uid is None:
                 return False
-            change_contact(self.account, self.account.members[uid], set)
+            change_contact(account, account.members[uid], wanted)
             return True
 
     def dump(self) -> dict[str, Any]:
@@ -230,8 +247,11 @@ class MailchimpSimulator:
     def handle(self, request: Request) -> Response:
         with self._slots:
             self._in_flight += 1
+            self.most_at_once = max(self.most_at_once, self._in_flight)
             busy = self._in_flight + self.switches.held_slots
         try:
+            if self.switches.latency_s:
+                time.sleep(self.switches.latency_s)
             if self.limits.on and busy > AT_ONCE:
                 return Response(429)
             with self._lock:
@@ -244,6 +264,8 @@ class MailchimpSimulator:
         now = self.clock()
         if request.path.startswith(RESULTS):
             return self.batches.download(request, now)
+        if request.path.startswith(CONTROL):
+            return self._control(request)
         mood = self.switches.break_next.pop(0) if self.switches.break_next else ""
         if mood == "429":
             return Response(429)
@@ -251,6 +273,45 @@ class MailchimpSimulator:
             return Response(403, {"Content-Type": "text/html"}, BLOCKED)
         response = self._guarded(request, now, is_outside=True)
         return Response(502, {"Content-Type": "text/html"}, BAD_GATEWAY) if mood == "502" else response
+
+    def _control(self, request: Request) -> Response:
+        """For tests and demonstrations; the real platform has nothing like it."""
+        name, is_write = request.path.removeprefix(CONTROL), request.method == "POST"
+        body = orjson.loads(request.body) if is_write else {}
+        if name == "journeys":
+            if is_write:
+                found = self.account.tag_named(str(body.get("tag") or ""))
+                if found is None:
+                    return Response.json({"error": "there is no such tag; a journey can only wait for one that exists"}, 404)
+                options = {key: body[key] for key in ("name", "reentry", "mails") if key in body}
+                self.account.add_journey(found.tag_id, **options)
+            return Response.json([journey.shown() for journey in self.account.journeys])
+        if name == "foreign":
+            copied = [address for address, wanted in body.items() if self._copy_in(address, wanted)]
+            return Response.json({"copied": len(copied)} if is_write else self._shown_to_others())
+        return Response.json({"error": f"there is no {request.path}"}, 404)
+
+    def _copy_in(self, address: str, wanted: Json) -> bool:
+        """Another program writes tags (added to those there are), merge_fields and status of one contact."""
+        uid = self.account.by_hash.get(subscriber_hash(address))
+        if uid is None:
+            return False
+        member = self.account.members[uid]
+        mine = [self.account.tags[tag_id].name for tag_id in member.tags]
+        changes: Json = {key: wanted[key] for key in ("merge_fields", "status") if key in wanted}
+        if "tags" in wanted:
+            changes["tags"] = [*mine, *(name for name in wanted["tags"] if name not in mine)]
+        change_contact(self.account, member, changes)
+        self.account.log("foreign.copy", ", ".join(sorted(wanted)), member.wire["id"], "copied")
+        return True
+
+    def _shown_to_others(self) -> Json:
+        shown = {}
+        for member in self.account.members.values():
+            tags = sorted(self.account.tags[tag_id].name for tag_id in member.tags)
+            wire = member.wire
+            shown[wire["email_address"]] = {"status": wire["status"], "tags": tags, "merge_fields": wire["merge_fields"]}
+        return shown
 
     def _from_batch(self, request: Request) -> Response:
         return self._guarded(replace(request, path=PREFIX + request.path), self.clock(), is_outside=False)
@@ -275,7 +336,18 @@ class MailchimpSimulator:
         handler, args = self._router.find(method, request.path[len(PREFIX) :])
         if method != "GET" and not self.switches.can_write:
             raise Problem(403, "Forbidden", "You don't have permission to access this resource.")
-        return handler(self.account, Call(request, args, now))
+        return handler(self._owner(args), Call(request, args, now))
+
+    def _owner(self, args: dict[str, str]) -> Account:
+        """The audience a path is about: by its own id, its campaign's or its store's; else the first."""
+        audiences = self.account.audiences
+        if args.get("list_id") in audiences:
+            return audiences[args["list_id"]]
+        for audience in audiences.values():
+            has_store = audience.store is not None and audience.store.info["id"] == args.get("store_id")
+            if has_store or args.get("campaign_id") in audience.campaigns:
+                return audience
+        return self.account
 
     def _note(self, request: Request, method: str, response: Response) -> None:
         try:

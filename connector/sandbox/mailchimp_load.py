@@ -29,6 +29,8 @@ ADDRESS_PARTS = {
     "country": "country",
 }
 PLAIN = {"first_name": "FNAME", "last_name": "LNAME", "phone": "PHONE"}
+COMPLAINT = "ABUSE"
+"""The reason of those in a mailing's unsubscribes who reported it as spam: they stand in another list then."""
 GONE = ("erased", "forgotten", "deleted")
 
 
@@ -45,7 +47,7 @@ def load_shop(account: Account, shop: Shop) -> None:
     for position, mailing in enumerate(shop.mailings):
         campaign = _campaign(account, mailing, position)
         account.campaigns[campaign.campaign_id] = campaign
-    account.store = build_store(shop, account.list_id)
+    account.store = build_store(shop, account.list_id, account.number)
     _load_stats(account)
 
 
@@ -150,7 +152,8 @@ def _campaign(account: Account, mailing: Mailing, position: int) -> Campaign:
     for events in campaign.events.values():
         events.sort()
     left = [(members[name], stamp(at), reason) for name, at, reason in mailing.unsubscribes if name in members]
-    campaign.unsubscribes = left
+    campaign.complaints = [(uid, at) for uid, at, reason in left if reason == COMPLAINT]
+    campaign.unsubscribes = left = [each for each in left if each[2] != COMPLAINT]
     for uid, when, reason in left:
         member = account.members[uid]
         if member.wire["status"] == "unsubscribed":

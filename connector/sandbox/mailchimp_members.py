@@ -88,8 +88,9 @@ def audience_of(account: Account, call: Call) -> Json:
 
 
 def lists(account: Account, call: Call) -> Response:
-    more = {"constraints": {"may_create": False, "max_instances": 1, "current_total_instances": 1}}
-    return listing(call, AUDIENCES, "lists", [audience_of(account, call)], more=more)
+    number = len(account.audiences)
+    more = {"constraints": {"may_create": False, "max_instances": number, "current_total_instances": number}}
+    return listing(call, AUDIENCES, "lists", [audience_of(each, call) for each in account.audiences.values()], more=more)
 
 
 def one_list(account: Account, call: Call) -> Response:

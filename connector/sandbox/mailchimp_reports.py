@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from connector.sandbox.base import Response
-from connector.sandbox.mailchimp_state import Account, Campaign, Event, digest
+from connector.sandbox.mailchimp_state import Account, Campaign, Event, digest, need_list
 from connector.sandbox.mailchimp_wire import Call, Json, answer, collection, listing, not_found, shape
 
 CAMPAIGN = shape(
@@ -47,8 +47,12 @@ LINK = shape("id url total_clicks click_percentage unique_clicks unique_click_pe
 CLICKERS = collection("members", shape(f"{_PERSON} clicks url_id contact_status"), "campaign_id")
 SENT = collection("sent_to", shape(f"{_PERSON} status open_count last_open absplit_group gmt_offset"), "campaign_id")
 LEFT = collection("unsubscribes", shape(f"{_PERSON} timestamp reason"), "campaign_id")
+_COMPLAINT = shape(f"{_PERSON} id date")
+COMPLAINTS = collection("abuse_reports", _COMPLAINT, "campaign_id")
+LIST_COMPLAINTS = collection("abuse_reports", _COMPLAINT, "list_id")
 
 EVENTS_MAX = 1000  # opens, and again clicks, per member and campaign
+Sent = tuple[Account, Campaign]
 TYPES = ("regular", "plaintext", "absplit", "rss", "variate")
 SORT_DIR = ("ASC", "DESC")
 
@@ -102,15 +106,17 @@ def _campaign(account: Account, call: Call) -> Campaign:
     return campaign
 
 
-def _sent_between(account: Account, call: Call) -> list[Campaign]:
+def _sent_between(account: Account, call: Call) -> list[Sent]:
+    """Of every audience of the account, the latest first."""
     call.choice("type", TYPES)
-    found = sorted(account.campaigns.values(), key=lambda campaign: (campaign.send_time, campaign.web_id), reverse=True)
+    every = [(each, campaign) for each in account.audiences.values() for campaign in each.campaigns.values()]
+    found = sorted(every, key=lambda sent: (sent[1].send_time, sent[1].web_id), reverse=True)
     if call.text("type") not in ("", "regular"):
         return []
     if since := call.time("since_send_time"):
-        found = [campaign for campaign in found if campaign.send_time > since]
+        found = [sent for sent in found if sent[1].send_time > since]
     if before := call.time("before_send_time"):
-        found = [campaign for campaign in found if campaign.send_time < before]
+        found = [sent for sent in found if sent[1].send_time < before]
     return found
 
 
@@ -118,12 +124,12 @@ def campaigns(account: Account, call: Call) -> Response:
     found = _sent_between(account, call)
     if call.choice("status", ("save", "paused", "schedule", "sending", "sent")) not in ("", "sent"):
         found = []
-    if call.text("list_id") not in ("", account.list_id):
-        found = []
+    if list_id := call.text("list_id"):
+        found = [sent for sent in found if sent[0].list_id == list_id]
     call.choice("sort_field", ("create_time", "send_time"))
     if call.choice("sort_dir", SORT_DIR) == "ASC":
         found.reverse()
-    return listing(call, CAMPAIGNS, "campaigns", found, build=lambda campaign: _campaign_wire(account, campaign))
+    return listing(call, CAMPAIGNS, "campaigns", found, build=lambda sent: _campaign_wire(*sent))
 
 
 def campaign(account: Account, call: Call) -> Response:
@@ -168,7 +174,7 @@ def _campaign_wire(account: Account, campaign: Campaign) -> Json:
 
 
 def reports(account: Account, call: Call) -> Response:
-    return listing(call, REPORTS, "reports", _sent_between(account, call), build=lambda found: _report(account, found))
+    return listing(call, REPORTS, "reports", _sent_between(account, call), build=lambda sent: _report(*sent))
 
 
 def report(account: Account, call: Call) -> Response:
@@ -200,7 +206,7 @@ def _report(account: Account, campaign: Campaign) -> Json:
         "subject_line": campaign.subject,
         "preview_text": "",
         "emails_sent": sent,
-        "abuse_reports": 0,
+        "abuse_reports": len(campaign.complaints),
         "unsubscribed": len(campaign.unsubscribes),
         "send_time": campaign.send_time,
         "bounces": {"hard_bounces": totals.bounces["hard"], "soft_bounces": totals.bounces["soft"], "syntax_errors": 0},
@@ -396,6 +402,25 @@ def unsubscribed(account: Account, call: Call) -> Response:
     return listing(call, LEFT, "unsubscribes", left, more={"campaign_id": found.campaign_id}, build=build)
 
 
+def _complaints(account: Account, found: list[Campaign]) -> list[Json]:
+    """Number, contact and time of each complaint; those of deleted contacts are gone."""
+    every = [(campaign, uid, at) for campaign in found for uid, at in campaign.complaints if uid in account.members]
+    return [{**_person(account, campaign, uid), "id": n, "date": at} for n, (campaign, uid, at) in enumerate(every, 1)]
+
+
+def abuse_reports(account: Account, call: Call) -> Response:
+    """Of one campaign: all of them, for this one knows neither count nor offset."""
+    found = _campaign(account, call)
+    rows = _complaints(account, [found])
+    return answer(call, COMPLAINTS, {"abuse_reports": rows, "campaign_id": found.campaign_id, "total_items": len(rows)})
+
+
+def list_abuse_reports(account: Account, call: Call) -> Response:
+    need_list(account, call)
+    rows = _complaints(account, list(account.campaigns.values()))
+    return listing(call, LIST_COMPLAINTS, "abuse_reports", rows, more={"list_id": account.list_id})
+
+
 def one_activity(account: Account, call: Call) -> Response:
     """email-activity of one recipient."""
     found = _campaign(account, call)
@@ -422,4 +447,6 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", "/reports/{campaign_id}/click-details/{link_id}/members", clickers),
     ("GET", "/reports/{campaign_id}/sent-to", sent_to),
     ("GET", "/reports/{campaign_id}/unsubscribed", unsubscribed),
+    ("GET", "/reports/{campaign_id}/abuse-reports", abuse_reports),
+    ("GET", "/lists/{list_id}/abuse-reports", list_abuse_reports),
 ]

@@ -10,7 +10,8 @@ from typing import Any
 from connector.sandbox.base import Response
 from connector.sandbox.mailchimp_state import Account, Store
 from connector.sandbox.mailchimp_wire import Call, Json, answer, collection, listing, not_found, shape, stamp
-from connector.sandbox.shop import MAILCHIMP, Cart, Customer, Line, Product, Purchase, Shop
+from connector.sandbox.shop import MAILCHIMP, SHOPIFY, Cart, Customer, Line, Product, Purchase, Shop
+from connector.sandbox.shopify_objects import ORDERS_FROM
 
 STORE_ID = "sandbox-store"
 
@@ -43,8 +44,12 @@ CART = shape(
 CARTS = collection("carts", CART, "store_id")
 
 
-def build_store(shop: Shop, list_id: str) -> Store | None:
-    """The copy that a plugin has sent, or None when the shop has sent nothing here."""
+def build_store(shop: Shop, list_id: str, number: int = 0) -> Store | None:
+    """The copy that a plugin has sent, or None when the shop has sent nothing here.
+
+    number: which store of the account it is, 0 the first. An order that Shopify has too bears Shopify's own number, as
+    its plugin sends it; any other that of the shop.
+    """
     purchases = [purchase for purchase in shop.purchases if MAILCHIMP in purchase.on]
     if not purchases:
         return None
@@ -59,12 +64,14 @@ def build_store(shop: Shop, list_id: str) -> Store | None:
         if key in people
     }
     first = min(purchase.at for purchase in purchases)
+    store_id = f"{STORE_ID}-{number + 1}" if number else STORE_ID
+    numbers = _numbers(shop)
     return Store(
-        _info(shop, list_id, first),
+        _info(shop, list_id, first, store_id),
         list(customers.values()),
         [_product(shop, product) for product in shop.products],
         [
-            _order(shop, purchase, customers[purchase.customer_id])
+            _order(shop, purchase, customers[purchase.customer_id], store_id, numbers)
             for purchase in purchases
             if purchase.customer_id in customers
         ],
@@ -72,9 +79,15 @@ def build_store(shop: Shop, list_id: str) -> Store | None:
     )
 
 
-def _info(shop: Shop, list_id: str, first: datetime) -> Json:
+def _numbers(shop: Shop) -> dict[str, str]:
+    """Shopify's number of each purchase that is there."""
+    there = (purchase for purchase in shop.purchases if SHOPIFY in purchase.on)
+    return {purchase.order_id: str(ORDERS_FROM + place) for place, purchase in enumerate(there)}
+
+
+def _info(shop: Shop, list_id: str, first: datetime, store_id: str) -> Json:
     return {
-        "id": STORE_ID,
+        "id": store_id,
         "list_id": list_id,
         "name": shop.name,
         "platform": "Custom",
@@ -139,16 +152,16 @@ def _line(position: int, line: Line) -> Json:
     }
 
 
-def _order(shop: Shop, purchase: Purchase, customer: Json) -> Json:
+def _order(shop: Shop, purchase: Purchase, customer: Json, store_id: str, numbers: dict[str, str]) -> Json:
     """Refunded amounts are not shown; a refund of everything changes the status and nothing else."""
     is_refunded = purchase.refunded > 0 and purchase.refunded >= purchase.total
     status = "cancelled" if purchase.cancelled else "refunded" if is_refunded else "paid"
     updated = max((at for at, _ in purchase.refunds), default=purchase.at)
     discount = _money(purchase.discount)
     return {
-        "id": purchase.order_id,
+        "id": numbers.get(purchase.order_id, purchase.order_id),
         "customer": customer,
-        "store_id": STORE_ID,
+        "store_id": store_id,
         "campaign_id": "",
         "landing_site": purchase.source.get("landing_site", purchase.source.get("landing_page", "")),
         "financial_status": status,
@@ -210,7 +223,7 @@ def _store(account: Account, call: Call) -> Store:
 
 
 def stores(account: Account, call: Call) -> Response:
-    return listing(call, STORES, "stores", [account.store.info] if account.store else [])
+    return listing(call, STORES, "stores", [each.store.info for each in account.audiences.values() if each.store])
 
 
 def store(account: Account, call: Call) -> Response:
@@ -221,7 +234,11 @@ def customers(account: Account, call: Call) -> Response:
     found = _store(account, call).customers
     if address := call.text("email_address"):
         found = [customer for customer in found if customer["email_address"].lower() == address.lower()]
-    return listing(call, CUSTOMERS, "customers", found, more={"store_id": STORE_ID})
+    return listing(call, CUSTOMERS, "customers", found, more=_of_store(call))
+
+
+def _of_store(call: Call) -> Json:
+    return {"store_id": call.args["store_id"]}
 
 
 def _chosen(call: Call, found: list[Json]) -> list[Json]:
@@ -235,11 +252,12 @@ def _chosen(call: Call, found: list[Json]) -> list[Json]:
 
 
 def orders(account: Account, call: Call) -> Response:
-    return listing(call, ORDERS, "orders", _chosen(call, _store(account, call).orders), more={"store_id": STORE_ID})
+    return listing(call, ORDERS, "orders", _chosen(call, _store(account, call).orders), more=_of_store(call))
 
 
 def all_orders(account: Account, call: Call) -> Response:
-    return listing(call, ORDERS, "orders", _chosen(call, account.store.orders if account.store else []))
+    every = [order for each in account.audiences.values() if each.store for order in each.store.orders]
+    return listing(call, ORDERS, "orders", _chosen(call, every))
 
 
 def one_order(account: Account, call: Call) -> Response:
@@ -250,11 +268,11 @@ def one_order(account: Account, call: Call) -> Response:
 
 
 def products(account: Account, call: Call) -> Response:
-    return listing(call, PRODUCTS, "products", _store(account, call).products, more={"store_id": STORE_ID})
+    return listing(call, PRODUCTS, "products", _store(account, call).products, more=_of_store(call))
 
 
 def carts(account: Account, call: Call) -> Response:
-    return listing(call, CARTS, "carts", _store(account, call).carts, more={"store_id": STORE_ID})
+    return listing(call, CARTS, "carts", _store(account, call).carts, more=_of_store(call))
 
 
 ROUTES: list[tuple[str, str, Any]] = [

@@ -35,8 +35,10 @@ class Switches:
     not, comes back under errors. bulk_starts_journeys: whether the bulk tag call starts "tag added" journeys.
     proxy_fields: whether reports carry proxy_excluded_*. can_write: False is a viewer's key. held_slots: abandoned requests
     that still hold one of the ten connections. batch_polls: polls for which a batch stays in each state.
-    batch_split: results per file of a batch's archive. break_next: answers for the next requests, in turn: "429" (no body),
-    "403" (HTML of the network in front) or "502" (the same, sent after the request took effect).
+    batch_split: results per file of a batch's archive. batch_no_url: finished batches show no address. batch_errors: operations
+    whose id holds one of these texts answer 500 in a batch. latency_s: seconds every answer takes, its slot held meanwhile.
+    break_next: answers for the next requests, in turn: "429" (no body), "403" (HTML of the network in front) or "502" (the
+    same, sent after the request took effect).
     """
 
     count_lag_s: float = 0
@@ -50,6 +52,9 @@ class Switches:
     held_slots: int = 0
     batch_polls: int = 1
     batch_split: int = 50
+    batch_no_url: bool = False
+    batch_errors: list[str] = field(default_factory=list)
+    latency_s: float = 0
     break_next: list[str] = field(default_factory=list)
 
 
@@ -117,6 +122,7 @@ class Campaign:
     recipients: list[int] = field(default_factory=list)
     events: dict[int, list[Event]] = field(default_factory=dict)
     unsubscribes: list[tuple[int, str, str]] = field(default_factory=list)
+    complaints: list[tuple[int, str]] = field(default_factory=list)
     counted: Any = None
 
 
@@ -132,11 +138,17 @@ class Store:
 
 
 class Account:
-    """One account with one audience. Every change goes through its methods, so that indexes and the log stay right."""
+    """One audience and what belongs to it. Every change goes through its methods, so that indexes and the log stay right.
 
-    def __init__(self, clock: Clock, list_id: str, base_url: str) -> None:
+    audiences: all of the account by id, this one among them. number: how many there were before it.
+    """
+
+    def __init__(self, clock: Clock, list_id: str, base_url: str, first: Account | None = None) -> None:
         self.clock, self.list_id, self.base_url = clock, list_id, base_url
-        self.switches = Switches()
+        self.audiences: dict[str, Account] = first.audiences if first else {}
+        self.number = len(self.audiences)
+        self.audiences[list_id] = self
+        self.switches = first.switches if first else Switches()
         self.name, self.timezone, self.currency = "Sandbox", "UTC", "USD"
         self.created_at = stamp(clock())
         self.members: dict[int, Member] = {}
@@ -153,8 +165,8 @@ class Account:
         self.campaigns: dict[str, Campaign] = {}
         self.store: Store | None = None
         self.journeys: list[Journey] = []
-        self.effects: list[Json] = []
-        self._next_uid, self._next_tag, self._next_merge = 500001, 7001, 1
+        self.effects: list[Json] = first.effects if first else []
+        self._next_uid, self._next_tag, self._next_merge = 500001 + 10_000_000 * self.number, 7001 + 10_000 * self.number, 1
         self._orders: dict[str, tuple[list[str], list[Member]]] = {}
         self._counts: dict[tuple[int, frozenset[str]], int] = {}
 
@@ -179,7 +191,7 @@ class Account:
         uid = self._next_uid
         self._next_uid += 1
         address = wire["email_address"]
-        seed = customer_id or str(uid)
+        seed = f"{self.list_id if self.number else ''}{customer_id or uid}"
         wire |= {
             "id": subscriber_hash(address),
             "unique_email_id": digest("eid", seed, length=10),

@@ -9,11 +9,13 @@ import re
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
+from connector.sandbox import shopify_state as state
 from connector.sandbox.base import Clock, Limits, Request, Response
 from connector.sandbox.shop import Shop
 from connector.sandbox.shopify_bulk import Job
@@ -27,6 +29,7 @@ from connector.sandbox.shopify_state import change_customer, dump, lists, merge
 from connector.sandbox.shopify_upload import receive
 from connector.sandbox.shopify_writes import MUTATIONS
 
+NEWEST = "2026-10"
 TOKEN = "shpat_sandbox"  # noqa: S105  # the sandbox's own, opens nothing else
 CLIENT = ("sandbox-client", "sandbox-secret")
 SCOPES = frozenset(("read_customers", "write_customers", "read_orders", "read_all_orders", "read_products"))
@@ -57,8 +60,11 @@ RATE_LIMITS = "https://shopify.dev/api/usage/rate-limits"
 class Switches:
     """What a test can turn. index_lag_s: how long searches still see old tags. bulk_polls: looks until a job ends.
 
-    automations: tag -> mails that a Flow automation starts for each customer who gets it. grant: why client credentials are
-    refused ("" gives a token). renamed_to: another host that all requests are sent to. lifetime_s of a granted token.
+    automations: tag -> mails that a Flow automation starts for each customer who gets it, each time anew; for tags in
+    automations_once only the first time. grant: why client credentials are refused ("" gives a token). renamed_to: another
+    host that all requests are sent to. lifetime_s of a granted token. is_revoked: no token is taken any more. denied: root
+    lists that this token may not see. shop_number: another one is another shop's token. count_ceiling: counts say 'at least'
+    above it (0: never). members_at_once: larger segments must be prepared before they are read.
     """
 
     is_frozen: bool = False
@@ -72,6 +78,12 @@ class Switches:
     grant: str = ""
     lifetime_s: int = 86_399
     automations: dict[str, int] = field(default_factory=dict)
+    automations_once: list[str] = field(default_factory=list)
+    is_revoked: bool = False
+    denied: list[str] = field(default_factory=list)
+    shop_number: int = 60_000_000_001
+    count_ceiling: int = 0
+    members_at_once: int = 10_000
 
 
 class ShopifySimulator:
@@ -93,11 +105,23 @@ class ShopifySimulator:
         self.uploads: dict[str, bytes] = {}
         self.expected_uploads: set[str] = set()
         self.tokens: dict[str, datetime | None] = {TOKEN: None}
-        self.engine = Engine({**TABLES, "QueryRoot": QUERIES, "Mutation": MUTATIONS}, NEEDS, type_of)
+        self.version = NEWEST
+        self.engines: dict[str, Engine] = {}
+        self.member_queries: dict[str, dict[str, Any]] = {}
+        self.lagged_until: datetime | None = None
+        self.entered: set[tuple[str, str]] = set()
         self.lists = lists(self)
         self._lock = threading.RLock()
         self._numbers = 0
         self._level, self._level_at = BUCKET, clock()
+
+    @property
+    def engine(self) -> Engine:
+        """What runs documents of the version that is being served."""
+        if self.version not in self.engines:
+            tables = {**TABLES, "QueryRoot": QUERIES, "Mutation": MUTATIONS}
+            self.engines[self.version] = Engine(tables, NEEDS, type_of, self.version)
+        return self.engines[self.version]
 
     @property
     def result_url(self) -> str:
@@ -125,6 +149,23 @@ class ShopifySimulator:
         with self._lock:
             merge(self, keep, lose)
 
+    def delete_product(self, product_id: str) -> None:
+        with self._lock:
+            state.delete_product(self, product_id)
+
+    def delete_order(self, order_id: str) -> None:
+        with self._lock:
+            state.delete_order(self, order_id)
+
+    def refund(self, order_id: str, amount: Decimal) -> None:
+        with self._lock:
+            state.refund(self, order_id, amount)
+
+    def edit_order(self, order_id: str, place: int) -> None:
+        """Take the line at this place out of an order."""
+        with self._lock:
+            state.edit_order(self, order_id, place)
+
     def handle(self, request: Request) -> Response:
         with self._lock:
             return self._answer(request)
@@ -150,7 +191,7 @@ class ShopifySimulator:
         return self._graphql(request, _served(found.group(1)))
 
     def _is_known(self, token: str) -> bool:
-        if token not in self.tokens:
+        if token not in self.tokens or self.switches.is_revoked:
             return False
         until = self.tokens[token]
         return until is None or self.clock() < until
@@ -182,6 +223,7 @@ class ShopifySimulator:
 
     def _graphql(self, request: Request, version: str) -> Response:
         headers = {"X-Shopify-API-Version": version}
+        self.version = version
         try:
             body = orjson.loads(request.body)
             text, name, variables = body["query"], body.get("operationName") or "", body.get("variables") or {}
@@ -268,9 +310,13 @@ class ShopifySimulator:
         row = {"at": self.clock().isoformat(), "kind": kind, "object": what, "contact": contact, "result": "done"}
         self.effects.append(row)
 
-    def started(self, tag: str) -> None:
-        """Count the mails of an automation that starts on this tag."""
-        self.mails_started += next((n for t, n in self.switches.automations.items() if t.casefold() == tag.casefold()), 0)
+    def started(self, tag: str, customer: str) -> None:
+        """Count the mails of an automation that starts on this tag, by its rule of re-entry."""
+        entry = (tag.casefold(), customer)
+        is_again = entry in self.entered and entry[0] in (t.casefold() for t in self.switches.automations_once)
+        self.entered.add(entry)
+        if not is_again:
+            self.mails_started += next((n for t, n in self.switches.automations.items() if t.casefold() == entry[0]), 0)
 
     def customer(self, name: str) -> CustomerNode | None:
         """By the source's customer_id or by e-mail address."""

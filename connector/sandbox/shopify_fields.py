@@ -207,6 +207,17 @@ def _quantity(lines: list[Line]) -> int:
     return sum(line.quantity for line in lines)
 
 
+def _presentment(o: OrderNode) -> tuple[str, Decimal]:
+    """The buyer's currency and what one of the shop's is worth in it."""
+    code, _, rate = o.purchase.source.get("presentment", f"{o.currency} 1").partition(" ")
+    return code, Decimal(rate)
+
+
+def _total(o: OrderNode, ctx: Context) -> tuple[str, str, str, str]:
+    code, rate = _presentment(o)
+    return *money(o.purchase.total, o.currency), *money((o.purchase.total * rate).quantize(Decimal("0.01")), code)
+
+
 ORDER: dict[str, Any] = {
     "id": lambda o, ctx: o.id,
     "legacyResourceId": lambda o, ctx: str(o.number),
@@ -221,12 +232,13 @@ ORDER: dict[str, Any] = {
     "closedAt": lambda o, ctx: time_text(o.updated_at) if o.purchase.cancelled else None,
     "test": lambda o, ctx: o.purchase.test,
     "confirmed": lambda o, ctx: True,
+    "edited": lambda o, ctx: bool(o.removed),
     "email": lambda o, ctx: o.customer.source.email or None if o.customer and not _blank(ctx) else None,
     "tags": lambda o, ctx: o.tags,
     "sourceName": lambda o, ctx: "web",
     "sourceIdentifier": lambda o, ctx: o.purchase.order_id,
     "currencyCode": lambda o, ctx: o.currency,
-    "presentmentCurrencyCode": lambda o, ctx: o.currency,
+    "presentmentCurrencyCode": lambda o, ctx: _presentment(o)[0],
     "taxesIncluded": lambda o, ctx: True,
     "displayFinancialStatus": lambda o, ctx: financial_status(o),
     "displayFulfillmentStatus": lambda o, ctx: "UNFULFILLED" if o.purchase.cancelled else "FULFILLED",
@@ -241,7 +253,7 @@ ORDER: dict[str, Any] = {
     "app": lambda o, ctx: {"id": "gid://shopify/App/580111", "name": "Online Store"},
     "customer": lambda o, ctx: o.customer,
     "originalTotalPriceSet": lambda o, ctx: money(o.purchase.total, o.currency),
-    "totalPriceSet": lambda o, ctx: money(o.purchase.total, o.currency),
+    "totalPriceSet": _total,
     "subtotalPriceSet": lambda o, ctx: money(o.purchase.total, o.currency),
     "currentTotalPriceSet": lambda o, ctx: money(o.current, o.currency),
     "currentSubtotalPriceSet": lambda o, ctx: money(o.current, o.currency),
@@ -392,7 +404,7 @@ TABLES: Table = {
     "ProductVariant": VARIANT,
     "Collection": COLLECTION,
     "AbandonedCheckout": CHECKOUT,
-    "MoneyBag": {"shopMoney": lambda m, ctx: m, "presentmentMoney": lambda m, ctx: m},
+    "MoneyBag": {"shopMoney": lambda m, ctx: m[:2], "presentmentMoney": lambda m, ctx: m[-2:]},
     "MoneyV2": {"amount": lambda m, ctx: m[0], "currencyCode": lambda m, ctx: m[1]},
     "Connection": {
         "nodes": lambda page, ctx: page.items,

@@ -47,16 +47,34 @@ SDL = Path(__file__).parent / "schema" / "shopify.graphql"
 MAX_DOCUMENTS = 256
 
 
+NEW_IN: dict[str, dict[str, tuple[str, ...]]] = {
+    "2026-07": {"Order": ("attribution", "cartToken", "checkoutToken"), "Collection": ("sources",)},
+    "2026-10": {"CustomerPhoneNumber": ("smsMarketingConsent",)},
+}
+"""Version -> type -> fields that came with it."""
+
+
 @cache
-def schema() -> GraphQLSchema:
-    return build_schema(SDL.read_text(encoding="utf-8"), assume_valid=True)
+def schema(version: str = "2026-10") -> GraphQLSchema:
+    """The schema as this version has it; one that comes later is taken to be as the last one known."""
+    text = SDL.read_text(encoding="utf-8")
+    for since, types in NEW_IN.items():
+        for name, fields in types.items() if version < since else []:
+            head = f"type {name} "
+            before, block = text.split(f"\n{head}", 1)
+            block, after = block.split("\n}", 1)
+            kept = [
+                line for line in block.split("\n") if not line.startswith(tuple(f"  {f}{end}" for f in fields for end in ":("))
+            ]
+            text = f"{before}\n{head}" + "\n".join(kept) + "\n}" + after
+    return build_schema(text, assume_valid=True)
 
 
 class Engine:
     """Compiles and remembers documents. tables: type -> field -> function; scopes: type -> scope it takes to see it."""
 
-    def __init__(self, tables: Table, scopes: dict[str, str], type_of: Callable[[Any], str]) -> None:
-        self.schema = schema()
+    def __init__(self, tables: Table, scopes: dict[str, str], type_of: Callable[[Any], str], version: str = "2026-10") -> None:
+        self.schema = schema(version)
         self.tables = tables
         self.scopes = scopes
         self.type_of = type_of

@@ -20,6 +20,7 @@ from connector.sandbox.shopify_search import Searchable
 PAGE_LIMIT = 250
 WALL = timedelta(days=60)
 KEEP_VIEWS = 24
+CHAIN_LIMIT = 25_000
 
 
 @dataclass
@@ -55,8 +56,9 @@ class Listing:
     def view(self, ctx: Context, query: str | None, sort: str, wall: datetime | None) -> tuple[list[Any], list[Any]]:
         """Rows that match, sorted, and their keys. wall: orders made before it are not there for this token."""
         found = self._searched(ctx, query)
-        lagging = ctx.now if ctx.shop.switches.index_lag_s else None  # what the index believes changes with time alone
-        key = (query or "", sort, wall and wall.date(), self.version, lagging)
+        lagged_until = ctx.shop.lagged_until  # until then what the index believes changes with time alone
+        lagging = ctx.now if lagged_until is not None and ctx.now < lagged_until else None
+        key = (query or "", sort, wall and wall.date(), self.version, lagging, ctx.shop.version)
         known = self.views.get(key)
         if known is not None:
             return known
@@ -73,7 +75,7 @@ class Listing:
 
     def _searched(self, ctx: Context, query: str | None) -> search.Search:
         try:
-            found = search.parse(query, self.fields, self.words)
+            found = search.parse(query, self.fields, self.words, whole_seconds=ctx.shop.version >= "2026-10")
         except search.BrokenSearch as e:
             message = "Internal error. Looks like something went wrong on our end."
             raise refusal(message, "INTERNAL_SERVER_ERROR", requestId="sandbox") from e
@@ -98,6 +100,8 @@ class Listing:
         if args.get("before"):
             stop = _after(keys, _opened(args["before"], mark), bool(args.get("reverse")), 0)
         stop = max(start, stop)
+        if start >= CHAIN_LIMIT:
+            raise refusal(f"A list can be paged through up to {CHAIN_LIMIT} objects.", "BAD_REQUEST")
         low, high = (max(start, stop - size), stop) if from_end else (start, min(stop, start + size))
         items = rows[low:high]
         ctx.root_rows += len(items)
@@ -105,6 +109,9 @@ class Listing:
 
     def count(self, ctx: Context, args: dict[str, Any], wall: datetime | None = None) -> dict[str, Any]:
         rows, _ = self.view(ctx, args.get("query"), self.default_sort, wall)
+        ceiling = ctx.shop.switches.count_ceiling
+        if ceiling and len(rows) > ceiling:
+            return {"count": ceiling + 1, "precision": "AT_LEAST"}
         limit = args.get("limit")
         if limit is not None and len(rows) > limit:
             return {"count": limit, "precision": "AT_LEAST"}
@@ -187,6 +194,16 @@ def _after(keys: list[Any], key: tuple[Any, Any], is_reversed: bool, beyond: int
     return low
 
 
+def indexed_at(now: Callable[[], datetime]) -> Callable[[CustomerNode], datetime]:
+    """The date of the last change as the search index knows it."""
+
+    def read(node: CustomerNode) -> datetime:
+        is_lagging = node.lagged_until is not None and now() < node.lagged_until
+        return node.indexed_at if is_lagging and node.indexed_at is not None else node.updated_at
+
+    return read
+
+
 def customer_tags(now: Callable[[], datetime]) -> Callable[[CustomerNode], set[str]]:
     """Tags as the search index knows them: for a while after a write it still holds the old ones."""
 
@@ -201,7 +218,7 @@ def customer_tags(now: Callable[[], datetime]) -> Callable[[CustomerNode], set[s
 def customer_fields(now: Callable[[], datetime]) -> dict[str, Searchable]:
     tags = customer_tags(now)
     return {
-        "updated_at": Searchable("time", lambda c: c.updated_at),
+        "updated_at": Searchable("time", indexed_at(now)),
         "customer_date": Searchable("time", lambda c: c.created_at),
         "order_date": Searchable("time", lambda c: c.orders[-1].purchase.at if c.orders else None),
         "last_abandoned_order_date": Searchable("time", lambda c: None),
@@ -291,6 +308,15 @@ def collection_fields() -> dict[str, Searchable]:
         "updated_at": Searchable("time", lambda c: c.updated_at),
         "id": Searchable("number", lambda c: c.number),
         "title": Searchable("text", lambda c: c.title),
+    }
+
+
+def event_fields() -> dict[str, Searchable]:
+    return {
+        "id": Searchable("number", lambda e: e["number"]),
+        "created_at": Searchable("time", lambda e: e["at"]),
+        "action": Searchable("exact", lambda e: e["action"]),
+        "subject_type": Searchable("exact", lambda e: e["subjectType"]),
     }
 
 

@@ -44,7 +44,7 @@ def time_text(moment: datetime | None) -> str | None:
 
 @dataclass(slots=True, eq=False)
 class CustomerNode:
-    """tags: sorted, as answered. lagged: what the search index still believes, until `lagged_until`."""
+    """tags: sorted, as answered. lagged, indexed_at: tags and date the search index still believes, until `lagged_until`."""
 
     kind = "Customer"
     number: int
@@ -60,6 +60,7 @@ class CustomerNode:
     metafields: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     lagged: frozenset[str] = frozenset()
     lagged_until: datetime | None = None
+    indexed_at: datetime | None = None
     sms: str = "NEVER_SUBSCRIBED"
     _spent: Decimal | None = None
 
@@ -107,7 +108,9 @@ class RefundNode:
 
 @dataclass(slots=True, eq=False)
 class OrderNode:
-    """index: the customer's how-manieth order, 1 is the first."""
+    """index: the customer's how-manieth order, 1 is the first. removed: lines an edit took out, by their place.
+
+    purchase.source may hold `currency` (the shop's at the time) and `presentment` (the buyer's, as in USD 1.1)."""
 
     kind = "Order"
     number: int
@@ -119,6 +122,7 @@ class OrderNode:
     products: dict[str, ProductNode]
     index: int = 1
     tags: list[str] = field(default_factory=list)
+    removed: set[int] = field(default_factory=set)
     _updated_at: datetime | None = None
 
     @property
@@ -135,7 +139,10 @@ class OrderNode:
     @property
     def current(self) -> Decimal:
         """What remains after refunds and cancellation."""
-        return Decimal(0) if self.purchase.cancelled else self.purchase.total - self.purchase.refunded
+        if self.purchase.cancelled:
+            return Decimal(0)
+        taken_out = sum((self.purchase.lines[place].amount for place in self.removed), Decimal(0))
+        return self.purchase.total - self.purchase.refunded - taken_out
 
     def refund_rows(self) -> list[tuple[datetime, Decimal]]:
         purchase = self.purchase
@@ -162,7 +169,7 @@ class OrderNode:
                 line,
                 self.products.get(line.product_id),
                 line.amount + shares[place],
-                0 if gone == "all" or gone == place else line.quantity,
+                0 if gone == "all" or gone == place or place in self.removed else line.quantity,
             )
             for place, line in enumerate(self.purchase.lines)
         ]
@@ -249,6 +256,7 @@ class World:
     by_id: dict[str, Any] = field(default_factory=dict)
     by_email: dict[str, CustomerNode] = field(default_factory=dict)
     by_source: dict[str, CustomerNode] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 def build(shop: Shop) -> World:
@@ -335,7 +343,8 @@ def _add_products(world: World, shop: Shop) -> dict[str, ProductNode]:
 def _add_order(world: World, place: int, purchase: Purchase, currency: str, products: dict[str, ProductNode]) -> None:
     number = ORDERS_FROM + place
     owner = world.by_source.get(purchase.customer_id)
-    node = OrderNode(number, f"gid://shopify/Order/{number}", FIRST_ORDER_NAME + place, purchase, owner, currency, products)
+    then = purchase.source.get("currency", currency)
+    node = OrderNode(number, f"gid://shopify/Order/{number}", FIRST_ORDER_NAME + place, purchase, owner, then, products)
     if owner is not None:
         owner.orders.append(node)
         node.index = len(owner.orders)

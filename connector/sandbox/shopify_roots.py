@@ -9,10 +9,11 @@ from typing import Any
 from connector.sandbox.shopify_lists import Listing, Page, plain_page
 from connector.sandbox.shopify_objects import CustomerNode, World, found_refunds, time_text
 from connector.sandbox.shopify_request import Context, refusal
+from connector.sandbox.shopify_segments import members_query, segment_members
+from connector.sandbox.shopify_state import purge
 
 VERSIONS = (("2026-01", True), ("2026-04", True), ("2026-07", True), ("2026-10", True), ("2027-01", False), ("unstable", False))
 STORE = "sandbox-shop.myshopify.com"
-TAG_SEGMENT = re.compile(r"customer_tags\s+CONTAINS\s+'((?:[^']|'')*)'", re.IGNORECASE)
 
 
 def supported() -> list[str]:
@@ -29,7 +30,7 @@ def shop(_obj: Any, ctx: Context) -> dict[str, Any]:
     plan = {"displayName": "Grow", "publicDisplayName": "Grow", "shopifyPlus": False, "partnerDevelopment": False}
     return {
         "__typename": "Shop",
-        "id": "gid://shopify/Shop/60000000001",
+        "id": f"gid://shopify/Shop/{ctx.shop.switches.shop_number}",
         "name": name,
         "email": "owner@shop.example",
         "contactEmail": "owner@shop.example",
@@ -59,10 +60,15 @@ def installation(_obj: Any, ctx: Context) -> dict[str, Any]:
     return {"__typename": "AppInstallation", "id": "gid://shopify/AppInstallation/1", "accessScopes": scopes, "app": app}
 
 
-def listing(name: str) -> Callable[..., Page]:
+def listing(name: str) -> Callable[..., Page | None]:
     """A root list; orders stop at the wall of 60 days without the scope for more."""
 
-    def read(_obj: Any, ctx: Context, args: dict[str, Any]) -> Page:
+    def read(_obj: Any, ctx: Context, args: dict[str, Any]) -> Page | None:
+        if name in ctx.shop.switches.denied:
+            ctx.deny(ctx.path, name, "manage_abandoned_checkouts" if name == "abandonedCheckouts" else name)
+            return None
+        if name == "abandonedCheckouts":
+            purge(ctx.shop)
         made: Listing = ctx.shop.lists[name]
         return made.page(ctx, args, ctx.shop.wall(ctx) if name == "orders" else None)
 
@@ -71,6 +77,8 @@ def listing(name: str) -> Callable[..., Page]:
 
 def counting(name: str) -> Callable[..., dict[str, Any]]:
     def read(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
+        if name == "abandonedCheckouts":
+            purge(ctx.shop)
         made: Listing = ctx.shop.lists[name]
         return made.count(ctx, args, ctx.shop.wall(ctx) if name == "orders" else None)
 
@@ -160,33 +168,11 @@ def segment(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any] | N
     return known
 
 
-def segment_members(_obj: Any, ctx: Context, args: dict[str, Any]) -> Page:
-    """Members of a segment that is driven by one tag; other segment queries are refused."""
-    text = args.get("query") or ctx.shop.segments.get(args.get("segmentId"), {}).get("query", "")
-    match = TAG_SEGMENT.fullmatch(text.strip())
-    if match is None:
-        raise refusal("Query Line 1 Column 1: only customer_tags CONTAINS 'x' can be read here.", "INVALID")
-    wanted = match.group(1).lower()
-    rows = [member(c, ctx) for c in ctx.shop.world.customers if wanted in (t.lower() for t in c.tags)]
-    size = args.get("first") or args.get("last") or 0
-    if not 0 < size <= 1000:
-        raise refusal("first must be between 1 and 1000", "BAD_REQUEST")
-    start = int(args["after"]) + 1 if (args.get("after") or "").isdigit() else 0
-    return Page(rows[start : start + size], lambda i: str(start + i), start + size < len(rows), start > 0, len(rows))
-
-
-def member(c: CustomerNode, ctx: Context) -> dict[str, Any]:
-    fields = ctx.shop.engine.tables["Customer"]
-    names = ("firstName", "lastName", "displayName", "note", "numberOfOrders", "defaultEmailAddress", "defaultAddress")
-    values = {name: fields[name](c, ctx) for name in names}
-    return {"__typename": "CustomerSegmentMember", "id": f"gid://shopify/CustomerSegmentMember/{c.number}", **values}
-
-
 def count_segments(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
     return {"count": len(ctx.shop.segments), "precision": "EXACT"}
 
 
-LISTS = ("customers", "orders", "products", "collections", "abandonedCheckouts", "productVariants")
+LISTS = ("customers", "orders", "products", "collections", "abandonedCheckouts", "productVariants", "events")
 
 QUERIES: dict[str, Callable[..., Any]] = {
     "shop": shop,
@@ -206,6 +192,7 @@ QUERIES: dict[str, Callable[..., Any]] = {
     "segment": segment,
     "segmentsCount": count_segments,
     "customerSegmentMembers": segment_members,
+    "customerSegmentMembersQuery": members_query,
     **{name: listing(name) for name in LISTS},
-    **{f"{name}Count": counting(name) for name in LISTS if name != "productVariants"},
+    **{f"{name}Count": counting(name) for name in LISTS if name not in ("productVariants", "events")},
 }

@@ -15,10 +15,13 @@ from typing import Any
 
 Predicate = Callable[[Any], bool]
 OPERATORS = (">=", "<=", ">", "<")
+QUOTED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
+"""A backslash takes the meaning from the sign behind it."""
 TOKEN = re.compile(
-    r"""\s*(?:(?P<open>\()|(?P<close>\))|(?P<term>-?(?:[A-Za-z_.][\w.]*:)?(?:>=|<=|>|<)?(?:'[^']*'|"[^"]*"|[^\s()]+)?))"""
+    rf"""\s*(?:(?P<open>\()|(?P<close>\))|(?P<term>-?(?:[A-Za-z_.][\w.]*:)?(?:>=|<=|>|<)?(?:{QUOTED}|[^\s()]+)?))""",
+    re.DOTALL,
 )
-TERM = re.compile(r"""(?:(?P<name>[A-Za-z_.][\w.]*):)?(?P<operator>>=|<=|>|<)?(?P<value>'[^']*'|"[^"]*"|.*)$""", re.DOTALL)
+TERM = re.compile(rf"""(?:(?P<name>[A-Za-z_.][\w.]*):)?(?P<operator>>=|<=|>|<)?(?P<value>{QUOTED}|.*)$""", re.DOTALL)
 
 
 class BrokenSearch(Exception):
@@ -41,11 +44,13 @@ class Search:
     warnings: list[dict[str, str]] = field(default_factory=list)
 
 
-def parse(text: str | None, fields: dict[str, Searchable], words: Callable[[Any], str]) -> Search:
-    """words: the text of a row that a bare word is looked up in."""
+def parse(
+    text: str | None, fields: dict[str, Searchable], words: Callable[[Any], str], *, whole_seconds: bool = True
+) -> Search:
+    """words: a row's text that a bare word is looked up in. whole_seconds: > leaves out the whole second (since 2026-10)."""
     if not text or not text.strip():
         return Search(None)
-    reader = _Reader(_tokens(text), fields, words)
+    reader = _Reader(_tokens(text), fields, words, whole_seconds)
     predicate = reader.all_of()
     return Search(predicate, reader.warnings)
 
@@ -65,11 +70,14 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Reader:
-    def __init__(self, tokens: list[str], fields: dict[str, Searchable], words: Callable[[Any], str]) -> None:
+    def __init__(
+        self, tokens: list[str], fields: dict[str, Searchable], words: Callable[[Any], str], whole_seconds: bool
+    ) -> None:
         self.tokens = tokens
         self.at = 0
         self.fields = fields
         self.words = words
+        self.whole_seconds = whole_seconds
         self.warnings: list[dict[str, str]] = []
 
     def _peek(self) -> str:
@@ -134,7 +142,7 @@ class _Reader:
             return lambda row: read(row) not in (None, "")
         try:
             if known.kind == "time":
-                return _times(read, operator, value)
+                return _times(read, operator, value, self.whole_seconds)
             if known.kind == "number":
                 return _ordered(read, operator, Decimal(value.rsplit("/", 1)[-1]))
         except (ValueError, InvalidOperation):
@@ -152,7 +160,9 @@ class _Reader:
 
 
 def _unquoted(text: str) -> str:
-    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0] else text
+    if len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]:
+        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+    return text
 
 
 def _all(parts: list[Predicate]) -> Predicate | None:
@@ -182,13 +192,13 @@ def _ordered(read: Callable[[Any], Any], operator: str, wanted: Any) -> Predicat
     return lambda row: bool(read(row) == wanted)
 
 
-def _times(read: Callable[[Any], Any], operator: str, value: str) -> Predicate:
-    """Times are kept finer than a second; > leaves out the whole second (since 2026-10). A day alone means all of it."""
+def _times(read: Callable[[Any], Any], operator: str, value: str, whole_seconds: bool) -> Predicate:
+    """Times are kept finer than a second. A day alone means all of it."""
     moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
     if moment.tzinfo:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     span = timedelta(days=1) if len(value) <= 10 else timedelta(seconds=1)
-    if operator == ">":
+    if operator == ">" and (whole_seconds or span.days):
         return _ordered(read, ">=", moment + span)
     if operator == "<=" and span.days:
         return _ordered(read, "<", moment + span)

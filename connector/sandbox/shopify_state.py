@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from connector.sandbox import shopify_lists as fields
 from connector.sandbox.shopify_lists import Listing
-from connector.sandbox.shopify_objects import CustomerNode, VariantNode, money_text, time_text
+from connector.sandbox.shopify_objects import CustomerNode, OrderNode, VariantNode, money_text, time_text
 
 if TYPE_CHECKING:
     from connector.sandbox.shopify import ShopifySimulator
 
+CHECKOUTS_KEPT = timedelta(days=90)
 PLAIN = ("first_name", "last_name", "phone", "city", "region", "country", "postcode", "language")
 CONSENT = {
     "subscribed": "SUBSCRIBED",
@@ -33,7 +35,7 @@ def lists(shop: ShopifySimulator) -> dict[str, Listing]:
         {
             "ID": lambda c: 0,
             "CREATED_AT": lambda c: c.created_at,
-            "UPDATED_AT": lambda c: c.updated_at,
+            "UPDATED_AT": fields.indexed_at(shop.clock),
             "NAME": lambda c: f"{c.source.last_name}, {c.source.first_name}",
             "LOCATION": lambda c: f"{c.source.country} {c.source.city}",
         },
@@ -81,7 +83,24 @@ def lists(shop: ShopifySimulator) -> dict[str, Listing]:
         {"CREATED_AT": lambda j: j.created_at, "COMPLETED_AT": lambda j: j.completed_at or j.created_at},
         "CREATED_AT", fields.bulk_fields(), lambda j: j.id, lambda j: j.number,
     )  # fmt: skip
-    return {made.name: made for made in (customers, orders, products, checkouts, collections, product_variants, jobs)}
+    events = Listing(
+        "events", lambda: world.events, {"ID": lambda e: 0, "CREATED_AT": lambda e: e["at"]}, "ID",
+        fields.event_fields(), lambda e: str(e["message"]).lower(), lambda e: e["number"],
+    )  # fmt: skip
+    every = (customers, orders, products, checkouts, collections, product_variants, jobs, events)
+    return {made.name: made for made in every}
+
+
+def lag(shop: ShopifySimulator, customer: CustomerNode) -> None:
+    """Before a change: for a while the search index will still find the customer as it is now."""
+    lag_s, now = shop.switches.index_lag_s, shop.clock()
+    if not lag_s:
+        return
+    if customer.lagged_until is None or customer.lagged_until <= now:
+        customer.lagged = frozenset(tag.lower() for tag in customer.tags)
+        customer.indexed_at = customer.updated_at
+    customer.lagged_until = now + timedelta(seconds=lag_s)
+    shop.lagged_until = max(shop.lagged_until or now, customer.lagged_until)
 
 
 def dump(shop: ShopifySimulator) -> dict[str, Any]:
@@ -127,6 +146,7 @@ def change_customer(shop: ShopifySimulator, name: str, wanted: dict[str, Any]) -
     if wanted.get("deleted"):
         _forget(shop, customer)
         return True
+    lag(shop, customer)
     _set_email(shop, customer, wanted)
     for key in PLAIN:
         if key in wanted:
@@ -161,6 +181,78 @@ def _set_email(shop: ShopifySimulator, customer: CustomerNode, wanted: dict[str,
     customer.source.email = email
     if email:
         shop.world.by_email[email] = customer
+
+
+def purge(shop: ShopifySimulator) -> None:
+    """Abandoned checkouts go once a week, when they are three months old."""
+    now = shop.clock()
+    monday = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=now.weekday())
+    world = shop.world
+    old = [c for c in world.checkouts if c.cart.created_at < monday - CHECKOUTS_KEPT]
+    if not old:
+        return
+    for checkout in old:
+        world.by_id.pop(checkout.id, None)
+    world.checkouts[:] = [c for c in world.checkouts if c.id in world.by_id]
+    shop.lists["abandonedCheckouts"].changed()
+
+
+def delete_product(shop: ShopifySimulator, product_id: str) -> None:
+    """As in the admin pages: order lines keep their text and lose the product; an event stays."""
+    world = shop.world
+    product = next(p for p in world.products if p.source.product_id == product_id)
+    world.products.remove(product)
+    for order in world.orders:
+        order.products.pop(product_id, None)
+    for gid in (product.id, VariantNode(product).id):
+        world.by_id.pop(gid, None)
+    if product.collection:
+        product.collection.products.remove(product)
+    number = 4_000_000_000_001 + len(world.events)
+    world.events.append(
+        {
+            "__typename": "BasicEvent", "number": number, "id": f"gid://shopify/BasicEvent/{number}", "action": "destroy",
+            "at": shop.clock(), "createdAt": time_text(shop.clock()), "subjectId": product.id, "subjectType": "PRODUCT",
+            "message": "A product was deleted.",
+        }
+    )  # fmt: skip
+    for name in ("products", "orders", "productVariants", "events"):
+        shop.lists[name].changed()
+
+
+def refund(shop: ShopifySimulator, order_id: str, amount: Decimal) -> None:
+    """Give money back for an order, named by the source's order_id, now."""
+    order = _order(shop, order_id)
+    order.purchase.refunds = [*order.refund_rows(), (shop.clock(), amount)]
+    order.purchase.refunded += amount
+    _reordered(shop, order)
+
+
+def edit_order(shop: ShopifySimulator, order_id: str, place: int) -> None:
+    """Take a line out of an order."""
+    order = _order(shop, order_id)
+    order.removed.add(place)
+    _reordered(shop, order)
+
+
+def delete_order(shop: ShopifySimulator, order_id: str) -> None:
+    order = _order(shop, order_id)
+    shop.world.orders.remove(order)
+    shop.world.by_id.pop(order.id, None)
+    if order.customer:
+        order.customer.orders.remove(order)
+    _reordered(shop, order)
+
+
+def _order(shop: ShopifySimulator, order_id: str) -> OrderNode:
+    return next(o for o in shop.world.orders if o.purchase.order_id == order_id)
+
+
+def _reordered(shop: ShopifySimulator, order: OrderNode) -> None:
+    order.updated_at = shop.clock()
+    if order.customer:
+        order.customer.forget_spent()
+    shop.lists["orders"].changed()
 
 
 def _forget(shop: ShopifySimulator, customer: CustomerNode) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -11,6 +10,8 @@ import orjson
 from connector.sandbox import shopify_bulk as bulk
 from connector.sandbox.shopify_objects import CustomerNode, hash_text, metafield, time_text
 from connector.sandbox.shopify_request import Context, Refused
+from connector.sandbox.shopify_segments import members_query_create
+from connector.sandbox.shopify_state import lag
 
 TAGS_AT_MOST = 250
 TAG_LENGTH = 255
@@ -59,7 +60,7 @@ def tags_add(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any] | 
         _retag(ctx, customer, sorted([*customer.tags, *new], key=str.casefold))
         for tag in new:
             ctx.shop.effect("tag_added", tag, customer.id)
-            ctx.shop.started(tag)
+            ctx.shop.started(tag, customer.id)
     return {"node": customer, "userErrors": []}
 
 
@@ -79,16 +80,13 @@ def tags_remove(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any]
 
 
 def _retag(ctx: Context, customer: CustomerNode, tags: list[str]) -> None:
-    lag_s = ctx.shop.switches.index_lag_s
-    if lag_s and (customer.lagged_until is None or customer.lagged_until <= ctx.now):
-        customer.lagged = frozenset(tag.lower() for tag in customer.tags)
-    if lag_s:
-        customer.lagged_until = ctx.now + timedelta(seconds=lag_s)
+    lag(ctx.shop, customer)
     customer.tags = tags
     _touch(ctx, customer)
 
 
 def _touch(ctx: Context, customer: CustomerNode) -> None:
+    lag(ctx.shop, customer)
     customer.updated_at = ctx.now
     ctx.shop.lists["customers"].changed()
 
@@ -329,6 +327,7 @@ MUTATIONS: dict[str, Callable[..., Any]] = {
     "customerUpdate": customer_update,
     "customerEmailMarketingConsentUpdate": consent_update,
     "metafieldsSet": metafields_set,
+    "customerSegmentMembersQueryCreate": members_query_create,
     "segmentCreate": segment_create,
     "segmentUpdate": segment_update,
     "segmentDelete": segment_delete,

@@ -19,7 +19,7 @@ from models.scores.views import LEAST_EVENTS, Stack, View, Views
 
 BASE_HORIZON = 90
 MOST_ROWS = 150_000
-MOST_BOOSTED_ROWS = 60_000
+MOST_BOOSTED_ROWS = 40_000
 VALIDATIONS = 3
 CANDIDATES = ("logistic", "blend", "boosting")
 """Simplest first."""
@@ -93,8 +93,8 @@ class ChurnModel:
     def _choose(self, views: Views, cutoff: int) -> str:
         """Rolling back-test on windows that have closed; also learns the shift of the calibration, if it pays."""
         losses: dict[str, list[Floats]] = {k: [] for k in self.candidates}
-        checks: dict[str, list[tuple[Floats, Any]]] = {k: [] for k in self.candidates}
-        for closed in self.cutoffs_[:VALIDATIONS]:
+        checks: dict[str, dict[int, tuple[Floats, Any]]] = {k: {} for k in self.candidates}
+        for closed in self._checked():
             earlier = views.training_cutoffs(closed, self.taught_horizon_)
             trained = {k: self._train(views, earlier, k) for k in self.candidates} if earlier else {}
             if not trained or any(m is None for m in trained.values()):
@@ -105,7 +105,7 @@ class ChurnModel:
                 assert model is not None
                 p = _inside(model(view))
                 losses[kind].append(_loss(truth, p))
-                checks[kind].append((p, truth))
+                checks[kind][closed] = (p, truth)
         if not losses[self.candidates[0]]:
             return self.candidates[0]
         mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items()}
@@ -115,9 +115,14 @@ class ChurnModel:
             gaps = [a - b for a, b in zip(losses[kind], losses[best], strict=True)]
             error = float(np.sqrt(np.mean([g.var() / len(g) for g in gaps])))
             if mean[kind] - mean[best] <= error:
-                self.shift_ = _shift(checks[kind])
+                self.shift_ = _shift(checks[kind], self.taught_horizon_)
                 return kind
         return best
+
+    def _checked(self) -> list[int]:
+        """The windows of the back-test: the latest three, and those a horizon before them for the calibration."""
+        latest = self.cutoffs_[:VALIDATIONS]
+        return [c for c in self.cutoffs_ if c in latest or any(0 <= n - self.taught_horizon_ - c < 30 for n in latest[:2])]
 
     def _train(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
         """None where a class has too few events to learn from."""
@@ -125,7 +130,22 @@ class ChurnModel:
             return self._btyd
         if not cutoffs:
             return None
-        most = MOST_ROWS if kind in ("logistic", "middle") else MOST_BOOSTED_ROWS
+        key = ("churn", self.taught_horizon_, self.seed, kind, *cutoffs)
+        if key not in views.trained:
+            views.trained[key] = self._train_afresh(views, cutoffs, kind)
+        found: Predictor | None = views.trained[key]
+        return found
+
+    def _train_afresh(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
+        if kind == "blend":
+            one, two = self._train(views, cutoffs, "logistic"), self._train(views, cutoffs, "boosting")
+            if one is None or two is None:
+                return None
+            return lambda v: np.asarray(expit((logit(_inside(one(v))) + logit(_inside(two(v)))) / 2))
+        if kind == "middle":
+            learned, horizon = self._train(views, cutoffs, "logistic"), self.taught_horizon_
+            return None if learned is None else lambda v: np.asarray((learned(v) + v.p_no_order(horizon)) / 2)
+        most = MOST_ROWS if kind == "logistic" else MOST_BOOSTED_ROWS
         stack = Stack.of(views, cutoffs, most)
         y = np.concatenate([
             no_order_within(views.orders, views.at(c).person[r], c, self.taught_horizon_)
@@ -133,18 +153,13 @@ class ChurnModel:
         ])  # fmt: skip
         if min(int(y.sum()), int((~y).sum())) < LEAST_EVENTS:
             return None
-        if kind == "blend":
-            parts = [self._learn("logistic", stack, y), self._learn("boosting", stack, y)]
-            return lambda v: expit(sum(logit(_inside(m(v))) for m in parts) / 2)
-        learned = self._learn("logistic" if kind == "middle" else kind, stack, y)
-        if kind == "middle":
-            return lambda v: (learned(v) + v.p_no_order(self.taught_horizon_)) / 2
-        return learned
+        return self._learn(kind, stack, y)
 
     def _learn(self, kind: str, stack: Stack, y: Any) -> Predictor:
-        model = logistic() if kind == "logistic" else boosting(self.seed)
-        step = "logisticregression__sample_weight" if kind == "logistic" else "sample_weight"
-        model.fit(stack.x, y, **{step: stack.weight})
+        if kind == "logistic":
+            model = logistic().fit(stack.x, y, logisticregression__sample_weight=stack.weight)
+        else:
+            model = boosting(self.seed).fit(stack.x, y)  # weights would cost twenty times the time for nothing measurable
         return lambda v: np.asarray(model.predict_proba(v.inputs)[:, 1])
 
 
@@ -161,7 +176,7 @@ def boosting(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=150, learning_rate=0.04, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=3, early_stopping=False,
+        max_iter=120, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=3, early_stopping=False,
         random_state=seed,
     )  # fmt: skip
 
@@ -186,12 +201,15 @@ def _intercept(p: Floats, truth: Any) -> float:
     return shift
 
 
-def _shift(checks: list[tuple[Floats, Any]]) -> float:
-    """The bias of the last closed window, half of it, if correcting each window by the one before would have paid."""
-    if len(checks) < 2:
-        return 0.0
+def _shift(checks: dict[int, tuple[Floats, Any]], horizon: int) -> float:
+    """Half the bias of the last closed window, if correcting a window by the one before it would have paid every time.
+
+    What a window teaches is known when it has closed, so a pair lies a whole horizon apart.
+    """
     gains = []
-    for (p, truth), (earlier, was) in zip(checks, checks[1:], strict=False):
-        moved = expit(logit(p) + _intercept(earlier, was) / 2)
-        gains.append(float(np.mean(_loss(truth, p) - _loss(truth, _inside(moved)))))
-    return _intercept(*checks[0]) / 2 if min(gains) > 0 else 0.0
+    for cut, (p, truth) in checks.items():
+        before = [c for c in checks if c <= cut - horizon]
+        if before:
+            moved = expit(logit(p) + _intercept(*checks[max(before)]) / 2)
+            gains.append(float(np.mean(_loss(truth, p) - _loss(truth, _inside(moved)))))
+    return _intercept(*checks[max(checks)]) / 2 if len(gains) >= 2 and min(gains) > 0 else 0.0

@@ -183,52 +183,19 @@ def pace(orders: Orders, shot: Snapshot) -> Floats:
 
 @dataclass(frozen=True)
 class Lines:
-    """One row per order line of a person: product and category as numbers (-1: unknown), the shop's day, pieces, money."""
+    """One row per order line of a person: the product as a number (-1: unknown), the shop's day, pieces, money."""
 
     person: Ints
     day: Ints
     product: Ints
-    category: Ints
     quantity: Floats
     amount: Floats
 
     @classmethod
-    def of(cls, person: Ints, day: Ints, product: Ints, category: Ints, quantity: Floats, amount: Floats) -> Lines:
-        order = np.lexsort((amount, quantity, category, product, day, person))
-        return cls(*(v[order] for v in (person, day, product, category, quantity, amount)))
+    def of(cls, person: Ints, day: Ints, product: Ints, quantity: Floats, amount: Floats) -> Lines:
+        order = np.lexsort((amount, quantity, product, day, person))
+        return cls(person[order], day[order], product[order], quantity[order], amount[order])
 
     def before(self, cutoff: int) -> Lines:
         seen = self.day < cutoff
-        return Lines(*(v[seen] for v in (self.person, self.day, self.product, self.category, self.quantity, self.amount)))
-
-
-BASKET_NAMES = ("products", "categories", "pieces", "lines", "main_category_share", "share_negative", "lines_90d")
-
-
-def basket_features(lines: Lines, shot: Snapshot) -> Floats:
-    """Breadth of what was bought before the cutoff; people without lines have 0 lines. Rows as in the snapshot."""
-    past = lines.before(shot.cutoff)
-    place = np.searchsorted(shot.person, past.person)
-    place = np.minimum(place, max(len(shot.person) - 1, 0))
-    known = shot.person[place] == past.person if len(past.person) else np.empty(0, bool)
-    place, size = place[known], len(shot.person)
-
-    def add(values: Floats, at: Ints) -> Floats:
-        return np.bincount(at, weights=values, minlength=size).astype(float)
-
-    def distinct(kind: Ints) -> tuple[Ints, Ints]:
-        valid = kind >= 0
-        pairs, counts = np.unique(np.column_stack([place[valid], kind[valid]]), axis=0, return_counts=True)
-        return pairs[:, 0], counts
-
-    count = add(np.ones(len(place)), place)
-    products, _ = distinct(past.product[known])
-    categories, often = distinct(past.category[known])
-    main = np.zeros(size)
-    np.maximum.at(main, categories, often.astype(float))
-    some = np.maximum(count, 1)
-    return np.column_stack([
-        np.bincount(products, minlength=size), np.bincount(categories, minlength=size), add(past.quantity[known], place), count,
-        main / some, add((past.quantity[known] < 0).astype(float), place) / some,
-        add((past.day[known] >= shot.cutoff - 90).astype(float), place),
-    ])  # fmt: skip
+        return Lines(self.person[seen], self.day[seen], self.product[seen], self.quantity[seen], self.amount[seen])

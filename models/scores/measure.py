@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,12 +56,7 @@ def lift(truth: Flags, score: Floats, share: float = 0.2) -> float:
 
 def paired_bootstrap(truth: Flags, ours: Floats, theirs: Floats, *, draws: int = 200, seed: int = 7) -> Floats:
     """`draws` x 2 AUCs (ours, theirs) on the same resampled people."""
-    random = np.random.default_rng(seed)
-    found = np.empty((draws, 2))
-    for n in range(draws):
-        pick = random.integers(0, len(truth), len(truth))
-        found[n] = auc(truth[pick], ours[pick]), auc(truth[pick], theirs[pick])
-    return found
+    return paired(truth, ours, theirs, auc, draws=draws, seed=seed)
 
 
 def tiers(score: Floats, high: float = 0.2, medium: float = 0.3) -> NDArray[np.str_]:
@@ -69,3 +67,48 @@ def tiers(score: Floats, high: float = 0.2, medium: float = 0.3) -> NDArray[np.s
     named[place < round((high + medium) * len(score))] = "medium"
     named[place < round(high * len(score))] = "high"
     return named
+
+
+def gini(truth: Floats, score: Floats) -> float:
+    """Normalised Gini: Lorenz area of true spend sorted by score over that of true spend sorted by itself."""
+
+    def area(by: Floats) -> float:
+        share = np.cumsum(truth[np.argsort(-by, kind="stable")])
+        total = float(share[-1]) if len(share) else 0.0
+        return float(share.mean() / total - (len(share) + 1) / (2 * len(share))) if total else float("nan")
+
+    most = area(truth)
+    return area(score) / most if most else float("nan")
+
+
+def decile_error(truth: Floats, value: Floats) -> float:
+    """Mean over ten equal groups by forecast of |forecast - realised| / realised, of the groups' totals."""
+    parts = np.array_split(np.argsort(-value, kind="stable"), 10)
+    pairs = [(float(truth[p].sum()), float(value[p].sum())) for p in parts if len(p)]
+    return float(np.mean([abs(v - t) / t for t, v in pairs if t > 0])) if any(t > 0 for t, _ in pairs) else float("nan")
+
+
+def paired(
+    truth: NDArray[Any],
+    ours: Floats,
+    theirs: Floats,
+    metric: Callable[[Any, Floats], float],
+    *,
+    draws: int = 200,
+    seed: int = 7,
+) -> Floats:
+    """`draws` x 2 values of a metric (ours, theirs) on the same resampled people."""
+    random = np.random.default_rng(seed)
+    found = np.empty((draws, 2))
+    for n in range(draws):
+        pick = random.integers(0, len(truth), len(truth))
+        found[n] = metric(truth[pick], ours[pick]), metric(truth[pick], theirs[pick])
+    return found
+
+
+def psi(before: Floats, now: Floats, bins: int = 10) -> float:
+    """Population stability index over the deciles of `before`: above 0.1 warns, above 0.2 alarms."""
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, bins + 1)[1:-1]))
+    shares = [np.bincount(np.searchsorted(edges, v, side="right"), minlength=len(edges) + 1) / len(v) for v in (before, now)]
+    old, new = (np.maximum(s, 1e-4) for s in shares)
+    return float(np.sum((new - old) * np.log(new / old)))

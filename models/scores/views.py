@@ -6,11 +6,12 @@ A view is made from rows before its cutoff only. Training stacks the views of ea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from models.scores.btyd import BetaGeoFitter
-from models.scores.history import Floats, Ints, Lines, Orders, Snapshot, basket_features, pace, snapshot
+from models.scores.history import Floats, Ints, Orders, Snapshot, pace, snapshot
 
 STEP_DAYS = 30
 MOST_CUTOFFS = 12
@@ -79,10 +80,11 @@ class View:
 class Views:
     """Views of one shop by cutoff, each made once. `horizon` is the one the models are asked about."""
 
-    def __init__(self, orders: Orders, horizon: int, lines: Lines | None = None) -> None:
+    def __init__(self, orders: Orders, horizon: int) -> None:
         self.orders = orders
         self.horizon = horizon
-        self.lines = lines
+        self.trained: dict[tuple[Any, ...], Any] = {}
+        """Models by what they were taught on, so that a back-test and the next one share them."""
         self._made: dict[int, View] = {}
 
     def at(self, cutoff: int) -> View:
@@ -126,8 +128,6 @@ class Views:
         answers += [m.p_no_order(*three, self.horizon) for m in (basic, modified)]
         expected = np.log(np.maximum(modified.expected_orders(*three, self.horizon), 1e-9))
         blocks = [signed_log(shot.features), signed_log(pace(known, shot)), np.column_stack([*answers, expected])]
-        if self.lines is not None:
-            blocks.append(signed_log(basket_features(self.lines, shot)))
         return np.hstack(blocks)
 
 

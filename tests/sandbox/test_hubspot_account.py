@@ -233,3 +233,19 @@ def test_two_accounts_that_did_the_same_have_the_same_dump() -> None:
         account.put(f"{LISTS}/{account.make_list('VIP')}/memberships/add", [account.contact_id(1)])
         dumps.append(orjson.dumps(account.sim.dump()))
     assert dumps[0] == dumps[1]
+
+
+def test_the_limit_increase_allows_more_and_associations_have_a_bucket_of_their_own() -> None:
+    account = Account(shop(people(1)), Limits(on=True))
+    account.sim.switches.tier = "increased"
+    headers = account.raw("GET", CONTACTS).headers
+    assert (headers["X-HubSpot-RateLimit-Max"], headers["X-HubSpot-RateLimit-Daily"]) == ("250", "2000000")
+    path = f"/crm/associations/{VERSION}/contacts/companies/batch/read"
+    statuses = [account.raw("POST", path, {"inputs": [{"id": "101"}]}).status for _ in range(151)]
+    assert statuses == [200] * 150 + [429]
+
+
+def test_rules_on_values_are_listed(account: Account) -> None:
+    account.sim.switches.validated = {"phone": "FORMAT"}
+    _, body = account.get(f"/crm/property-validations/{VERSION}/0-1")
+    assert [row["propertyName"] for row in body["results"]] == ["phone"]

@@ -175,3 +175,11 @@ def test_a_workflow_on_a_value_starts_when_the_value_comes_and_not_when_it_is_wr
     for _ in range(2):
         account.post(f"{CONTACTS}/batch/update", row)
     assert len(account.sim.flows.enrolments) == 1
+
+
+def test_listing_all_by_a_cursor_is_new_in_2026_09(account: Account) -> None:
+    made = account.make_list("VIP")
+    assert account.post(LISTS + "/all", {})[0] == 200
+    old = LISTS.replace("2026-09", "2026-03")
+    assert account.post(old + "/all", {})[0] == 404
+    assert [one["listId"] for one in account.post(old + "/search", {"query": "vip"})[1]["lists"]] == [made]

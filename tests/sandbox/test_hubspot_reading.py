@@ -165,3 +165,23 @@ def test_associations_may_report_records_without_as_errors(account: Account) -> 
 def test_labels_tell_the_type_ids(account: Account) -> None:
     _, body = account.get(f"/crm/associations/{VERSION}/contacts/companies/labels")
     assert {row["typeId"]: row["label"] for row in body["results"]} == {1: "Primary", 279: None}
+
+
+def test_deleted_contacts_stay_in_the_bin_for_ninety_days() -> None:
+    account = Account(shop(people(3)))
+    account.sim.change("00001", {"deleted": True})
+    account.clock.move(89 * 86_400)
+    account.sim.change("00002", {"deleted": True})
+    assert len(account.get(CONTACTS, archived="true")[1]["results"]) == 2
+    account.clock.move(2 * 86_400)
+    assert [row["id"] for row in account.get(CONTACTS, archived="true")[1]["results"]] == ["102"]
+
+
+def test_reading_too_much_at_once_times_out_where_the_account_is_slow() -> None:
+    account = Account(shop(people(60)))
+    account.sim.switches.slow_above = 25
+    assert account.get(CONTACTS, limit=26)[0] == 504
+    assert account.get(CONTACTS, limit=25)[0] == 200
+    inputs = [{"id": account.contact_id(n)} for n in range(1, 31)]
+    assert account.post(CONTACTS + "/batch/read", {"inputs": inputs})[0] == 504
+    assert account.post(CONTACTS + "/batch/read", {"inputs": inputs[:25]})[0] == 200

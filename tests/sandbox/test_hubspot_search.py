@@ -115,3 +115,15 @@ def test_ids_sort_as_numbers_and_descending(few: Account) -> None:
     few.sim.merge("00001", "00002")
     _, body = few.search(sorts=[{"propertyName": "hs_object_id", "direction": "DESCENDING"}], limit=3)
     assert [row["id"] for row in body["results"]] == ["1000", "120", "119"]
+
+
+def test_a_multi_select_matches_by_any_chosen_option(few: Account) -> None:
+    group = {"name": "sync", "label": "Sync"}
+    options = [{"label": value, "value": value} for value in ("vip", "at_risk")]
+    made = {"groupName": "sync", "name": "sync_tags", "label": "Tags", "type": "enumeration", "fieldType": "checkbox"}
+    assert few.post("/crm/properties/2026-09/contacts/groups", group)[0] == 201
+    assert few.post("/crm/properties/2026-09/contacts", {**made, "options": options})[0] == 201
+    few.sim.change("00003", {"sync_tags": "at_risk;vip"})
+    few.sim.change("00004", {"sync_tags": "at_risk"})
+    rows = [{"filters": [{"propertyName": "sync_tags", "operator": "IN", "values": ["vip"]}]}]
+    assert [hit["id"] for hit in few.search(filterGroups=rows)[1]["results"]] == [few.contact_id(3)]

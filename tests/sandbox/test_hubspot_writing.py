@@ -101,6 +101,14 @@ def test_an_admins_rule_binds_the_new_version_only(account: Account) -> None:
     assert account.post(CONTACTS + "/batch/update", row)[0] == 400, "a record that already breaks the rule stays refused"
 
 
+def test_what_an_admin_wants_filled_on_new_contacts_binds_the_new_version_only(account: Account) -> None:
+    account.sim.switches.required_on_create = ("company",)
+    body = {"properties": {"email": "new@shop.example"}}
+    status, answered = account.post(CONTACTS, body)
+    assert status == 400 and answered["errors"][0]["code"] == "MISSING_REQUIRED_PROPERTY"
+    assert account.post("/crm/objects/2026-03/contacts", body)[0] == 201
+
+
 def test_odd_dates_are_normalised_with_a_warning_by_the_new_version_and_refused_by_the_old(account: Account) -> None:
     made = {"groupName": "sync", "name": "sync_on", "label": "On", "type": "date", "fieldType": "date"}
     assert account.post(PROPERTIES, made)[0] == 201

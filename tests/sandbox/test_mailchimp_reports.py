@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +13,24 @@ import orjson
 
 from connector.sandbox.base import Request, Response
 from connector.sandbox.mailchimp_state import subscriber_hash
-from connector.sandbox.shop import Mailing
-from tests.sandbox.mailchimp_account import KEY, LIST, NOW, SENT, Client, account, address, clock_of, customer, lively, mailing
+from connector.sandbox.shop import Line, Mailing, Purchase
+from connector.sandbox.shopify import ShopifySimulator
+from tests.sandbox.mailchimp_account import (
+    KEY,
+    LIST,
+    NOW,
+    ON_ALL,
+    SENT,
+    Client,
+    Clock,
+    account,
+    address,
+    clock_of,
+    customer,
+    lively,
+    mailing,
+    shop_of,
+)  # fmt: skip
 
 REPORT = "/reports/c0ffee0001"
 
@@ -100,9 +117,9 @@ def test_shop_data_is_a_full_walk_and_only_there_when_the_shop_sent_it() -> None
     store = client.get("/ecommerce/stores")["stores"][0]["id"]
     orders = client.get(f"/ecommerce/stores/{store}/orders", since="2030-01-01")["orders"]
     assert [(row["id"], row["financial_status"], row["order_total"]) for row in orders] == [
-        ("1001", "paid", 17.0),
-        ("1002", "refunded", 19.0),
-        ("1003", "cancelled", 19.0),
+        ("5000000000001", "paid", 17.0),
+        ("5000000000002", "refunded", 19.0),
+        ("5000000000003", "cancelled", 19.0),
     ]
     assert (orders[0]["lines"][0]["price"], orders[0]["promos"][0]["code"]) == (9.5, "NOV")
     assert client.get("/ecommerce/orders", customer_id="00003")["total_items"] == 2
@@ -217,3 +234,41 @@ def test_a_contact_deleted_for_good_is_gone_from_reports() -> None:
     client.simulator.change("00003", {"deleted": True})
     assert len(activity(client)) == 4
     assert client.get(f"{REPORT}/click-details")["total_items"] == 0
+
+
+def test_the_same_purchase_has_one_number_on_shopify_and_here() -> None:
+    line = [Line("p1", "Dark roast", "Coffee", 1, Decimal("9.50"))]
+    places = [ON_ALL, frozenset({"shopify"}), frozenset({"mailchimp"}), frozenset({"shopify", "mailchimp"})]
+    purchases = [Purchase(f"own-{n}", "00001", NOW, Decimal(n), line, on) for n, on in enumerate(places, 1)]
+    shop = shop_of([customer(1)], purchases=purchases)
+    shopify = ShopifySimulator(Clock())
+    shopify.load(shop)
+    there = {int(order.purchase.total): str(order.number) for order in shopify.world.orders}
+    mailchimp = account([customer(1)], purchases=purchases)
+    here = {int(order["order_total"]): order["id"] for order in mailchimp.get("/ecommerce/orders")["orders"]}
+    assert here == {1: there[1], 3: "own-3", 4: there[4]}
+
+
+def test_complaints_stand_in_a_list_of_their_own() -> None:
+    spam = Mailing(
+        "c1", "News", "Hello", SENT, ["00001", "00002"], unsubscribes=[("00001", SENT, "ABUSE"), ("00002", SENT, "NORMAL")]
+    )
+    client = account([customer(1), customer(2)], [spam])
+    report = client.get("/reports/c1")
+    assert (report["abuse_reports"], report["unsubscribed"]) == (1, 1)
+    of_campaign = client.get("/reports/c1/abuse-reports")["abuse_reports"]
+    of_list = client.get(f"{LIST}/abuse-reports", count=5)["abuse_reports"]
+    assert [(r["email_address"], r["campaign_id"]) for r in of_campaign] == [(address(1), "c1")]
+    assert [(r["id"], r["date"]) for r in of_list] == [(r["id"], r["date"]) for r in of_campaign]
+
+
+def test_failed_reads_and_missing_addresses_of_a_batch_can_be_switched_on() -> None:
+    client = lively()
+    client.simulator.switches.batch_errors = ["bad"]
+    operations = [{"method": "GET", "path": "/ping", "operation_id": name} for name in ("good", "bad:1")]
+    batch = client("POST", "/batches", {"operations": operations})["id"]
+    for _ in range(4):
+        client.get("/batches")
+    assert client.get(f"/batches/{batch}")["errored_operations"] == 1
+    client.simulator.switches.batch_no_url = True
+    assert client.get(f"/batches/{batch}")["response_body_url"] == ""

@@ -19,7 +19,7 @@ def store() -> Store:
     for step in schema.MIGRATIONS:
         for statement in step:
             store.sql(statement)
-    store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
+    store.sql("CREATE TABLE wanted_people (person_id VARCHAR, blocked VARCHAR)")
     return store
 
 
@@ -198,11 +198,11 @@ def test_everybody_of_a_segment_is_written_once_or_counted_with_a_reason(store: 
     says(store, "mailchimp", "2", "unsubscribed")
     contact(store, "shopify", "3", person="elsewhere")
     for person in ("yes", "no", "elsewhere"):
-        store.insert("members", [{"segment": "S", "person_id": person}])
+        store.insert("wanted_people", [{"person_id": person, "blocked": ""}])
     consent.judge(store, config(), "mailchimp", "email")
-    found = consent.desired(store, "mailchimp", "S", "marketing")
+    found = consent.desired(store, "marketing")
     assert len(found.members) == 1
     assert found.excluded == {"said no on Mailchimp": 1, "not on this platform": 1}
     assert set(found.closed) == {"2"}
-    service = consent.desired(store, "mailchimp", "S", "service")
+    service = consent.desired(store, "service")
     assert {m.person_id for m in service.members.values()} == {"yes", "no"}

@@ -168,3 +168,39 @@ def test_after_carrying_it_out_the_next_plan_is_empty(
     removed = {c.contact_id for c in plan.changes if c.kind == "remove"}
     again = plan_target(wanted(people(*desired), ours=(ours | added) - removed), seen(*((members | added) - removed)), free)
     assert again.changes == ()
+
+
+def test_who_may_start_a_journey_today_is_limited_and_the_rest_waits() -> None:
+    plan = plan_target(wanted(many(30), allowance=10), seen(), LIMITS)
+    assert (plan.entered, plan.held) == (10, 20)
+    assert [c.contact_id for c in plan.changes] == sorted(many(10))
+    assert "another day" in plan.parked
+
+
+def test_somebody_taken_off_by_hand_stays_off_where_the_owner_says_so() -> None:
+    plan = plan_target(wanted(people("a", "b"), ours=frozenset({"a"}), leave_off=True), seen(), LIMITS)
+    assert [c.contact_id for c in plan.changes] == ["b"]
+
+
+def test_a_stopped_run_still_removes_people_who_said_no() -> None:
+    stopped = wanted(people("new"), ours=frozenset({"no"}), closed={"no": "said no on HubSpot"}, stopped="guard empty_source")
+    plan = plan_target(stopped, seen("no"), LIMITS, with_go_ahead=True)
+    assert [(c.kind, c.contact_id) for c in plan.writable] == [("remove", "no")]
+    assert plan.held == 1
+
+
+def test_an_overridden_guard_lets_the_change_through_and_the_next_guard_still_holds() -> None:
+    members = many(10_000)
+    most = wanted({}, ours=frozenset(members))
+    assert plan_target(most, seen(*members), replace(LIMITS, allowed=frozenset({"max_leave_pct"}))).changes == ()
+    both = replace(LIMITS, allowed=frozenset({"max_leave_pct", "max_change_count"}))
+    assert plan_target(most, seen(*members), both).left == 10_000
+
+
+def test_after_ten_runs_an_unusual_night_is_parked() -> None:
+    members = many(2000)
+    fewer = people(*list(members)[100:])
+    usual = replace(LIMITS, usual_night=60)
+    plan = plan_target(wanted(fewer, ours=frozenset(members)), seen(*members), usual)
+    assert "usual_night" in plan.parked
+    assert plan_target(wanted(fewer, ours=frozenset(members)), seen(*members), LIMITS).left == 100

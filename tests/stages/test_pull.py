@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -57,12 +58,13 @@ total = "total"
 """
 CONTENT = "SELECT * FROM {} ORDER BY ALL"
 NOW = datetime(2026, 11, 21, 12)
+NUMBERS = itertools.count(1)
 
 
 class Platform:
     """A platform that remembers pages; its cursor is the number of pages read, until it has read all."""
 
-    name, title, contacts_stream = "mailchimp", "Mailchimp", "members"
+    name, title, contacts_stream, concurrent_streams = "mailchimp", "Mailchimp", "members", 1
 
     def __init__(self, **pages: list[Page | Exception]) -> None:
         self.held = pages
@@ -99,7 +101,7 @@ def normalizer(day: date = date(2026, 11, 21), mapping: str = MAPPING) -> Normal
 
 
 def pull(store: Store, platform: Platform, **options: Any) -> list[StreamCount]:
-    run = runs.begin(store, "pull", now_utc=lambda: NOW)
+    run = runs.begin(store, "pull", now_utc=lambda: NOW, suffix=lambda: f"{next(NUMBERS):04d}")
     options.setdefault("normalizer", normalizer())
     return pulling.pull(store, platform, options.pop("normalizer"), run, commit_records=1, **options)  # type: ignore[arg-type]  # the part of Adapter that pull uses
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gc
 import io
 import json
 import os
@@ -27,6 +28,7 @@ from connector.sandbox.faults import Faults
 from connector.sandbox.folder import write_folder
 from connector.sandbox.orders_file import load_orders
 from connector.sandbox.server import Sandbox
+from connector.sandbox.shop import Shop
 
 AS_OF = "1998-07-01"
 LAST_DAY = date(1998, 6, 30)
@@ -116,7 +118,7 @@ def segments(push: str = '["mailchimp"]', more: str = "") -> str:
 def configuration(url: str, body: str, *, shopify: str = "", mailchimp: str = "", hubspot: str = "", more: str = "") -> str:
     """A rollcall.toml for the sandbox at `url`; the named texts are added to the sections."""
     return (
-        f'[shop]\nname = "Story"\ntimezone = "UTC"\ncurrency = "EUR"\n\n'
+        f'[shop]\nname = "Story"\ntimezone = "UTC"\ncurrency = "USD"\n\n'
         f'[shopify]\nstore = "sandbox-shop.myshopify.com"\nbase_url = "{url}/shopify"\ntoken = "file:secrets/shopify"\n'
         f"push = true\n{shopify}\n\n"
         f'[mailchimp]\nbase_url = "{url}/mailchimp"\ntoken = "file:secrets/mailchimp"\naudience = "{AUDIENCE}"\n'
@@ -129,16 +131,19 @@ def configuration(url: str, body: str, *, shopify: str = "", mailchimp: str = ""
 class Story:
     """A sandbox on a real socket, a folder beside it, and a person at the command line."""
 
-    def __init__(self, folder: Path, orders: Path, faults: Faults | None = None) -> None:
+    def __init__(self, folder: Path, orders: Path | Shop, faults: Faults | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.orders = orders
-        self.sandbox = Sandbox(load_orders(orders), faults=faults)
+        self.orders = orders if isinstance(orders, Path) else Path()
+        self.world: dict[str, Any] = {}
+        shop = orders if isinstance(orders, Shop) else load_orders(orders)
+        self.sandbox = Sandbox(shop, faults=faults)
         self.url = self.sandbox.start()
-        write_folder(folder, load_orders(orders), self.url)
+        write_folder(folder, shop, self.url)
 
     def close(self) -> None:
         self.sandbox.stop()
+        gc.unfreeze()
 
     def __enter__(self) -> Story:
         return self
@@ -152,6 +157,11 @@ class Story:
 
     def configure(self, body: str | None = None, **sections: str) -> None:
         self.config.write_text(configuration(self.url, segments() if body is None else body, **sections))
+
+    def take_store(self, folder: Path) -> None:
+        """Begin with the store and the raw pages of another folder."""
+        shutil.copy(folder / "rollcall.duckdb", self.folder)
+        shutil.copytree(folder / "rollcall.raw", self.folder / "rollcall.raw")
 
     def run(self, *args: str) -> Answer:
         return rollcall(self.folder, *args)
@@ -191,6 +201,10 @@ class Story:
         tags = self.state()["mailchimp"]["tags"]
         return {n.removeprefix(prefix): set(t["members"]) for n, t in tags.items() if n.startswith(prefix)}
 
+    def tag_id(self, segment: str) -> int:
+        """Mailchimp's own number of the tag of a segment."""
+        return int(self.state()["mailchimp"]["tags"][f"Rollcall: {segment}"]["id"])
+
     def lists(self) -> dict[str, set[str]]:
         """Segment -> contact ids, as the simulated HubSpot holds them."""
         found = self.state()["hubspot"]["lists"]
@@ -219,6 +233,51 @@ class Story:
         with duckdb.connect(str(self.folder / "rollcall.duckdb")) as db:
             for text in statements:
                 db.execute(text)
+
+
+WHEN = {"seen_at", "pulled_at", "fetched_at", "added_at", "given_at", "taken_on", "cursor"}
+"""Columns that say when we looked; the streams' cursors hold the server's time."""
+RUNS = {"run_id", "first_run", "changed_run", "seen_run", "last_run", "entered_run", "left_run", "made_run"}
+BOOKS = {"runs", "stream_counts", "raw_pages", "journal", "segment_counts", "audit", "audit_head", "subject_keys", "nights"}
+"""One row per run, night, page or batch: another run has others."""
+
+
+def store_dump(story: Story, *, touched: bool = False) -> dict[str, list[str]]:
+    """All that is held, without run ids and the times of looking.
+
+    touched: our own writing moved the time of a Mailchimp member's last change, and with it the hash of its record.
+    """
+    skipped = WHEN | RUNS | ({"updated_at", "content_hash"} if touched else set())
+    found: dict[str, list[str]] = {}
+    with story.store() as db:
+        columns = db.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY ALL").fetchall()
+        for table in sorted({t for t, _ in columns} - BOOKS):
+            left_out = skipped | ({"since"} if table in ("ledger_objects", "cursors") else set())
+            names = ", ".join(f'"{c}"' for t, c in columns if t == table and c not in left_out)
+            found[table] = sorted(map(repr, db.execute(f'SELECT {names} FROM "{table}"').fetchall()))
+    return found
+
+
+def world_dump(story: Story) -> dict[str, Any]:
+    """The simulated platforms, without the log of what happened and the addresses they are served at."""
+    state = {k: v for k, v in story.state().items() if k not in ("effects", "faults")}
+    for customer in state["shopify"]["customers"]:
+        customer.pop("updated_at")
+    return {platform: without_times(held) for platform, held in state.items()}
+
+
+def without_times(value: Any) -> Any:
+    """The same without what the clock of the server says."""
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if k not in ("updatedAt", "lastmodifieddate", "at", "date_added")}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def doubled(writes: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Writes that took the same effect twice."""
+    changing = [w for w in writes if w["result"] != "unchanged"]
+    keys = [(w["platform"], w["kind"], w["object"], w["contact"], w["result"]) for w in changing]
+    return sorted({k for k in keys if keys.count(k) > 1})
 
 
 def plan_of(answer: Answer) -> dict[tuple[str, str], dict[str, Any]]:

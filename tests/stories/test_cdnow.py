@@ -81,26 +81,22 @@ def test_tags_on_the_platform_equal_plain_pandas(shop: Story, sample: Path) -> N
 
 
 def test_what_was_changed_by_hand_since_the_push_appears_in_the_plan_and_a_tag_set_by_hand_stays(
-    shop: Story, sample: Path
+    pushed: Story, few_orders: Path
 ) -> None:
-    expected = expected_members(sample)["Frequent"]
-    shop.ok("backfill")
-    shop.ok(*FIRST)
-    outsider = min({f"{i}@shop.example" for i in pd.read_csv(sample, dtype=str).customer_id} - expected)
-    taken_out = min(expected)
-    (tag,) = [t for t in shop.mailchimp("GET", "segments", count=100)["segments"] if t["name"] == "Rollcall: Frequent"]
-    shop.mailchimp(
-        "POST", f"segments/{tag['id']}", {"members_to_add": [outsider], "members_to_remove": [taken_out]}
-    )
+    expected = expected_members(few_orders)["Frequent"]
+    everybody = {f"{i}@shop.example" for i in pd.read_csv(few_orders, dtype=str).customer_id}
+    taken_out, outsider = min(expected), min(everybody - expected)
+    tag = pushed.tag_id("Frequent")
+    pushed.mailchimp("POST", f"segments/{tag}", {"members_to_add": [outsider], "members_to_remove": [taken_out]})
 
-    plan = plan_of(shop.ok(*PLAN, "--addresses"))["mailchimp", "Frequent"]
+    plan = plan_of(pushed.ok(*PLAN, "--addresses"))["mailchimp", "Frequent"]
 
     assert [(c["who"], c["kind"]) for c in plan["sample"]] == [(taken_out, "add")]
     assert plan["drift"] == {"tagged_by_hand": 1, "untagged_by_hand": 1}
     assert (plan["before"], plan["entered"], plan["left"], plan["after"]) == (len(expected), 1, 0, len(expected) + 1)
-    shop.ok("push", "--as-of", AS_OF)
-    assert shop.tags()["Frequent"] == expected | {outsider}
-    after = plan_of(shop.ok(*PLAN))["mailchimp", "Frequent"]
+    pushed.ok("push", "--as-of", AS_OF)
+    assert pushed.tags()["Frequent"] == expected | {outsider}
+    after = plan_of(pushed.ok(*PLAN))["mailchimp", "Frequent"]
     assert (after["entered"], after["left"], after["drift"]) == (0, 0, {"tagged_by_hand": 1})
 
 

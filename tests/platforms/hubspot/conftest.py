@@ -14,6 +14,7 @@ import pytest
 import responses
 
 from adapters.hubspot import HubspotAdapter
+from tests.platforms.hubspot import hubspot_world
 
 BASE = "http://hubspot.test"
 V = "2026-09"
@@ -137,7 +138,7 @@ class Server:
         else:
             shown = [self.show(i, held[i], names) for i in sorted(held, key=int)]
         after = int(call.query.get("after", 0))
-        left = [r for r in shown if int(r["id"]) >= after]
+        left = [r for r in shown if int(str(r["id"])) >= after]
         following = left[self.page : self.page + 1]
         paging = {"paging": {"next": {"after": following[0]["id"]}}} if following else {}
         return answer({"results": left[: self.page], **paging})
@@ -232,4 +233,14 @@ def server() -> Iterator[Server]:
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             mock.add_callback(method, re.compile(rf"{BASE}/.*"), callback=found)
+        yield found
+
+
+@pytest.fixture
+def world() -> Iterator[hubspot_world.World]:
+    """The simulated account of 260 contacts, with the limits of the smallest plan."""
+    found = hubspot_world.World()
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+            mock.add_callback(method, re.compile(rf"{hubspot_world.BASE}/.*"), callback=found.answer)
         yield found

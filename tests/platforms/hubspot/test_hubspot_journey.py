@@ -2,95 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import pytest
-import responses
-
-from adapters.hubspot import HubspotAdapter
 from connector.normalize import Normalizer, load_mapping
-from connector.sandbox.base import Limits, Request, dressed
-from connector.sandbox.hubspot import HubspotSimulator
-from connector.sandbox.shop import EVERYWHERE, Customer, Line, Mailing, Product, Purchase, Shop
 from models.changes import Batch, Member, Target
+from tests.platforms.hubspot.hubspot_world import World
 
-BASE = "http://sandbox.test/hubspot"
 TARGET = Target("hubspot", "VIP", "Rollcall: VIP")
-
-
-class World:
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 21, 12, 0, 0, 700_000)
-        self.statuses: list[int] = []
-        self.simulator = HubspotSimulator(lambda: self.now, base_url=BASE, limits=Limits(on=True))
-        self.simulator.load(a_shop())
-        self.adapter = HubspotAdapter(
-            {"base_url": BASE, "token": "pat-eu1-sandbox"}, now_utc=lambda: self.now, sleep=self.pass_s
-        )
-        self.cursors: dict[str, Any] = {}
-
-    def pass_s(self, wait_s: float) -> None:
-        self.now += timedelta(seconds=wait_s)
-
-    def answer(self, request: Any) -> tuple[int, dict[str, str], bytes]:
-        self.pass_s(0.01)
-        parts = urlsplit(request.url)
-        asked = Request(
-            request.method, unquote(parts.path.removeprefix("/hubspot")), parse_qs(parts.query),
-            {k.lower(): v for k, v in request.headers.items()}, request.body or b"",
-        )  # fmt: skip
-        given = dressed(self.simulator.handle(asked), self.now, "r-1")
-        self.statuses.append(given.status)
-        return given.status, given.headers, given.body
-
-    def pull(self, stream: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        records, gone = [], {}
-        for page in self.adapter.pages(stream, self.cursors.get(stream)):
-            records += page.records
-            gone |= page.gone
-            self.cursors[stream] = page.cursor
-        return records, gone
-
-    def id_of(self, customer: int) -> str:
-        return str(self.simulator.customers[f"{customer:05d}"])
-
-
-def a_shop() -> Shop:
-    start = datetime(2026, 1, 1)
-    words = ("opted_in", "opted_out", "not_specified")
-    customers = [
-        Customer(f"{n:05d}", f"{n:05d}@shop.example", start, start, consent={"hubspot": words[n % 3]}) for n in range(1, 261)
-    ]
-    customers[0].extra = {
-        "hubspot": {
-            "deals": [
-                {"dealname": "won", "amount": "100"},
-                {"dealname": "no", "amount": "5", "dealstage": "appointmentscheduled"},
-            ],
-            "tickets": [{"subject": "late"}],
-        }
-    }
-    coffee = Product("p1", "Coffee", "Beans", "Roast", Decimal("4.50"))
-    line = Line("p1", "Coffee", "Beans", 2, Decimal("9.00"))
-    purchases = [
-        Purchase(f"o{n}", f"{n:05d}", start + timedelta(days=n), Decimal("9.00"), [line], on=EVERYWHERE) for n in range(1, 121)
-    ]
-    mailings = [Mailing(f"m{n}", "News", "Hello", start + timedelta(days=n), ["00001"]) for n in range(1, 15)]
-    return Shop("Morning Roast", "EUR", "Europe/Berlin", customers, [coffee], purchases, mailings)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    found = World()
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-            mock.add_callback(method, re.compile(rf"{BASE}/.*"), callback=found.answer)
-        yield found
 
 
 def test_everything_is_read_and_becomes_rows(world: World) -> None:

@@ -57,7 +57,7 @@ def test_a_reserve_of_the_day_is_left_to_the_owners_other_apps(server: Any) -> N
 
 def test_the_size_of_the_bucket_is_learnt_and_its_head_room_kept(server: Any) -> None:
     left = {**JSON, "X-HubSpot-RateLimit-Max": "190", "X-HubSpot-RateLimit-Interval-Milliseconds": "10000"}
-    server.once("account-info", (200, {**left, "X-HubSpot-RateLimit-Remaining": "9"}, '{"portalId":1}'))
+    server.once("account-info", (200, {**left, "X-HubSpot-RateLimit-Remaining": "1"}, '{"portalId":1}'))
     adapter = server.adapter()
     adapter.account()
     adapter.account()

@@ -86,3 +86,29 @@ def test_a_ticket_is_an_event_of_each_of_its_contacts(normalizer: Normalizer) ->
     assert [(e["contact_id"], e["kind"], e["text"]) for e in normalizer.normalize("tickets", raw)["events"]] == [
         ("1", "ticket", "Late"), ("2", "ticket", "Late"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, None),
+        ({"hs_external_order_status": "paid"}, None),
+        ({"hs_external_order_status": "Refunded"}, "0"),
+        ({"hs_external_order_status": "voided"}, "0"),
+        ({"hs_external_order_status": "partially_refunded", "hs_refund_amount": "4"}, None),
+        ({"hs_payment_status": "REFUNDED"}, "0"),
+    ],
+)
+def test_an_order_given_back_as_a_whole_leaves_nothing(normalizer: Normalizer, properties: Any, expected: Any) -> None:
+    order = normalizer.normalize("orders", {"id": "9", "properties": {"hs_total_price": "10", **properties}})["orders"][0]
+    assert order["net"] == expected
+    assert order["refunded"] == properties.get("hs_refund_amount")
+
+
+def test_a_cart_is_dated_by_the_shop_and_lists_its_items(normalizer: Normalizer) -> None:
+    properties = {"hs_external_created_date": "2026-11-01T08:00:00Z", "hs_total_price": "12.50", "hs_currency_code": "eur"}
+    items = [{"product_id": "B1", "title": "Beans", "quantity": "2"}]
+    cart = normalizer.normalize("carts", {"id": "7", "properties": properties, "_contact_id": "1", "_items": items})["carts"][0]
+    assert cart["started_at"].startswith("2026-11-01 08:00:00")
+    assert (cart["contact_id"], cart["total"], cart["currency"], cart["completed_at"]) == ("1", "12.50", "EUR", None)
+    assert '"Beans"' in cart["items"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
+import responses
 
+from adapters.mailchimp import MailchimpAdapter
 from adapters.mailchimp_api import authorization, base_url
 from connector.sandbox.base import Response
 from models.errors import AuthError, ConfigError, PermanentApiError, RetryableApiError, ScopeError
@@ -71,7 +75,12 @@ def test_check_tells_role_plan_fields_and_shop(world: Any) -> None:
     world.load(3)
     found = {f.name: f for f in world.adapter().check()}
     assert {f.level for f in found.values()} == {"ok"}
-    assert {"credentials", "role", "plan", "audience", "merge fields", "shop data", "version"} <= found.keys()
+    expected = {"credentials", "role", "plan", "audience", "merge fields", "tags", "reports", "shop data", "version"}
+    assert expected | {"other audiences", "requests at once"} == found.keys()
+    assert "of 30" in found["merge fields"].text and found["requests at once"].text.startswith("4 of the 10")
+    world.add_other([world.customer(9)])
+    other = next(f for f in world.adapter().check() if f.name == "other audiences")
+    assert "'Wholesale'" in other.text and "never written" in other.text
 
 
 def test_too_many_at_once_is_waited_out_longer_each_time_and_read_less_ahead(world: Any) -> None:
@@ -123,6 +132,73 @@ def test_502_pages_of_a_small_read_are_repeated(world: Any) -> None:
     world.simulator.switches.break_next = ["502", "502"]
     assert world.adapter().account().name
     assert len(world.waits) == 2
+
+
+def test_a_plain_address_that_mailchimp_refuses_is_told(world: Any) -> None:
+    world.before = lambda call: Response(426, {"Content-Type": "text/html"}, b"<html>Upgrade Required</html>")
+    with pytest.raises(PermanentApiError, match=r"encrypted.*https://"):
+        world.adapter().account()
+
+
+def test_no_encrypted_connection_is_told_as_such(world: Any) -> None:
+    world.before = lambda call: requests.exceptions.SSLError("TLSV1_ALERT_PROTOCOL_VERSION")
+    with pytest.raises(PermanentApiError, match="No encrypted connection"):
+        world.adapter().account()
+    assert world.waits == []
+
+
+def test_there_is_no_end_date_of_the_version(world: Any) -> None:
+    assert world.adapter().ends() == ()
+
+
+def test_a_key_of_another_data_centre_is_told_as_such(world: Any) -> None:
+    world.load(1)
+    with pytest.raises(AuthError, match="another data centre"):
+        world.adapter(token="0123456789abcdef0123456789abcdef-us9").account()
+
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+ONE_HOST, LOGIN = "https://api.mailchimp.com/3.0/", "https://login.mailchimp.com/oauth2/metadata"
+REFUSED = {"title": "API Key Invalid", "status": 401, "detail": "x"}
+
+
+def oauth(metadata: dict[str, Any]) -> tuple[MailchimpAdapter, responses.RequestsMock]:
+    mock = responses.RequestsMock(assert_all_requests_are_fired=False)
+    mock.get(ONE_HOST, status=401, json=REFUSED)
+    mock.get(LOGIN, json=metadata)
+    settings = {"token": TOKEN, "audience": "a1b2c3d4e5", "base_url": ""}
+    return MailchimpAdapter(settings, now_utc=lambda: datetime(2026, 11, 21), sleep=lambda wait_s: None), mock
+
+
+def test_an_oauth_token_the_one_host_refuses_goes_to_its_own_data_centre() -> None:
+    adapter, mock = oauth({"dc": "us6", "api_endpoint": "https://us6.api.mailchimp.com"})
+    with mock:
+        mock.get("https://us6.api.mailchimp.com/3.0/", json={"account_id": "x"})
+        assert adapter.api.get("/", "account_id") == {"account_id": "x"}
+        assert adapter.api.get("/", "account_id") == {"account_id": "x"}
+        sent = [(str(c.request.url).partition("?")[0], c.request.headers["Authorization"].split()[0]) for c in mock.calls]
+    assert [a for a, _ in sent] == [ONE_HOST, LOGIN, *["https://us6.api.mailchimp.com/3.0/"] * 2]
+    assert dict(sent)[LOGIN] == "OAuth"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"error": "invalid_token", "error_description": "no"},
+        {"dc": "us6"},
+        {"dc": "us6.evil.example/", "api_endpoint": "https://us6.evil.example"},
+        {"dc": "", "api_endpoint": "https://evil.example"},
+    ],
+)
+def test_metadata_that_answers_200_for_a_bad_token_moves_no_token_anywhere(metadata: dict[str, Any]) -> None:
+    adapter, mock = oauth(metadata)
+    with mock:
+        for _ in range(2):
+            with pytest.raises(AuthError, match="refused the key"):
+                adapter.api.get("/", "account_id")
+        hosts = [urlsplit(c.request.url).hostname for c in mock.calls]
+    assert set(hosts) == {"api.mailchimp.com", "login.mailchimp.com"}
+    assert hosts.count("login.mailchimp.com") == 1
 
 
 def test_basic_for_a_key_and_bearer_for_a_token(world: Any) -> None:

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
+from connector.normalize import Normalizer, load_mapping
 from connector.sandbox.base import Response
 from connector.sandbox.shop import Mailing
 
@@ -166,3 +168,34 @@ def test_at_most_four_requests_run_at_once(world: Any) -> None:
     world.simulator.handle = handle
     assert len(read(world, "activity")[0]) == 40
     assert most <= 4
+
+
+@pytest.mark.parametrize("has_fields", [True, False])
+def test_without_the_fields_for_machines_the_human_count_is_missing_and_not_nought(world: Any, has_fields: bool) -> None:
+    busy(world)
+    world.simulator.switches.proxy_fields = has_fields
+    (record,) = read(world, "campaigns")[0]
+    row = Normalizer(load_mapping("mailchimp"), {}, SENT.date()).normalize("campaigns", record)["campaigns"][0]
+    assert (row["opens"], row["opens_human"]) == (2, 1 if has_fields else None)
+
+
+def test_rows_without_activity_are_a_mail_that_was_sent(world: Any) -> None:
+    world.load(20, mailings=[mailing("c1", SENT, 20)])
+    rows = world.adapter().api.every("reports/c1/email-activity", "emails", ("email_id", "activity")).rows
+    assert any("activity" not in r for r in rows)
+    assert len([r for r in read(world, "activity")[0] if r.get("_sent_at")]) == 20
+
+
+def test_two_clicks_of_one_second_on_two_links_are_two_events(world: Any) -> None:
+    at = SENT + timedelta(hours=1)
+    clicks = [("00001", at, "https://shop.example/a"), ("00001", at, "https://shop.example/b")]
+    world.load(2, mailings=[mailing("c1", SENT, 2, clicks=clicks), mailing("c2", SENT, 2, clicks=clicks)])
+    found = [(r["campaign_id"], e["url"]) for r in read(world, "activity")[0] for e in r["activity"]]
+    assert sorted(found) == sorted((c, url) for c in ("c1", "c2") for _, _, url in clicks)
+
+
+def test_a_read_that_stalls_is_repeated(world: Any) -> None:
+    busy(world)
+    stalls = [requests.exceptions.ReadTimeout(), requests.exceptions.ConnectionError()]
+    world.before = lambda call: stalls.pop() if call.path.endswith("email-activity") and stalls else None
+    assert len([r for r in read(world, "activity")[0] if r.get("_sent_at")]) == 12

@@ -72,7 +72,7 @@ def test_ensure_makes_one_empty_tag_however_often_it_is_called(world: Any) -> No
 @pytest.mark.parametrize("took_effect", [True, False])
 def test_ensure_looks_again_when_the_answer_was_lost(world: Any, took_effect: bool) -> None:
     world.load(2)
-    lost = []
+    lost: list[Any] = []
 
     def lose_the_first(call: Any) -> Exception | None:
         if call.method == "POST" and not lost:
@@ -152,6 +152,80 @@ def test_a_lost_answer_to_a_batch_is_told_and_not_repeated(world: Any, how: str)
     assert dict(adapter.written(work)) == {world.member_id(n): how == "502" for n in (0, 1)}
 
 
+def test_a_quiet_batch_starts_no_journey_and_a_loud_one_does(world: Any) -> None:
+    world.load(8)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    journey = world.simulator.add_journey("Rollcall: VIP")
+    assert set(results(adapter.apply_quietly(batch(world, tag_id, [0, 1, 2, 3], [])))) == {("add", "done")}
+    assert journey.entries == 0
+    assert set(results(adapter.apply_quietly(batch(world, tag_id, [], [0])))) == {("remove", "done")}
+    adapter.apply(batch(world, tag_id, [5], []))
+    assert journey.entries == 1
+    assert adapter.observe([target()], {})[0].members == {world.member_id(n) for n in (1, 2, 3, 5)}
+
+
+def test_a_quiet_batch_writes_to_the_tag_by_its_present_name(world: Any) -> None:
+    world.load(3)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    world.simulator.tag("Rollcall: VIP").name = "Best friends"
+    adapter.apply_quietly(batch(world, tag_id, [1], []))
+    assert {t.name for t in world.simulator.account.tags.values()} == {"Best friends"}, "no second tag came to be"
+
+
+def test_a_quiet_batch_for_a_deleted_tag_writes_nothing(world: Any) -> None:
+    world.load(3)
+    with pytest.raises(PermanentApiError, match="no longer there"):
+        world.adapter().apply_quietly(batch(world, "424242", [1], []))
+    assert world.paths("POST") == []
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_a_quiet_add_whose_answer_is_lost_is_read_back_after_a_while(world: Any, took_effect: bool) -> None:
+    world.load(4)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    lost: list[Any] = []
+
+    def lose_one(call: Any) -> Exception | None:
+        if call.path.endswith(f"{world.member_id(1)}/tags") and call.method == "POST":
+            lost.append(call)
+            if took_effect:
+                world.simulator.change("00001", {"tags": ["Rollcall: VIP"]})
+            return requests.exceptions.ReadTimeout()
+        return None
+
+    world.before = lose_one
+    outcomes = adapter.apply_quietly(batch(world, tag_id, [0, 1, 99], []))
+    assert results(outcomes) == [("add", "done"), ("add", "already" if took_effect else "refused"), ("add", "missing")]
+    assert world.waits == [30.0] and len(lost) == 1
+
+
+def test_a_tag_renamed_by_hand_is_kept_in_step_under_its_new_name(world: Any) -> None:
+    world.load(4)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    adapter.apply(batch(world, tag_id, [0], []))
+    world.simulator.tag("Rollcall: VIP").name = "Best friends"
+    seen = adapter.observe([target(object_id=tag_id)], {})[0]
+    assert (seen.exists, seen.object_id, seen.name, seen.members) == (True, tag_id, "Best friends", {world.member_id(0)})
+    assert results(adapter.apply(batch(world, tag_id, [1], [0]))) == [("add", "done"), ("remove", "done")]
+
+
+def test_a_tag_deleted_between_observing_and_writing_is_told(world: Any) -> None:
+    world.load(4)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    world.simulator.account.drop_tag(world.simulator.tag("Rollcall: VIP"))
+    with pytest.raises(PermanentApiError, match="404"):
+        adapter.apply(batch(world, tag_id, [1], []))
+
+
+def test_a_batch_never_holds_more_than_500_of_either(world: Any) -> None:
+    assert world.adapter().batch_size == 500
+
+
 def test_a_viewers_key_is_told_so(world: Any) -> None:
     world.load(2)
     world.simulator.switches.can_write = False
@@ -168,6 +242,13 @@ def test_a_viewers_key_is_told_so(world: Any) -> None:
         ("lists/a1b2c3d4e5/segments", {"name": "x", "static_segment": ["a@shop.example"]}),
         ("lists/a1b2c3d4e5/segments/1/../../members", {"members_to_add": []}),
         ("lists/a1b2c3d4e5/segments/1", {"members_to_add": [], "static_segment": []}),
+        ("lists/a1b2c3d4e5/members/0123456789abcdef0123456789abcdef/tags", {"tags": [{"name": "x", "status": "active"}]}),
+        (
+            "lists/a1b2c3d4e5/members/0123456789abcdef0123456789abcdef/tags",
+            {"tags": [{"name": "x", "status": "subscribed"}], "is_syncing": True},
+        ),
+        ("batches", {"operations": [{"method": "POST", "path": "/lists/a1b2c3d4e5/members", "body": "{}"}]}),
+        ("batches", {"operations": [{"method": "GET", "path": "/ping", "body": "{}"}]}),
     ],
 )
 def test_no_other_write_can_be_made(world: Any, path: str, body: dict[str, Any]) -> None:

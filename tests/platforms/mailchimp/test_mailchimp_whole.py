@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,11 +58,37 @@ def test_orders_become_rows_with_exact_amounts(world: Any) -> None:
     found = rows(world, "shop_orders")
     orders = {r["orders"][0]["order_id"]: r["orders"][0] for r in found}
     assert len(orders) == 7
-    kept, cancelled = orders["100"], orders["106"]
+    first, last = "sandbox-store/5000000000001", "sandbox-store/5000000000007"
+    kept, cancelled = orders[first], orders[last]
+    assert kept["external_id"] == "5000000000001", "the shop's own number, by which its other copies are found"
     assert (Decimal(kept["total"]), kept["status"], kept["contact_id"]) == (Decimal(25), "paid", world.member_id(0))
     assert (cancelled["is_cancelled"], cancelled["net"]) == (True, "0")
-    line = next(r for r in found if r["orders"][0]["order_id"] == "100")["order_lines"][0]
+    line = next(r for r in found if r["orders"][0]["order_id"] == first)["order_lines"][0]
     assert (Decimal(line["amount"]), Decimal(line["quantity"])) == (Decimal(25), Decimal(2))
+
+
+def order(total: str, *lines: tuple[str, int, str], **more: str) -> dict[str, Any]:
+    rows = [{"id": str(n), "price": p, "quantity": q, "discount": d} for n, (p, q, d) in enumerate(lines)]
+    return {"id": "1", "order_total": total, "lines": rows, **more}
+
+
+@pytest.mark.parametrize(
+    ("given", "amounts"),
+    [
+        (order("25", ("12.50", 2, "0")), ["25.00"]),
+        (order("25", ("25.00", 2, "0")), ["25.00"]),
+        (order("21.90", ("10", 2, "2"), shipping_total="3.90"), ["18"]),
+        (order("30", ("10", 1, "0"), ("20", 4, "0")), ["10", "20"]),
+        (order("85", ("10", 1, "0"), ("20", 4, "0"), discount_total="5"), ["10", "80"]),
+        (order("", ("20", 4, "0")), ["80"]),
+        (order("999", ("20", 4, "0")), ["80"]),
+    ],
+)
+def test_a_lines_price_is_of_one_piece_unless_the_orders_total_says_otherwise(given: Any, amounts: list[str]) -> None:
+    from adapters.mailchimp_shop import KINDS
+
+    found = KINDS["shop_orders"].own(given, "s")["lines"]
+    assert [Decimal(line["_amount"]) for line in found] == [Decimal(a) for a in amounts]
 
 
 def test_every_stream_has_a_mapping_that_takes_its_records(world: Any) -> None:
@@ -113,9 +142,33 @@ def test_every_request_fits_the_published_description(world: Any, spec: dict[str
     adapter.apply(Batch(target, tag_id, target.name, adds=(member, Member("f" * 32, "nobody@shop.example"))))
     adapter.apply(Batch(target, tag_id, target.name, removes=(member,)))
     adapter.observe([target, Target("mailchimp", "B", "Other", tag_id)], {})
+    adapter.apply_quietly(Batch(target, tag_id, target.name, adds=(member,)))
     list(adapter.reread([world.member_id(1), world.member_id(2)]))
+    adapter.api.find(f"batches/{adapter.api.begin_batch([{'method': 'GET', 'path': '/ping'}])}", "id,status")
     assert len(world.calls) > 40
     assert {p for call in world.calls for p in problems(call, spec)} == set()
+
+
+def test_what_was_cut_from_the_description_is_what_it_says(spec: dict[str, Any]) -> None:
+    beside = Path(__file__).parent
+    assert json.loads((beside / "operations.json").read_bytes())["paths"].keys() >= {"/reports", "/batches"}
+    if "info" not in spec:
+        pytest.skip("the whole description is not at hand")
+    cutter = runpy.run_path(str(beside / "cut_operations.py"))
+    assert cutter["cut"](spec) == json.loads((beside / "operations.json").read_bytes()), "run cut_operations.py again"
+
+
+def test_every_test_and_number_in_the_document_is_there() -> None:
+    root = Path(__file__).parents[3]
+    text = (root / "docs" / "platforms" / "mailchimp.md").read_text()
+    files = [*Path(__file__).parent.glob("test_*.py"), *(root / "tests" / "sandbox").glob("test_mailchimp*.py")]
+    there = {name for f in files for name in re.findall(r"^def (test_\w+)", f.read_text(), re.M)}
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named and named <= there
+    for section, rows in (("The ten rules", 10), ("What bit others", 20)):
+        part = text.partition(f"## {section}")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| (\d+) \|", part, re.M) == [str(n) for n in range(1, rows + 1)]
+        assert all("`test_" in line or "not handled" in line for line in part.splitlines() if re.match(r"\| \d+ \|", line))
 
 
 def problems(call: Any, spec: dict[str, Any]) -> list[str]:

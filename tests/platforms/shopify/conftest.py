@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import responses
 
+from connector.sandbox.shopify import ShopifySimulator
+from tests.platforms.shopify.simulated_shop import Clock, small_shop
+from tests.simulated import simulated
+
 HOST = "https://morning-roast.myshopify.com"
 API = f"{HOST}/admin/api/2026-10/graphql.json"
 NOW = datetime(2026, 11, 21, 12, 0, 0)
@@ -146,7 +150,7 @@ class SmallShop:
         return {name: self._nested(row[name], int(variables["after"]), variables["first"])}
 
     def _tag(self, document: str, variables: dict[str, Any]) -> dict[str, Any]:
-        result = {}
+        result: dict[str, Any] = {}
         found = {c["id"]: c for c in self.rows["customers"]}
         for alias, action in re.findall(r"(\w+): (tagsAdd|tagsRemove)\(", document):
             gid = variables[alias]
@@ -247,3 +251,21 @@ def connect(waits: Waits) -> Callable[..., Any]:
         return load("shopify")({**base, **settings}, now_utc=lambda: NOW, sleep=waits)
 
     return make
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def simulator(clock: Clock) -> ShopifySimulator:
+    made = ShopifySimulator(clock)
+    made.load(small_shop())
+    return made
+
+
+@pytest.fixture
+def base_url(simulator: ShopifySimulator) -> Iterator[str]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield simulated("shopify", simulator, mock)

@@ -17,6 +17,7 @@ SCHEMA = ROOT.parent / "shared" / "specs" / "shopify" / "admin.schema.graphql.gz
 def every_document() -> dict[str, str]:
     found = {n: getattr(documents, n) for n in dir(documents) if n.isupper() and _is_document(getattr(documents, n))}
     found["write_tags"] = documents.write_tags(50, 50)
+    found |= {f"write_tag {kind}": documents.write_tag(kind, "rollcall test").split("\n", 1)[1] for kind in ("add", "remove")}
     for products in (True, False):
         for name, kind in documents.kinds(products=products, metafields={"_m0": "loyalty.level"}).items():
             label = f"{name}, products {products}"
@@ -45,6 +46,15 @@ def test_every_document_is_valid_in_the_published_schema(schema: GraphQLSchema) 
     assert len(documents_found) > 40
     problems = {n: [e.message for e in validate(schema, parse(text))] for n, text in documents_found.items()}
     assert {n: p for n, p in problems.items() if p} == {}
+
+
+@pytest.mark.parametrize("version", ["2026-01", "2026-04", "2026-07"])
+def test_documents_for_older_versions_leave_out_what_came_later(schema: GraphQLSchema, version: str) -> None:
+    kinds = documents.kinds(version=version)
+    texts = {f"{way.__name__} {n}": way(kind) for n, kind in kinds.items() for way in (documents.page, documents.by_ids)}
+    assert {n: e for n, text in texts.items() if (e := validate(schema, parse(text)))} == {}
+    assert "smsMarketingConsent" not in texts["page customers"]
+    assert ("attribution" in texts["page orders"]) == (version >= "2026-07")
 
 
 def test_no_document_uses_what_the_schema_calls_deprecated(schema: GraphQLSchema) -> None:

@@ -35,7 +35,8 @@ class Office:
         shop.mock.add_callback(responses.POST, OAUTH, callback=self)
 
     def __call__(self, request: Any) -> tuple[int, dict[str, str], str]:
-        assert request.body == "grant_type=client_credentials&client_id=id&client_secret=secret"
+        sent = request.body if isinstance(request.body, str) else request.body.decode()
+        assert sent == "grant_type=client_credentials&client_id=id&client_secret=secret"
         self.given += 1
         self.shop.tokens = {f"shpat_{self.given}"}
         answer = {"access_token": f"shpat_{self.given}", "scope": "read_customers", "expires_in": 86399}
@@ -189,6 +190,13 @@ def test_an_internal_error_is_repeated_and_an_answer_without_data_too(shop: Any,
         )
     )
     shop.before.append(lambda d, v: (200, {}, json.dumps(b)) if (b := next(bad, None)) else None)
+    assert connect().account().name == "Morning Roast"
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 530, 540])
+def test_a_passing_trouble_is_waited_out(shop: Any, connect: Connect, status: int) -> None:
+    trouble = [(status, {"Retry-After": "1"}, "<html>busy</html>")] * 2
+    shop.before.append(lambda d, v: trouble.pop() if trouble else None)
     assert connect().account().name == "Morning Roast"
 
 

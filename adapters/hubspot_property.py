@@ -1,0 +1,205 @@
+"""The multi-checkbox property that says on the contact itself which segments it is in (`hubspot_property = true`).
+
+One group, one property, one option for each segment, all ours: made when first needed, found again afterwards, and no
+option that is there is ever changed or dropped. The property follows the list: a batch's contacts get or lose the
+segment's option before the list is written, so what was cut short is met again by the next plan.
+Docs: https://developers.hubspot.com/docs/api-reference/latest/crm/properties/guide
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.hubspot_answers import Refused, failed_ids, in_words
+from adapters.hubspot_client import BATCH, HubspotClient
+from adapters.hubspot_door import OURS
+from adapters.hubspot_objects import CONTACTS
+from adapters.hubspot_read import Reader
+from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+
+log = logging.getLogger(__name__)
+
+GROUP = OURS
+PROPERTY = f"{OURS}_segments"
+OPTION_KEYS = ("label", "value", "displayOrder", "hidden", "description")
+TRIES = 4
+HOPELESS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
+
+Options = dict[str, dict[str, Any]]
+Reasons = dict[str, str]
+"""Contact id -> why HubSpot did not take the value."""
+
+
+class SegmentProperty:
+    def __init__(self, client: HubspotClient, reader: Reader) -> None:
+        self.client = client
+        self.reader = reader
+        self._options: Options | None = None
+
+    def add(self, segment: str, ids: Sequence[str]) -> Reasons:
+        """Append the segment's option; contacts that have it are left alone."""
+        if not ids:
+            return {}
+        value = option_value(segment)
+        self.ensure(segment)
+        return self._change(ids, lambda held: None if value in held else f";{value}")
+
+    def remove(self, segment: str, ids: Sequence[str]) -> Reasons:
+        """There is no "remove one": the other options are written back, sorted, without such as no longer exist."""
+        if not ids or not self._read():
+            return {}
+        value = option_value(segment)
+        known = self._options or {}
+        return self._change(ids, lambda held: ";".join(sorted(held & known.keys() - {value})) if value in held else None)
+
+    def holders(self, segment: str) -> int | None:
+        """How many contacts carry the option, by the search index; None where nobody can."""
+        if PROPERTY not in (self.reader.catalogue(CONTACTS) or ()):
+            return None
+        is_one = {"propertyName": PROPERTY, "operator": "IN", "values": [option_value(segment)]}
+        body = {"filterGroups": [{"filters": [is_one]}], "properties": ["hs_object_id"], "limit": 1}
+        try:
+            total = self.client.ask(self.client.path("crm/objects", f"{CONTACTS.path}/search"), body).get("total")
+        except PermanentApiError:
+            return None
+        return total if isinstance(total, int) else None
+
+    def ensure(self, segment: str) -> None:
+        """Group, property and option are there afterwards. A lost answer is no harm: all is looked up before a repeat."""
+        value = option_value(segment)
+        if self._options is not None and value in self._options:
+            return
+        for tries_left in reversed(range(TRIES)):
+            try:
+                if not self._read():
+                    self._make(segment)
+                elif value not in (self._options or {}):
+                    self._add_option(segment)
+            except AmbiguousWriteError:
+                if not tries_left:
+                    raise
+            if self._read() and value in (self._options or {}):
+                return
+        raise PermanentApiError(
+            f"HubSpot did not keep the option '{segment}' of the property {PROPERTY}. Somebody may be editing it.",
+            platform="hubspot",
+        )
+
+    def _read(self) -> bool:
+        """Look the property up; False when there is none. Raises when one of this name cannot hold segments."""
+        try:
+            found = self.client.get(self.client.path("crm/properties", f"{CONTACTS.path}/{PROPERTY}"))
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            if e.status != 404:
+                raise
+            self._options = None
+            return False
+        modification = found.get("modificationMetadata") or {}
+        is_closed = modification.get("readOnlyValue") or found.get("calculated") or found.get("hubspotDefined")
+        if (found.get("type"), found.get("fieldType")) != ("enumeration", "checkbox") or is_closed:
+            raise PermanentApiError(
+                f"HubSpot's property {PROPERTY} is not a multi-checkbox that may be written. Rename it or delete it for good.",
+                platform="hubspot",
+            )
+        self._options = {str(o["value"]): o for o in found.get("options") or ()}
+        return True
+
+    def _make(self, segment: str) -> None:
+        """A name in HubSpot's archive comes back with its old definition; the look-up afterwards tells."""
+        self._post("/groups", {"name": GROUP, "label": "Rollcall"})
+        first = _option(segment, 0)
+        self._post("", {
+            "groupName": GROUP, "name": PROPERTY, "label": "Rollcall segments", "type": "enumeration", "fieldType": "checkbox",
+            "formField": False, "options": [first],
+        })  # fmt: skip
+
+    def _post(self, rest: str, body: dict[str, Any]) -> None:
+        """What exists already (409) is as good as made."""
+        try:
+            self.client.write("POST", self.client.path("crm/properties", CONTACTS.path) + rest, body)
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            if e.status != 409:
+                raise
+
+    def _add_option(self, segment: str) -> None:
+        """A PATCH replaces the whole list, so all that is there goes back as it was."""
+        held = [{k: o[k] for k in OPTION_KEYS if o.get(k) is not None} for o in (self._options or {}).values()]
+        last = max((int(o.get("displayOrder") or 0) for o in held), default=-1)
+        path = self.client.path("crm/properties", f"{CONTACTS.path}/{PROPERTY}")
+        self.client.write("PATCH", path, {"options": [*held, _option(segment, last + 1)]})
+
+    def _change(self, ids: Sequence[str], text: Any) -> Reasons:
+        """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first."""
+        reasons: Reasons = {}
+        for start in range(0, len(ids), BATCH):
+            for tries_left in reversed(range(TRIES)):
+                rows = self._rows([i for i in ids[start : start + BATCH] if i not in reasons], text)
+                try:
+                    reasons.update(self._write(rows) if rows else {})
+                    break
+                except AmbiguousWriteError:
+                    if not tries_left:
+                        raise
+        return reasons
+
+    def _rows(self, ids: list[str], text: Any) -> dict[str, str]:
+        """Contacts to write and what; those that are not there (any more) are left out, the list will tell."""
+        wanted = set(ids)
+        rows = {}
+        for record in self.reader.batch_read(CONTACTS, ids, names=[PROPERTY]):
+            held = {v for v in str((record.get("properties") or {}).get(PROPERTY) or "").split(";") if v}
+            value = text(held)
+            if value is not None and str(record["id"]) in wanted:
+                rows[str(record["id"])] = value
+        return rows
+
+    def _write(self, rows: dict[str, str]) -> Reasons:
+        """One batch; refused as a whole (400) its halves, until the row HubSpot minds stands alone."""
+        path = self.client.path("crm/objects", f"{CONTACTS.path}/batch/update")
+        inputs = [{"id": i, "objectWriteTraceId": f"r-{i}", "properties": {PROPERTY: v}} for i, v in rows.items()]
+        try:
+            answer = self.client.write("POST", path, {"inputs": inputs})
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            return self._apart(rows, e)
+        failed = {i: p for i, p in failed_ids(answer).items() if i in rows}
+        seen = {str(r.get("id")) for r in answer.get("results") or ()}
+        unsaid = {i: v for i, v in rows.items() if i not in failed and i not in seen}
+        reasons = {i: in_words(p) for i, p in failed.items() if not any("NOT_FOUND" in one.code for one in p)}
+        if unsaid and len(rows) == 1:
+            return dict.fromkeys(rows, "HubSpot did not write it and gave no reason")
+        return {**reasons, **(self._halves(unsaid) if unsaid else {})}
+
+    def _apart(self, rows: dict[str, str], error: PermanentApiError) -> Reasons:
+        problems = error.problems if isinstance(error, Refused) else ()
+        if len(rows) == 1 or any(p.code in HOPELESS for p in problems):
+            return dict.fromkeys(rows, in_words(problems) if problems else f"HubSpot refused it ({error.code or error.status})")
+        return self._halves(rows)
+
+    def _halves(self, rows: dict[str, str]) -> Reasons:
+        items = list(rows.items())
+        middle = (len(items) + 1) // 2
+        parts = (items[:middle], items[middle:])
+        return {i: reason for part in parts if part for i, reason in self._write(dict(part)).items()}
+
+
+def option_value(segment: str) -> str:
+    """The option's internal name: `at_risk` of 'At risk'. What a name loses besides case and spaces is told by a hash."""
+    plain = re.sub(r"[^a-z0-9]+", "_", segment.lower()).strip("_")
+    if re.fullmatch(r"[A-Za-z0-9]+([ _-][A-Za-z0-9]+)*", segment):
+        return plain
+    mark = hashlib.sha256(segment.encode()).hexdigest()[:8]
+    return f"{plain}_{mark}" if plain else f"segment_{mark}"
+
+
+def _option(segment: str, order: int) -> dict[str, Any]:
+    return {"label": segment, "value": option_value(segment), "displayOrder": order, "hidden": False}

@@ -1,0 +1,112 @@
+"""The result file of a bulk export: is it whole, and its records, joined with the children that stand anywhere in it.
+
+One object a line. Children of nested connections are lines of their own with `__parentId`, behind their parent but not
+next to it. A file is read twice: counted first, so that nothing of a file that is not whole is handed over, then parsed.
+https://shopify.dev/docs/api/usage/bulk-operations/queries
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from adapters.base import Record
+from adapters.shopify_documents import Kind
+
+CHILD = b'"__parentId":'
+"""Only a child's line holds this; inside a text its quotes would be escaped."""
+PUT_AT_ONCE = 5_000
+T = TypeVar("T")
+
+
+class Export:
+    """One result file. `lines` and `roots` are what it really holds; a last line that is cut counts for nothing."""
+
+    def __init__(self, path: Path, kind: Kind) -> None:
+        self.path, self.kind = path, kind
+        self._places = {name: connection.name for connection in kind.connections for name in connection.types}
+        self.lines, self.roots = self._counted()
+
+    def _counted(self) -> tuple[int, int]:
+        lines = children = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                if not (line.startswith(b"{") and line.rstrip().endswith(b"}")):
+                    continue
+                lines += 1
+                children += CHILD in line
+        return lines, lines - children
+
+    def records(self, start: int, most: int) -> Iterator[list[Record]]:
+        """Lists of up to `most` records behind the first `start`; ValueError for a line that is no JSON."""
+        if not self.kind.connections:
+            for lines in _lists(islice(self._roots(), start, None), most):
+                yield [self._join(root, ()) for root in _parsed(lines)]
+            return
+        with closing(sqlite3.connect(self.path.with_suffix(".db"), isolation_level=None)) as db:
+            self._put_children(db)
+            for lines in _lists(islice(self._roots(), start, None), most):
+                yield self._joined(db, _parsed(lines))
+
+    def _roots(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            for line in file:
+                if CHILD not in line and line.startswith(b"{"):
+                    yield line
+
+    def _put_children(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
+        db.execute("CREATE TABLE children (number INTEGER PRIMARY KEY, parent TEXT, body BLOB)")
+        db.execute("BEGIN")
+        with self.path.open("rb") as file:
+            found = ((_parent(line), line) for line in file if CHILD in line)
+            for some in _lists(found, PUT_AT_ONCE):
+                db.executemany("INSERT INTO children (parent, body) VALUES (?, ?)", some)
+        db.execute("CREATE INDEX by_parent ON children (parent)")
+        db.execute("COMMIT")
+
+    def _joined(self, db: sqlite3.Connection, roots: list[Record]) -> list[Record]:
+        ids = orjson.dumps([r["id"] for r in roots]).decode()
+        query = "SELECT parent, body FROM children WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY number"
+        found = db.execute(query, [ids]).fetchall()
+        children: dict[str, list[dict[str, Any]]] = {}
+        for (parent, _), child in zip(found, _parsed([body for _, body in found]), strict=True):
+            children.setdefault(parent, []).append(child)
+        return [self._join(root, children.get(root["id"], ())) for root in roots]
+
+    def _join(self, root: Record, children: Iterable[dict[str, Any]]) -> Record:
+        """One record in the shape of the paged walk: connections as {"nodes": [...]}, without the export's own marks."""
+        root.pop("__typename", None)
+        for connection in self.kind.connections:
+            root[connection.name] = {"nodes": []}
+        for child in children:
+            place = self._places.get(child.pop("__typename", ""))
+            if place:
+                root[place]["nodes"].append(child)
+        return root
+
+
+def _lists(items: Iterable[T], most: int) -> Iterator[list[T]]:
+    source = iter(items)
+    while some := list(islice(source, most)):
+        yield some
+
+
+def _parent(line: bytes) -> str:
+    """The `__parentId` of a line, without parsing the rest of it."""
+    start = line.index(b'"', line.rindex(CHILD) + len(CHILD)) + 1
+    return line[start : line.index(b'"', start)].decode()
+
+
+def _parsed(lines: Any) -> list[Record]:
+    records: list[Record] = orjson.loads(b"[" + b",".join(lines) + b"]")
+    for record in records:
+        record.pop("__parentId", None)
+    return records

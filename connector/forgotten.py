@@ -1,0 +1,200 @@
+"""Whom we were told to forget, as keyed hashes: enough to recognise them when a platform shows them, and for nothing else.
+
+A hash is made of an address, of a phone number, or of a contact's id on one platform. A phone number counts only for a
+record without an address: families share one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from connector.keys import seal, store_key
+from connector.store import Bundle, Store
+from models.changes import Batch, Outcome
+
+REASON = "forgotten"
+MARK = "forgotten:"
+"""A ledger's contact id that begins so is the hash of one that was forgotten."""
+
+
+class Forgotten:
+    """The hashes of one store, loaded once; false while nobody has been forgotten, and then it costs nothing."""
+
+    def __init__(self, store: Store) -> None:
+        self._hashes = {str(h) for (h,) in store.sql("SELECT hash FROM forgotten")}
+        self._key = store_key(store) if self._hashes else b""
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
+
+    def knows(self, kind: str, value: object) -> bool:
+        """`kind`: email, phone, or the name of the platform whose contact id `value` is."""
+        return bool(self._hashes) and bool(value) and token(self._key, kind, str(value)) in self._hashes
+
+    def has(self, source: str, rows: Bundle) -> bool:
+        """The rows of a record belong to somebody forgotten."""
+        if not self._hashes:
+            return False
+        found = set(_identifiers(source, rows))
+        with_address = any(kind == "email" for kind, _ in found)
+        return any(self.knows(kind, value) for kind, value in found if kind != "phone" or not with_address)
+
+    def mentions(self, raw: Any) -> bool:
+        """A raw record that cannot be translated holds an address that was forgotten."""
+        return bool(self._hashes) and any(self.knows("email", address) for address in addresses_in(raw))
+
+    def stand_in(self, record_id: str) -> str:
+        """What a record that was not taken is called in the list of what was set aside."""
+        return MARK + token(self._key, "record", record_id)[:16]
+
+
+def token(key: bytes, kind: str, value: str) -> str:
+    """The hash of one identifier; addresses without case, phone numbers by their digits."""
+    plain = digits(value) if kind == "phone" else value.strip().lower() if kind == "email" else value
+    return seal(key, kind, plain)[:40]
+
+
+def digits(number: str) -> str:
+    return re.sub(r"\D", "", number).lstrip("0")
+
+
+def addresses_in(raw: Any) -> Iterator[str]:
+    """Every text with an @ anywhere in a raw record."""
+    if isinstance(raw, str):
+        if "@" in raw:
+            yield raw
+    elif isinstance(raw, dict):
+        for value in raw.values():
+            yield from addresses_in(value)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from addresses_in(value)
+
+
+def _identifiers(source: str, rows: Bundle) -> Iterator[tuple[str, str]]:
+    for table, found in rows.items():
+        for row in found:
+            if row.get("contact_id"):
+                yield source, str(row["contact_id"])
+            if row.get("email"):
+                yield "email", str(row["email"])
+            if row.get("phone"):
+                yield "phone", str(row["phone"])
+            if table == "identifiers" and row.get("value") and row.get("kind"):
+                yield str(row["kind"]), str(row["value"])
+
+
+def block(store: Store, identifiers: Iterable[tuple[str, str]], now: datetime) -> int:
+    """From now on these (kind, value) are recognised; gives how many were not before."""
+    key = store_key(store)
+    known = {str(h) for (h,) in store.sql("SELECT hash FROM forgotten")}
+    new = sorted({token(key, kind, value) for kind, value in identifiers} - known)
+    store.insert("forgotten", [{"hash": h, "since": str(now)} for h in new])
+    return len(new)
+
+
+# ---- what we wrote about them, and may still take away
+
+
+def ledger_id(key: bytes, platform: str, contact_id: str) -> str:
+    """What stands in the ledger in the place of a forgotten contact's id."""
+    return MARK + token(key, platform, contact_id)
+
+
+def still_ours(store: Store, platform: str, object_id: str, members: Iterable[str]) -> frozenset[str]:
+    """Those of the members a platform shows whom we added before we forgot them: their tag is to be taken off."""
+    held = {
+        str(r[0])
+        for r in store.sql(
+            "SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ? AND starts_with(contact_id, ?)",
+            [platform, object_id, MARK],
+        )
+    }
+    if not held:
+        return frozenset()
+    key = store_key(store)
+    return frozenset(m for m in members if ledger_id(key, platform, m) in held)
+
+
+def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome]) -> frozenset[str]:
+    """After a batch: tags of forgotten contacts that were taken off leave the ledger, and their ids leave the journal.
+
+    Gives the forgotten contacts of the batch. Runs in the transaction of the outcomes.
+    """
+    known = Forgotten(store)
+    if not known:
+        return frozenset()
+    platform = batch.target.platform
+    theirs = frozenset(m.contact_id for m in (*batch.adds, *batch.removes) if known.knows(platform, m.contact_id))
+    if not theirs:
+        return theirs
+    key = store_key(store)
+    over = [
+        ledger_id(key, platform, o.contact_id)
+        for o in outcomes
+        if o.contact_id in theirs and o.kind == "remove" and o.result in ("done", "already", "missing")
+    ]
+    store.sql(
+        "DELETE FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
+        [platform, batch.object_id, over],
+    )
+    store.sql("DELETE FROM parked WHERE platform = ? AND list_contains(?, contact_id)", [platform, sorted(theirs)])
+    scrub_journal(store, {(platform, c) for c in theirs}, only=batch.batch_id)
+    return theirs
+
+
+def scrub_journal(store: Store, contacts: set[tuple[str, str]], *, only: str = "") -> int:
+    """Take contacts out of the journal: concluded batches keep a hash in their place, open ones go on without them.
+
+    What an open batch was about to add counts as added by us, as it does when its outcome is read back.
+    """
+    key = store_key(store)
+    ids = {i for _, i in contacts}
+    changed = 0
+    where, params = ("batch_id = ?", [only]) if only else ("true", [])
+    for row in store.rows(f"SELECT * EXCLUDE (intended_at, ended_at) FROM journal WHERE {where}", params):
+        text = f"{row['intent']}{row['outcome'] or ''}"
+        if not any(i in text for i in ids):
+            continue
+        theirs = {i for p, i in contacts if p == row["platform"]}
+        is_open = row["state"] in ("intended", "unknown")
+        intent, outcome = orjson.loads(row["intent"]), orjson.loads(row["outcome"] or "[]")
+        opened = {m[0] for m in intent["add"] if m[0] in theirs} if is_open else set()
+        for kind in ("add", "remove"):
+            kept = [m if m[0] not in theirs else [ledger_id(key, row["platform"], m[0]), "", ""] for m in intent[kind]]
+            intent[kind] = [m for m in kept if not (is_open and m[0].startswith(MARK))]
+        outcome = [o if o[0] not in theirs else [ledger_id(key, row["platform"], o[0]), *o[1:]] for o in outcome]
+        _count_as_ours(store, row, opened, key)
+        state = "forgotten" if is_open and not intent["add"] and not intent["remove"] else row["state"]
+        values = [orjson.dumps(intent).decode(), orjson.dumps(outcome).decode() if row["outcome"] else None, state]
+        store.sql("UPDATE journal SET intent = ?, outcome = ?, state = ? WHERE batch_id = ?", [*values, row["batch_id"]])
+        changed += 1
+    return changed
+
+
+def _count_as_ours(store: Store, row: dict[str, Any], contacts: set[str], key: bytes) -> None:
+    tokens = [ledger_id(key, row["platform"], c) for c in sorted(contacts)]
+    held = {
+        str(r[0])
+        for r in store.sql(
+            "SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
+            [row["platform"], row["object_id"], tokens],
+        )
+    }
+    intended = store.value("SELECT intended_at FROM journal WHERE batch_id = ?", [row["batch_id"]])
+    store.insert(
+        "ledger",
+        [
+            {
+                "platform": row["platform"], "object_id": row["object_id"], "segment": row["segment"], "contact_id": t,
+                "person_id": "", "added_at": str(intended), "run_id": row["run_id"], "is_seen": True,
+            }
+            for t in tokens
+            if t not in held
+        ],
+    )  # fmt: skip

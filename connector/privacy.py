@@ -1,0 +1,132 @@
+"""Forget a person: out of the store, the raw pages, saved files, reports and backups, and not let in again.
+
+The rows go in one transaction, together with the hashes that keep the person out. Files are rewritten after it, then the
+store's own file, for a deleted row stays in its bytes. A crash in between is made up for when the store is next opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connector import audit, clock, erase, erase_files, forgotten, identity, traces
+from connector.config import Config
+from connector.store import Store
+from connector.traces import Traces
+from models.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+STEPS = {
+    "shopify": "Shopify: Customers > the customer > More actions > Erase personal data (done after Shopify's waiting time).",
+    "mailchimp": "Mailchimp: Audience > All contacts > the contact > Actions > Permanently delete.",
+    "hubspot": "HubSpot: Contacts > the contact > Actions > Delete > Permanently delete (GDPR delete).",
+    "import": "Your own files: take the person out of the files you imported.",
+}
+"""What the owner has to do where Rollcall may not write: the names of the links to follow."""
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """What `forget` did. `people` 0: nobody had this address; it is kept out all the same.
+
+    removed: rows by table; files: by kind, rewritten or removed; places: (platform, contact id) to erase there by hand;
+    tags: memberships we wrote that the next push takes off; steps: what the owner does on the platforms.
+    """
+
+    people: int
+    was_known: bool
+    removed: dict[str, int]
+    places: list[tuple[str, str]] = field(default_factory=list)
+    tags: int = 0
+    steps: list[str] = field(default_factory=list)
+    files: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """What was removed, in the owner's words."""
+        rows = {f"rows of {len(self.removed)} tables": sum(self.removed.values())} if self.removed else {}
+        return rows | self.files
+
+
+def forget(
+    store: Store,
+    config: Config,
+    email: str,
+    run_id: str,
+    *,
+    everybody: bool = False,
+    now: Callable[[], datetime] = clock.now_utc,
+) -> Forgot:
+    """Erase whoever has this address. Raises UsageError when several persons share it, unless `everybody` is meant."""
+    identity.identify(store, config)
+    people = traces.people_with(store, email)
+    if len(people) > 1 and not everybody:
+        raise UsageError(
+            f"{len(people)} different people carry this address. Give the address that only one of them has, "
+            "or add --everybody to forget them all."
+        )
+    was_known = forgotten.Forgotten(store).knows("email", traces.plain(email))
+    found = traces.find(store, email, people)
+    places = sorted(c for c in found.contacts if c[0] not in ("email", "import"))
+    tags = _tags(store, found)
+    removed = _erase_rows(store, config, found, run_id, now)
+    files = resume(store, config, now=now)
+    sources = {s for s, _ in found.contacts}
+    steps = [text for name, text in STEPS.items() if name in sources]
+    return Forgot(len(people), was_known, removed, places, tags, steps, files)
+
+
+def resume(store: Store, config: Config, *, now: Callable[[], datetime] = clock.now_utc) -> dict[str, int]:
+    """Finish what a `forget` began: files, then the store's own file. Gives the files changed; cheap with nothing to do."""
+    counts: dict[str, int] = {}
+    for erasure_id, held in store.sql("SELECT erasure_id, traces FROM erasures WHERE state = 'begun' ORDER BY asked_at"):
+        changed = erase_files.erase_files(store, config, Traces.from_json(held))
+        for name, n in changed.items():
+            counts[name] = counts.get(name, 0) + n
+        store.sql("UPDATE erasures SET state = 'erased', traces = NULL WHERE erasure_id = ?", [erasure_id])
+    if store.sql("SELECT 1 FROM erasures WHERE state = 'erased' LIMIT 1"):
+        store.compact()
+        store.sql("UPDATE erasures SET state = 'done', ended_at = ? WHERE state = 'erased'", [now()])
+    return counts
+
+
+def has_report(config: Config) -> bool:
+    return (config.folder / erase_files.REPORT).is_file()
+
+
+def _tags(store: Store, found: Traces) -> int:
+    return sum(
+        int(store.value("SELECT count(*) FROM ledger WHERE platform = ? AND contact_id = ?", [p, c])) for p, c in found.contacts
+    )
+
+
+def _erase_rows(store: Store, config: Config, found: Traces, run_id: str, now: Callable[[], datetime]) -> dict[str, int]:
+    moment = now()
+    with store.transaction():
+        forgotten.block(store, _recognised_by(found, config.shop.country), moment)
+        removed = erase.erase(store, found)
+        identity.identify(store, config)  # the facts behind profiles are made anew, without them
+        audit.record(
+            store, [audit.Entry("forget", contact=("person", secrets.token_hex(16)), is_forgotten=True)], moment, run_id
+        )
+        store.insert(
+            "erasures",
+            [
+                {
+                    "erasure_id": secrets.token_hex(8), "state": "begun", "traces": found.to_json(),
+                    "counts": json.dumps(removed), "asked_at": str(moment), "ended_at": None,
+                }
+            ],
+        )  # fmt: skip
+    log.info("forget: %s rows of %s tables are gone", sum(removed.values()), len(removed))
+    return removed
+
+
+def _recognised_by(found: Traces, country: str) -> set[tuple[str, str]]:
+    """Identifiers as they are, and phone numbers also as the whole world writes them."""
+    return found.identifiers | {("phone", p) for number in found.phones if (p := identity.e164(number, country))}

@@ -1,0 +1,109 @@
+"""Cards, readiness, grading of closed horizons and going back to an earlier cutoff."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import orjson
+
+from connector.config import Config
+from connector.score_data import load
+from connector.store import Store
+from models.errors import UsageError
+from models.scores import measure
+from models.scores.history import no_order_within
+from models.scores.views import LEAST_HISTORY_DAYS, Views
+from models.segments import AsOf
+
+RUNGS = {
+    "refuse": "plain rules only",
+    "small": "MBG/NBD, low confidence",
+    "middle": "mean of MBG/NBD and logistic regression, medium confidence",
+    "large": "learned models chosen by back-test, high confidence",
+}
+
+
+def cards(store: Store) -> list[dict[str, Any]]:
+    """The latest card of every score."""
+    found = store.sql("""
+        SELECT card FROM score_cards QUALIFY row_number() OVER (PARTITION BY score ORDER BY made_run DESC, cutoff DESC) = 1
+        ORDER BY score""")
+    return [orjson.loads(c) for (c,) in found]
+
+
+def ready(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
+    """Per score what there is, what is needed, and the first day on which it may be enough ('' where only people lack)."""
+    data = load(store, config, as_of)
+    have = Views(data.orders, config.scores.horizon_days).amount(data.cutoff)
+    found = []
+    for score, horizon in (("churn", config.scores.horizon_days), ("clv", config.scores.horizon_days), ("purchase_30d", 30),
+                           ("next_order", config.scores.horizon_days)):  # fmt: skip
+        need = LEAST_HISTORY_DAYS + min(horizon, LEAST_HISTORY_DAYS)
+        lacks = []
+        if have.customers < 100:
+            lacks.append(f"{100 - have.customers:,} more customers")
+        if have.repeat_buyers < 30:
+            lacks.append(f"{30 - have.repeat_buyers:,} more who come back")
+        when = ""
+        if have.history_days < need:
+            when = (as_of.day + timedelta(days=need - have.history_days)).isoformat()
+            lacks.append(f"{need - have.history_days:,} more days of history, which is {when}")
+        lacks += [data.refusal] if data.refusal else []
+        found.append({
+            "score": score, "is_ready": not lacks, "customers": have.customers, "repeat_buyers": have.repeat_buyers,
+            "history_days": have.history_days, "needed": {"customers": 100, "repeat_buyers": 30, "history_days": need},
+            "lacks": lacks, "earliest": when, "method": RUNGS[have.rung],
+        })  # fmt: skip
+    lines = data.lines is not None and bool(len(data.lines.day))
+    found.append({
+        "score": "recommendations", "is_ready": lines and not data.refusal, "lacks": [] if lines else ["order lines"],
+        "earliest": "", "method": "own repeats, co-occurrence, bestsellers",
+    })  # fmt: skip
+    return found
+
+
+def rollback(store: Store, score: str) -> str:
+    """Take back a score's latest cutoff: the one before counts again. Returns that cutoff's day."""
+    days = [d for (d,) in store.sql("SELECT DISTINCT cutoff FROM score_cards WHERE score = ? ORDER BY cutoff DESC", [score])]
+    if len(days) < 2:
+        raise UsageError(f"There is no earlier '{score}' to go back to. `rollcall score` makes a new one.")
+    with store.transaction():
+        for name in (score, f"{score}_lo", f"{score}_hi"):
+            store.sql("DELETE FROM scores WHERE score = ? AND cutoff = ?", [name, days[0]])
+        store.sql("DELETE FROM score_cards WHERE score = ? AND cutoff = ?", [score, days[0]])
+    return str(days[1])
+
+
+def graded(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
+    """Churn scores whose horizon has closed, with what came true, and how far the scores have drifted since (PSI)."""
+    data = load(store, config, as_of)
+    place = {p: i for i, p in enumerate(data.people)}
+    found = []
+    latest = store.value("SELECT max(cutoff) FROM scores WHERE score = 'churn' AND is_published")
+    for cutoff, horizon in store.sql(
+        "SELECT DISTINCT cutoff, horizon_days FROM scores WHERE score = 'churn' AND is_published ORDER BY cutoff"
+    ):
+        start = (cutoff - date(1970, 1, 1)).days
+        if start + horizon > data.cutoff:
+            continue
+        rows = _kept(store, cutoff)
+        rows = [(place[p], v) for p, v in rows if p in place]
+        people, value = np.array([p for p, _ in rows], dtype=np.int64), np.array([v for _, v in rows])
+        truth = no_order_within(data.orders, people, start, horizon)
+        now = np.array([v for _, v in _kept(store, latest)])
+        drift = measure.psi(value, now)
+        found.append({
+            "score": "churn", "cutoff": cutoff.isoformat(), "n": len(value), "auc": round(measure.auc(truth, value), 4),
+            "expected": round(float(value.mean()), 4), "realised": round(float(truth.mean()), 4),
+            "ece": round(measure.calibration(truth, value)[0], 4), "psi": round(drift, 4),
+            "alarm": "alarm" if drift > 0.2 else "warning" if drift > 0.1 else "",
+        })  # fmt: skip
+    return found
+
+
+def _kept(store: Store, cutoff: date) -> list[tuple[str, float]]:
+    return [(p, v) for p, v in store.sql(
+        "SELECT person_id, value FROM scores WHERE score = 'churn' AND cutoff = ? ORDER BY person_id", [cutoff]
+    )]  # fmt: skip

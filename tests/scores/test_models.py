@@ -1,0 +1,203 @@
+"""The estimators: published answers, nothing from the future, the same numbers every time, the ladder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.ensemble  # noqa: F401  # see one_thread
+from threadpoolctl import threadpool_limits
+
+from models.scores import measure
+from models.scores.btyd import BetaGeoFitter
+from models.scores.churn import ChurnModel
+from models.scores.history import Lines, Orders, no_order_within, pace, snapshot
+from models.scores.next_order import NextOrderModel, wait_within
+from models.scores.reasons import moves, usual_gap, without_silence
+from models.scores.recommend import Recommender
+from models.scores.value import ValueModel, spend_within
+from models.scores.views import Views
+
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated_shop import START, noise, shop  # a helper beside the test, found by the line above
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Waiting threads cost more than they bring; sklearn is loaded first, else there is nothing to limit."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module")
+def cdnow() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The 2,357 customers of the published papers to 1997-09-30, in weeks."""
+    table = np.loadtxt(Path(__file__).with_name("cdnow_sample.csv"), delimiter=",", skiprows=1)
+    rows = np.repeat(table[:, :3], table[:, 3].astype(int), axis=0)
+    assert len(rows) == 2357
+    return rows[:, 0], rows[:, 1] / 7, rows[:, 2] / 7
+
+
+@pytest.mark.parametrize(
+    ("modified", "published", "loglik"),
+    [(False, (0.243, 4.414, 0.793, 2.426), -9582.4), (True, (0.525, 6.183, 0.891, 1.614), -9582.1)],
+    ids=["BG/NBD", "MBG/NBD"],
+)
+def test_the_published_parameters_are_reproduced(cdnow, modified, published, loglik) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    model = BetaGeoFitter(modified=modified).fit(*cdnow)
+    assert (model.r_, model.alpha_, model.a_, model.b_) == pytest.approx(published, rel=0.01)
+    assert model.loglik_ == pytest.approx(loglik, abs=0.06)
+
+
+def test_expected_orders_agree_with_the_chance_of_none_in_a_short_time(cdnow) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    model = BetaGeoFitter(modified=True).fit(*cdnow)
+    expected = model.expected_orders(*cdnow, 0.01)
+    assert expected == pytest.approx(1 - model.p_no_order(*cdnow, 0.01), rel=0.01)
+
+
+def test_half_of_those_who_will_order_have_done_so_by_the_median_wait(cdnow) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    model = BetaGeoFitter(modified=True).fit(*cdnow)
+    wait = model.waiting_days(cdnow[0], cdnow[2], 0.5, 13.0)
+    alive = model.p_alive(*cdnow)
+    count, now = model.r_ + cdnow[0], model.alpha_ + cdnow[2]
+    by_then, by_end = (1 - (now / (now + h)) ** count for h in (wait, 13.0))
+    assert alive.min() > 0
+    assert by_then == pytest.approx(by_end / 2, rel=1e-9)
+
+
+def with_future(orders: Orders, cutoff: int) -> Orders:
+    """The same past with more of everything from the cutoff on: orders, refunds of old orders, new people; rows shuffled."""
+    random = np.random.default_rng(11)
+    person = np.r_[orders.person, random.integers(0, 400, 500)]
+    day = np.r_[orders.day, random.integers(cutoff, cutoff + 60, 500)]
+    amount = np.r_[orders.amount, random.uniform(1, 900, 500)]
+    mix = random.permutation(len(person))
+    old = np.flatnonzero(orders.day < cutoff)[:50]
+    refunds = (orders.person[old], orders.day[old], np.full(50, cutoff + 3), orders.amount[old])
+    return Orders.of(person[mix], day[mix], amount[mix], refunds=refunds)
+
+
+def test_features_know_nothing_of_the_future_and_nothing_of_the_order_of_rows() -> None:
+    orders = shop(300, 300)
+    cutoff = START + 200
+    before, after = Views(orders, 60).at(cutoff), Views(with_future(orders, cutoff), 60).at(cutoff)
+    assert np.array_equal(before.shot.features, after.shot.features)
+    assert np.array_equal(before.inputs, after.inputs)
+    assert np.array_equal(pace(orders, before.shot), pace(with_future(orders, cutoff), after.shot))
+
+
+def test_a_refund_takes_effect_on_its_own_day() -> None:
+    one = np.array([0], dtype=np.int64)
+    orders = Orders.of(one, one + 100, np.array([50.0]), refunds=(one, one + 100, one + 130, np.array([20.0])))
+    assert snapshot(orders, 120).features[0, 3] == 50.0
+    assert snapshot(orders, 131).features[0, 3] == 30.0
+    assert spend_within(orders, one, 90, 30)[0] == 50.0
+    assert spend_within(orders, one, 90, 60)[0] == 30.0
+
+
+def test_offers_know_nothing_of_the_future() -> None:
+    random = np.random.default_rng(2)
+    columns = [random.integers(0, 50, 800), random.integers(0, 200, 800), random.integers(0, 40, 800)]
+    lines = Lines.of(*(c.astype(np.int64) for c in columns), np.ones(800), np.ones(800))
+    one = Recommender().fit(lines, 150).predict()
+    two = Recommender().fit(lines.before(150), 150).predict()
+    assert np.array_equal(one.product, two.product)
+    assert all(len(set(row)) == len(row) for row in one.product.tolist())
+
+
+def test_the_same_rows_in_another_order_give_the_same_scores() -> None:
+    orders = shop(2300, 420, seed=9)
+    mix = np.random.default_rng(1).permutation(len(orders.day))
+    again = Orders.of(orders.person[mix], orders.day[mix], orders.amount[mix])
+    cutoff = START + 400
+    scores = []
+    for rows in (orders, again):
+        views = Views(rows, 60)
+        view = views.at(cutoff)
+        scores.append((ChurnModel(60).fit(views, cutoff).predict(view), ValueModel(60).fit(views, cutoff).predict(view)))
+    assert scores[0][0] == pytest.approx(scores[1][0], abs=1e-9)
+    assert scores[0][1] == pytest.approx(scores[1][1], abs=1e-9)
+
+
+@pytest.mark.parametrize(("customers", "rung"), [(50, "refuse"), (100, "small"), (250, "small"), (1000, "middle")])
+def test_the_ladder_goes_by_the_amount_of_data(customers: int, rung: str) -> None:
+    views = Views(shop(customers, 400), 60)
+    assert views.amount(START + 380).rung == rung
+    if rung == "refuse":
+        with pytest.raises(ValueError, match="too little"):
+            ChurnModel(60).fit(views, START + 380)
+    else:
+        assert ChurnModel(60).fit(views, START + 380).rung_ == rung
+
+
+def test_a_planted_process_is_found_and_the_probabilities_are_honest() -> None:
+    orders = shop(3000, 520)
+    views, cutoff = Views(orders, 60), START + 440
+    view = views.at(cutoff)
+    model = ChurnModel(60).fit(views, cutoff)
+    truth = no_order_within(orders, view.person, cutoff, 60)
+    found = model.predict(view)
+    draws = measure.paired_bootstrap(truth, found, view.recency)
+    assert np.percentile(draws[:, 0] - draws[:, 1], 2.5) > 0
+    assert measure.calibration(truth, found)[0] < 0.04
+
+
+def test_next_orders_are_never_past_never_for_one_time_buyers_and_hold_eight_of_ten() -> None:
+    orders = shop(3000, 520)
+    views, cutoff = Views(orders, 60), START + 440
+    view = views.at(cutoff)
+    days = NextOrderModel(60).fit(views, cutoff).predict(view)
+    once = view.shot.frequency < 1
+    assert np.isnan(days[once]).all()
+    assert (days[~once] >= 0).all()
+    wait = wait_within(orders, view.person, cutoff, 60)
+    seen = ~np.isnan(wait) & ~once
+    inside = (wait[seen] >= np.floor(days[seen, 0])) & (wait[seen] <= np.ceil(days[seen, 2]))
+    assert 0.72 <= inside.mean() <= 0.9
+
+
+def test_expected_spend_adds_up_to_what_came() -> None:
+    orders = shop(3000, 520)
+    views, cutoff = Views(orders, 60), START + 440
+    view = views.at(cutoff)
+    truth = spend_within(orders, view.person, cutoff, 60)
+    found = ValueModel(60).fit(views, cutoff).predict(view)
+    assert found.sum() == pytest.approx(truth.sum(), rel=0.15)
+    assert measure.gini(truth, found) > 0.5
+
+
+def test_chance_is_not_mistaken_for_a_pattern() -> None:
+    orders = noise(1500, 420)
+    views, cutoff = Views(orders, 60), START + 360
+    view = views.at(cutoff)
+    truth = no_order_within(orders, view.person, cutoff, 60)
+    draws = measure.paired_bootstrap(truth, ChurnModel(60).fit(views, cutoff).predict(view), view.recency)
+    assert np.percentile(draws[:, 0] - draws[:, 1], 2.5) <= 0
+
+
+def test_tiers_go_by_rank() -> None:
+    tier = measure.tiers(np.arange(100.0))
+    assert [(tier == t).sum() for t in ("high", "medium", "low")] == [20, 30, 50]
+    assert tier[99] == "high"
+
+
+def test_psi_is_nothing_for_the_same_and_alarms_for_another() -> None:
+    values = np.random.default_rng(1).normal(size=4000)
+    assert measure.psi(values, values) < 1e-9
+    assert measure.psi(values, values + 1) > 0.2
+
+
+def test_a_reason_is_faithful_taking_the_silence_away_moves_the_risk_as_said() -> None:
+    orders = shop(800, 420)
+    views, cutoff = Views(orders, 60), START + 400
+    view = views.at(cutoff)
+    model = ChurnModel(60).fit(views, cutoff)
+    silence, _ = moves(views, view, model.predict)
+    edited = views.changed(view, without_silence(orders.before(cutoff), view))
+    assert edited.recency == pytest.approx(usual_gap(view), abs=0.51)
+    assert model.predict(view) - model.predict(edited) == pytest.approx(silence, abs=1e-12)
+    long_silent = view.recency > 3 * usual_gap(view)
+    assert np.median(silence[long_silent]) > 0.05

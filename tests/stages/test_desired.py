@@ -1,0 +1,184 @@
+"""Everybody passes one function on the way into a tag; whoever is left out is left out for a named reason, once."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from connector import choices, consent, desired, ledger, schema
+from connector.config import Config
+from connector.store import Store
+from models.changes import Batch, Member, Outcome, Target
+from models.errors import UsageError
+from models.segments import Segment
+
+NOW = datetime(2026, 11, 21, 12)
+DAY = date(2026, 11, 21)
+VIP = Segment("VIP", "orders_total > 5", push=("mailchimp",))
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store(":memory:")
+    for step in schema.MIGRATIONS:
+        for statement in step:
+            store.sql(statement)
+    store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
+    desired.set_global_exclusions(store, [])
+    return store
+
+
+def person(store: Store, name: str, *segments: str, status: str = "subscribed") -> None:
+    store.insert("contacts", [{"source": "mailchimp", "contact_id": name, "email": f"{name}@x.example", "state": "live"}])
+    store.insert("person_links", [{"source": "mailchimp", "contact_id": name, "person_id": name, "evidence": "test"}])
+    store.insert("consents", [{"source": "mailchimp", "contact_id": name, "channel": "email", "topic": "", "status": status}])
+    store.insert("members", [{"segment": s, "person_id": name} for s in segments])
+
+
+def who(store: Store, segment: Segment = VIP, **config: Any) -> desired.Desired:
+    cfg = Config.model_validate({"shop": {}, **config})
+    consent.judge(store, cfg, "mailchimp", "email")
+    return desired.who(store, cfg, "mailchimp", "Mailchimp", segment, day=DAY, now=NOW)
+
+
+def test_a_pin_keeps_somebody_in_or_out_but_never_past_a_refusal(store: Store) -> None:
+    person(store, "ana", "VIP")
+    person(store, "ben")
+    person(store, "cleo", status="unsubscribed")
+    choices.pin(store, "ana", "VIP", "never", "asked on the phone", NOW, "r")
+    choices.pin(store, "ben", "VIP", "always", "friend of the house", NOW, "r")
+    choices.pin(store, "cleo", "VIP", "always", "by mistake", NOW, "r")
+    found = who(store)
+    assert set(found.members) == {"ben"}
+    assert found.excluded == {"pinned: never": 1, "said no on Mailchimp": 1}
+
+
+def test_a_pin_can_be_replaced_and_taken_away(store: Store) -> None:
+    person(store, "ana", "VIP")
+    choices.pin(store, "ana", "VIP", "never", "first", NOW, "r")
+    choices.pin(store, "ana", "VIP", "always", "second", NOW, "r")
+    assert store.value("SELECT count(*) FROM pins") == 1
+    assert choices.unpin(store, "ana", "vip")
+    assert not choices.unpin(store, "ana", "vip")
+
+
+def test_global_exclusions_hold_for_marketing_and_not_for_service(store: Store) -> None:
+    person(store, "staff", "VIP", "Care")
+    desired.set_global_exclusions(store, ["staff"])
+    assert who(store).excluded == {desired.EXCLUDED: 1}
+    assert set(who(store, Segment("Care", "true", purpose="service")).members) == {"staff"}
+
+
+def test_of_an_ordered_set_a_person_carries_only_the_first_that_fits(store: Store) -> None:
+    person(store, "ana", "VIP", "Repeat")
+    person(store, "ben", "Repeat")
+    ordered = [{"name": "Loyalty", "segments": ["VIP", "Repeat"]}]
+    assert set(who(store, ordered=ordered).members) == {"ana"}
+    repeat = who(store, Segment("Repeat", "orders_total > 1"), ordered=ordered)
+    assert set(repeat.members) == {"ben"}
+    assert repeat.excluded == {"already in VIP": 1}
+
+
+def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
+    person(store, "fresh")
+    person(store, "old")
+    for name, entered in (("fresh", "2026-11-15"), ("old", "2026-10-01")):
+        store.insert(
+            "memberships",
+            [{"segment": "VIP", "person_id": name, "entered_on": entered, "left_on": "2026-11-20", "entered_run": "r"}],
+        )
+    staying = who(store, Segment("VIP", "orders_total > 5", stay_days=14))
+    assert set(staying.members) == {"fresh"}
+    assert staying.notes == ("1 stay until their 14 days are over",)
+    assert who(store).members == {}
+
+
+def entered(store: Store, segment: str, *contacts: str) -> None:
+    target = Target("mailchimp", segment, segment, segment, starts="journey")
+    batch = Batch(target, segment, segment, tuple(Member(c) for c in contacts), batch_id=f"{segment}{contacts}")
+    ledger.intend(store, batch, NOW, "r")
+    ledger.conclude(store, batch, [Outcome(c, "add", "done") for c in contacts], NOW, "r")
+
+
+def test_nobody_enters_more_journeys_than_the_owner_allows(store: Store) -> None:
+    person(store, "busy", "Third")
+    person(store, "calm", "Third")
+    entered(store, "First", "busy", "calm")
+    entered(store, "Second", "busy")
+    third = who(store, Segment("Third", "true", starts="journey"))
+    assert set(third.members) == {"calm"}
+    assert third.excluded == {"entered 2 journeys within 30 days": 1}
+    assert set(who(store, Segment("Third", "true")).members) == {"busy", "calm"}
+    assert ledger.started_since(store, "mailchimp", datetime(2026, 11, 21)) == 3
+
+
+def test_whom_the_platform_refused_is_stuck_until_their_record_changes(store: Store) -> None:
+    person(store, "ana", "VIP")
+    target = Target("mailchimp", "VIP", "VIP", "7")
+    batch = Batch(target, "7", "VIP", (Member("ana"),), batch_id="b")
+    ledger.intend(store, batch, NOW, "r1")
+    ledger.conclude(store, batch, [Outcome("ana", "add", "refused", "compliance state")], NOW, "r1")
+    assert who(store).excluded == {"stuck: Mailchimp refuses to change them": 1}
+    store.sql("UPDATE contacts SET stream = 'members', record_id = 'ana'")
+    store.insert("source_records", [{"source": "mailchimp", "stream": "members", "record_id": "ana", "changed_run": "r2"}])
+    assert set(who(store).members) == {"ana"}
+
+
+def test_a_renamed_segment_keeps_its_object_its_members_and_its_go_ahead(store: Store) -> None:
+    target = Target("mailchimp", "Best", "Rollcall: Best", "7")
+    ledger.remember_object(store, target, "7", "created", NOW, "r")
+    ledger.give_go_ahead(store, "mailchimp", "Best", "digest", 3, NOW, "r")
+    ledger.rename_segment(store, "mailchimp", "Best", "VIP")
+    assert ledger.object_of(store, "mailchimp", "VIP") == ("7", "Rollcall: Best")
+    assert ledger.go_ahead(store, "mailchimp", "VIP") == "digest"
+
+
+def test_the_usual_night_is_known_after_ten_runs(store: Store) -> None:
+    for n in range(9):
+        choices.note_night(store, f"r{n}", "mailchimp", "VIP", 4)
+    assert choices.usual_night(store, "mailchimp", "VIP") is None
+    choices.note_night(store, "r9", "mailchimp", "VIP", 40)
+    assert choices.usual_night(store, "mailchimp", "VIP") == 5 * 4
+
+
+def test_an_override_needs_a_known_guard_and_a_reason(store: Store) -> None:
+    with pytest.raises(UsageError, match="no guard"):
+        choices.allow(store, ("max_leav_pct",), "because", NOW, "r")
+    with pytest.raises(UsageError, match="needs a reason"):
+        choices.allow(store, ("max_leave_pct",), " ", NOW, "r")
+    assert choices.allow(store, ("max_leave_pct",), "stock clearance", NOW, "r") == {"max_leave_pct"}
+    assert store.sql("SELECT guard, because FROM overrides") == [("max_leave_pct", "stock clearance")]
+
+
+def test_a_paused_segment_says_why_until_it_is_resumed(store: Store) -> None:
+    choices.pause(store, ["VIP", "VIP"], "undone run r", NOW, "r")
+    assert choices.paused(store, "vip") == "undone run r"
+    choices.resume(store, "VIP")
+    assert choices.paused(store, "VIP") == ""
+    with pytest.raises(UsageError):
+        choices.resume(store, "VIP")
+
+
+def test_the_journal_holds_intent_and_outcome_of_every_batch(store: Store) -> None:
+    entered(store, "First", "ana")
+    row = store.rows("SELECT * FROM journal")[0]
+    assert orjson.loads(row["intent"]) == {"add": [["ana", "", ""]], "remove": []}
+    assert orjson.loads(row["outcome"]) == [["ana", "add", "done", ""]]
+    assert row["state"] == "done"
+
+
+def test_the_ledger_follows_a_merge_to_the_survivor_and_holds_it_once(store: Store) -> None:
+    target = Target("hubspot", "VIP", "Rollcall: VIP", "7")
+    batch = Batch(target, "7", "VIP", (Member("old"), Member("new"), Member("other")), batch_id="b")
+    ledger.intend(store, batch, NOW, "r")
+    ledger.conclude(store, batch, [Outcome(c, "add", "done") for c in ("old", "new", "other")], NOW, "r")
+    store.insert(
+        "identifiers", [{"source": "hubspot", "contact_id": "new", "kind": "hubspot", "value": "old", "is_main": False}]
+    )
+    assert ledger.follow_merges(store, "hubspot") == 1
+    assert ledger.ours(store, "hubspot", "7") == {"new", "other"}
+    assert store.value("SELECT count(*) FROM ledger") == 2
+    assert ledger.follow_merges(store, "hubspot") == 0
