@@ -146,6 +146,10 @@ class Adapter(ABC):
         subscription status; never creates a contact.
         """
 
+    def apply_quietly(self, batch: Batch) -> list[Outcome]:
+        """Like `apply`, starting no automation where the platform has a way to say so (elsewhere it is `apply`)."""
+        return self.apply(batch)
+
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
         """After an ambiguous batch: (contact id, is a member now) for every contact of the batch, read back."""
         observed = self.observe(

@@ -256,6 +256,7 @@ class Api:
         self.list_path = f"lists/{self.audience}"
         self.count = int(settings.get("page_size") or COUNT)
         self.sleep = sleep
+        self.max_wait_s = float(settings.get("max_wait_s", 900))
         self._now_utc = now_utc
         self._settings = settings
         self._gate = Gate(min(AT_ONCE, max(1, int(settings.get("workers") or 4))))

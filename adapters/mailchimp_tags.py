@@ -98,7 +98,7 @@ class Tags:
             except AmbiguousWriteError as e:
                 log.info("mailchimp: making a tag got no clear answer (%s); looking it up", e.status or "none")
                 if not e.status:
-                    self.api.sleep(UNCLEAR_WAIT_S)
+                    self.api.sleep(min(UNCLEAR_WAIT_S, self.api.max_wait_s))
         raise AmbiguousWriteError(
             "Mailchimp never answered clearly whether the tag was made. Run it again later.", platform="mailchimp"
         )
@@ -140,7 +140,7 @@ class Tags:
         found = list(self.api.ahead(jobs))
         unclear = [change for change, outcome in zip(changes, found, strict=True) if outcome is None]
         if unclear:
-            self.api.sleep(UNCLEAR_WAIT_S)
+            self.api.sleep(min(UNCLEAR_WAIT_S, self.api.max_wait_s))
         settled = self._settled(unclear, batch, frozenset())
         return [outcome or settled[kind, m.contact_id] for (kind, m), outcome in zip(changes, found, strict=True)]
 

@@ -150,7 +150,7 @@ def rules(texts: tuple[str, ...], prefix: str) -> Config:
 
 SCANS = {
     "fact_orders": "sum(n), sum(purchase), sum(hash(ordered_on)), sum(net), sum(discount), count(gap_days)",
-    "fact_lines": "sum(n), sum(category), sum(product), sum(amount), sum(pieces), sum(hash(ordered_on))",
+    "fact_lines": "sum(n), sum(taste), sum(product), sum(amount), sum(pieces), sum(hash(ordered_on))",
     "fact_events": "sum(n), sum(hash(day)), sum(hash(kind)), sum(campaign), sum(category), sum(url), sum(value), sum(sent_no)",
 }
 

@@ -557,7 +557,9 @@ def segment_new(o: Options) -> int:
     with sync.session(config, "segment new", as_of=o.as_of, records=False) as s:
         wizard = ask.Wizard(s)
         name = click.prompt("What should the segment be called", err=True)
-        ready = click.prompt("A ready-made segment to begin with (empty: your own rule)", default="", show_default=False, err=True)
+        ready = click.prompt(
+            "A ready-made segment to begin with (empty: your own rule)", default="", show_default=False, err=True
+        )
         block, where = _new_ready(wizard, name, ready) if ready else _new_rule(wizard, name)
         preview = ask.preview(s, where)
     code = _show_preview(o, preview)
@@ -648,15 +650,17 @@ def why(o: Options, email: str, name: str | None) -> int:
     return 0
 
 
-@rollcall.command("score")
+@rollcall.group("score", invoke_without_command=True)
 @click.option("--horizon", type=int, help="Days ahead (default: scores.horizon_days of the configuration).")
-@click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv (customer_id, score) here.")
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv and the other scores here.")
 @options
-def score_(o: Options, horizon: int | None, out_dir: Path | None) -> int:
-    """Train, evaluate and score: who will probably not order within the horizon?
+def score_group(o: Options, horizon: int | None, out_dir: Path | None) -> int:
+    """Train, evaluate and score: who will probably not order within the horizon, and what are they worth?
 
-    Example: rollcall score --horizon 90
+    Example: rollcall score --horizon 90 --out-dir scores
     """
+    if click.get_current_context().invoked_subcommand:
+        return 0
     from connector import no_profiling, score, sync
 
     config = o.config()
@@ -670,6 +674,61 @@ def score_(o: Options, horizon: int | None, out_dir: Path | None) -> int:
         say(o, *score.say_card(card))
     say(o, *(f"Written: {f}" for f in files))
     answer(o, {"run": s.run_id, "cards": cards, "files": [str(f) for f in files]})
+    return 0
+
+
+@score_group.command("card")
+@options
+def score_card(o: Options) -> int:
+    """The latest card of every score: how good it is, on what data, against which simple rule.
+
+    Example: rollcall score card
+    """
+    from connector import score, sync
+
+    with sync.session(o.config(), "score card", as_of=o.as_of, records=False) as s:
+        found = score.cards(s.store)
+    for card in found:
+        say(o, *score.say_card(card), "")
+    if not found:
+        say(o, "No score has been trained yet: run `rollcall score`.")
+    answer(o, {"cards": found})
+    return 0
+
+
+@score_group.command("ready")
+@options
+def score_ready(o: Options) -> int:
+    """Per score: what there is, what is needed, and when it may be enough.
+
+    Example: rollcall score ready
+    """
+    from connector import score, sync
+
+    config = o.config()
+    with sync.session(config, "score ready", as_of=o.as_of, records=False) as s:
+        sync.derive(s, sync.resolved(config))
+        found = score.ready(s.store, config, s.as_of)
+    for item in found:
+        say(o, ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in item.items() if v not in ("", [], None)))
+    answer(o, {"scores": found})
+    return 0
+
+
+@score_group.command("rollback")
+@click.argument("name")
+@options
+def score_rollback(o: Options, name: str) -> int:
+    """Take back the latest version of a score; the one before counts again.
+
+    Example: rollcall score rollback churn
+    """
+    from connector import score, sync
+
+    with sync.session(o.config(), "score rollback") as s:
+        day = score.rollback(s.store, name)
+    say(o, f"'{name}' is again the one of {day}.")
+    answer(o, {"score": name, "cutoff": day})
     return 0
 
 
@@ -888,6 +947,7 @@ def sync_(o: Options, dry_run: bool) -> int:
     config = o.config()
     writing = [] if dry_run else _written(config, ())
     sync.allow_writing(config, as_of=o.as_of, platforms=writing)
+    sync.check_rules(config)
     with progress(o) as told, sync.session(config, "sync", as_of=o.as_of, progress=told) as s:
         counts = sync.pull_all(s)
         say(o, show.streams(counts), _sum_line(counts))

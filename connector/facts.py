@@ -83,7 +83,8 @@ def _nearest(branches: tuple[Branch, ...]) -> tuple[str, str]:
     names = [b.name.replace("'", "''").replace("{", "{{").replace("}", "}}") for b in branches]
     least = f"least({', '.join(far)})" if len(far) > 1 else far[0]
     cases = " ".join(f"WHEN {f} = {least} THEN '{n}'" for f, n in zip(far, names, strict=True))
-    return f"round({least}, 1)", f"CASE WHEN latitude IS NULL OR longitude IS NULL THEN NULL {cases} END"
+    unknown = "latitude IS NULL OR longitude IS NULL"  # least() passes over what is missing
+    return f"CASE WHEN NOT ({unknown}) THEN round({least}, 1) END", f"CASE WHEN {unknown} THEN NULL {cases} END"
 
 
 def sources() -> dict[str, str]:

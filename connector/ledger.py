@@ -73,9 +73,14 @@ def follow_merges(store: Store, platform: str) -> int:
     """Contacts the platform merged away stand under their survivor from now on; gives how many rows moved."""
     moved = store.sql(
         """
-        UPDATE ledger SET contact_id = i.contact_id FROM identifiers i
-        WHERE ledger.platform = $p AND i.source = $p AND i.kind = $p AND i.value = ledger.contact_id
-          AND i.contact_id <> ledger.contact_id RETURNING 1
+        WITH moves AS (
+          SELECT value AS gone, contact_id AS survivor FROM identifiers
+          WHERE source = $p AND kind = $p AND value <> contact_id
+          UNION
+          SELECT contact_id, merged_into FROM contacts
+          WHERE source = $p AND merged_into IS NOT NULL AND merged_into <> contact_id)
+        UPDATE ledger SET contact_id = m.survivor FROM moves m
+        WHERE ledger.platform = $p AND m.gone = ledger.contact_id RETURNING 1
         """,
         {"p": platform},
     )

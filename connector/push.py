@@ -65,8 +65,9 @@ def _carry_out_target(
     if plan.creates_object:
         object_id = _create(store, adapter, plan, run_id, now)
     size = min(adapter.batch_size, int(adapter.settings.get("batch_size") or adapter.batch_size))
+    quietly = plan.first_fill and not plan.creates_object and plan.target.starts == "nothing"
     for batch in _batches(plan, object_id, size):
-        outcomes = _send(store, adapter, batch, run_id, now)
+        outcomes = _send(store, adapter, batch, run_id, now, quietly=quietly)
         result.count(outcomes)
         told.advance(name, len(outcomes))
 
@@ -103,15 +104,21 @@ def _batch_id() -> str:
     return secrets.token_hex(8)
 
 
-def _send(store: Store, adapter: Adapter, batch: Batch, run_id: str, now: Callable[[], datetime]) -> list[Outcome]:
-    """Send one batch. When the answer is lost, read back first and repeat only what did not happen."""
+def _send(
+    store: Store, adapter: Adapter, batch: Batch, run_id: str, now: Callable[[], datetime], *, quietly: bool = False
+) -> list[Outcome]:
+    """Send one batch. When the answer is lost, read back first and repeat only what did not happen.
+
+    quietly: a first fill of an object that was there before, for which somebody's automation may be waiting.
+    """
+    apply = adapter.apply_quietly if quietly else adapter.apply
     ledger.intend(store, batch, now(), run_id)
     left = batch
     settled: list[Outcome] = []
     was_unclear = False
     for _ in range(READ_BACKS):
         try:
-            outcomes = adapter.apply(left)
+            outcomes = apply(left)
             settled += [_ours_after_all(o) for o in outcomes] if was_unclear else outcomes
             ledger.conclude(store, batch, settled, now(), run_id)
             return settled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from connector.config import Config
 from connector.facts import marks, sources
+from connector.no_profiling import not_profiled
 from connector.store import Store
 from models.scores.history import Ints, Lines, Orders
 from models.segments import AsOf
@@ -67,25 +67,7 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
 
 def no_profiling(store: Store, config: Config) -> set[str]:
     """Person ids of those who opted out of profiling: by tag as configured, or by an imported list."""
-    hidden: set[str] = set()
-    for entry in config.privacy.no_profiling:
-        source, _, rest = entry.partition(":")
-        kind, _, name = rest.partition(":")
-        if kind != "tag" or not name:
-            continue
-        rows = store.sql(
-            """SELECT l.person_id, c.tags FROM contacts AS c
-               JOIN person_links AS l ON l.source = c.source AND l.contact_id = c.contact_id
-               WHERE c.source = ? AND c.tags IS NOT NULL""",
-            [source],
-        )
-        hidden |= {p for p, tags in rows if name.casefold() in {str(t).casefold() for t in json.loads(tags)}}
-    columns = {c for (c,) in store.sql("SELECT column_name FROM duckdb_columns() WHERE table_name = 'no_profiling'")}
-    if {"source", "contact_id"} <= columns:
-        hidden |= {
-            p for (p,) in store.sql("SELECT l.person_id FROM no_profiling JOIN person_links AS l USING (source, contact_id)")
-        }  # fmt: skip
-    return hidden
+    return set(not_profiled(store, config))
 
 
 def customer_ids(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, str]]:
@@ -145,7 +127,8 @@ def _filled(values: Any) -> Any:
     """A masked column as a plain one: missing numbers are NaN."""
     if not np.ma.isMaskedArray(values):
         return np.asarray(values)
-    return values.astype(float).filled(np.nan) if values.dtype.kind in "fiu" else values.filled("")
+    masked: Any = values
+    return masked.astype(float).filled(np.nan) if masked.dtype.kind in "fiu" else masked.filled("")
 
 
 def _currency(codes: Any, wanted: str) -> tuple[str, int]:

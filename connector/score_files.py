@@ -23,7 +23,7 @@ def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int
     out_dir.mkdir(parents=True, exist_ok=True)
     ids = customer_ids(store, config, as_of)
     hidden = no_profiling(store, config)
-    files = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
+    files: list[Path | None] = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
     files.append(_dates(store, as_of, out_dir / "next_order.csv", ids, hidden))
     files.append(_products(store, as_of, out_dir / "recommendations.csv", ids))
     return [f for f in files if f]

@@ -88,8 +88,7 @@ def graded(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
         start = (cutoff - date(1970, 1, 1)).days
         if start + horizon > data.cutoff:
             continue
-        rows = _kept(store, cutoff)
-        rows = [(place[p], v) for p, v in rows if p in place]
+        rows = [(place[p], v) for p, v in _kept(store, cutoff) if p in place]
         people, value = np.array([p for p, _ in rows], dtype=np.int64), np.array([v for _, v in rows])
         truth = no_order_within(data.orders, people, start, horizon)
         now = np.array([v for _, v in _kept(store, latest)])

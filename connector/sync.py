@@ -29,6 +29,7 @@ from connector import (
     identity,
     ledger,
     lock,
+    merges,
     no_profiling,
     normalize,
     privacy,
@@ -230,12 +231,14 @@ def known_account(s: Session, adapter: Adapter) -> Account:
 
 
 def identify(s: Session) -> None:
+    """Who is who: contacts that live on under another id first, then people and purchases."""
+    merges.settle(s.store)
     identity.identify(s.store, s.config)
 
 
 def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
     """identity -> profile -> segment, for the session's date."""
-    identity.identify(s.store, s.config)
+    identify(s)
     no_profiling.enforce(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
     s.counts = segment.evaluate(s.store, s.config, list(segments), s.as_of, s.run_id)
@@ -247,7 +250,7 @@ def rescore(s: Session) -> None:
     """Fresh scores for the session's date; a score that cannot be had is said on its card and never stops a run."""
     from connector import score
 
-    identity.identify(s.store, s.config)
+    identify(s)
     profile.build(s.store, s.config, s.as_of)
     score.train_and_score(s.store, s.config, s.as_of, s.run_id)
     no_profiling.enforce(s.store, s.config)
@@ -268,6 +271,11 @@ def fresh_report(s: Session) -> Path | None:
 def resolved(config: Config) -> list[Segment]:
     """The configured segments, library ones filled in."""
     return segment.resolve(config)
+
+
+def check_rules(config: Config) -> None:
+    """Raises ConfigError for a rule with a mistake, before anything is fetched."""
+    segment.check_all(None, config, resolved(config))
 
 
 def make_plan(

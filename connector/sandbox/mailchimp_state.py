@@ -148,7 +148,7 @@ class Account:
         self.audiences: dict[str, Account] = first.audiences if first else {}
         self.number = len(self.audiences)
         self.audiences[list_id] = self
-        self.switches = first.switches if first else Switches()
+        self.switches: Switches = first.switches if first else Switches()
         self.name, self.timezone, self.currency = "Sandbox", "UTC", "USD"
         self.created_at = stamp(clock())
         self.members: dict[int, Member] = {}

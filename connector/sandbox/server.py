@@ -83,6 +83,7 @@ class Sandbox:
             self._server.shutdown()
             self._thread.join(5)
         self._server.server_close()
+        gc.unfreeze()
 
     def __enter__(self) -> Sandbox:
         self.start()

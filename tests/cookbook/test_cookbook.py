@@ -58,7 +58,8 @@ class Shop:
 
     def subscribes(self, *people):
         self.store.insert("consents", [
-            {"source": "shopify", "contact_id": p, "channel": "email", "topic": "", "status": "subscribed"} for p in people])  # fmt: skip
+            {"source": "shopify", "contact_id": p, "channel": "email", "topic": "", "status": "subscribed"}
+            for p in people])  # fmt: skip
 
 
 def bakery():

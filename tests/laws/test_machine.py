@@ -84,8 +84,8 @@ class Crashing:
 
     def handle(self, request: Request) -> Response:
         writes = request.method in ("PUT", "PATCH", "DELETE") or (
-            request.method == "POST"
-            and "/segments" in request.path
+            (request.method == "POST"
+            and "/segments" in request.path)
             or request.path.rstrip("/").endswith(("/2026-09", "/lists"))
         )
         if writes and self.fuse["left"] is not None:

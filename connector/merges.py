@@ -1,0 +1,37 @@
+"""Contacts that live on under another id: merged by the platform, or re-addressed (Mailchimp's id is a hash of the address)."""
+
+from __future__ import annotations
+
+from connector.store import Store
+
+STABLE = {"mailchimp": "mailchimp_contact"}
+"""platform -> kind of identifier that stays when the platform's own id of a contact changes."""
+
+
+def settle(store: Store) -> int:
+    """Mark contacts whose platform gave them a new id as merged into the newest one; gives how many were marked.
+
+    The old id's refusals stay in force; its tags are the platform's, and our ledger follows with `ledger.follow_merges`.
+    """
+    marked = 0
+    for platform, kind in STABLE.items():
+        marked += len(
+            store.sql(
+                """
+                WITH named AS (
+                  SELECT i.value, c.contact_id, c.updated_at, c.state FROM identifiers i
+                  JOIN contacts c ON c.source = i.source AND c.contact_id = i.contact_id
+                  WHERE i.source = $p AND i.kind = $k),
+                newest AS (
+                  SELECT value, arg_max(contact_id, (updated_at, contact_id)) AS survivor FROM named
+                  GROUP BY value HAVING count(DISTINCT contact_id) > 1)
+                UPDATE contacts SET state = 'merged', merged_into = n.survivor
+                FROM newest n JOIN named m ON m.value = n.value
+                WHERE contacts.source = $p AND contacts.contact_id = m.contact_id AND m.contact_id <> n.survivor
+                  AND contacts.merged_into IS DISTINCT FROM n.survivor
+                RETURNING 1
+                """,
+                {"p": platform, "k": kind},
+            )
+        )
+    return marked
