@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: demo test nightly bench lint lock wheel clean
+.PHONY: demo test nightly torture bench lint lock wheel clean
 
 demo: $(STAMP)
 	$(BIN)/rollcall demo --dir demo
@@ -13,6 +13,9 @@ test: $(STAMP) lint
 
 nightly: $(STAMP) lint
 	$(BIN)/pytest -q -n 2 $(ARGS)
+
+torture: $(STAMP)
+	$(BIN)/pytest -q -s tests/torture $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/pull.py

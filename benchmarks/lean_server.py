@@ -103,7 +103,14 @@ class Lean:
     def _contact(self, k: int) -> Any:
         properties = {name: hubspot_value(name, k) for name in self._names}
         at = "2025-06-01T08:00:00.000Z"
-        return {"id": MARK, "properties": properties, "createdAt": at, "updatedAt": at, "archived": False, "url": f"https://x/{MARK}"}
+        return {
+            "id": MARK,
+            "properties": properties,
+            "createdAt": at,
+            "updatedAt": at,
+            "archived": False,
+            "url": f"https://x/{MARK}",
+        }
 
     def hubspot(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> bytes:
         if path.startswith("account-info"):
@@ -258,7 +265,8 @@ class _Connection(asyncio.Protocol):
             body = self.lean.answer(method, target, rest[:length])
             top = (
                 f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: {formatdate(usegmt=True)}\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
+                f"X-HubSpot-RateLimit-Max: 1000000\r\nX-HubSpot-RateLimit-Remaining: 999999\r\n"
+                f"X-HubSpot-RateLimit-Interval-Milliseconds: 10000\r\nContent-Length: {len(body)}\r\n\r\n"
             )
             self.transport.write(top.encode() + body)  # type: ignore[attr-defined]  # a TCP transport can write
 

@@ -24,7 +24,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-CASES = {"hubspot": ("contacts", 7_500), "mailchimp": ("members", 7_500), "shopify": ("customers", 9_000), "bulk": ("customers", 20_000)}
+CASES = {
+    "hubspot": ("contacts", 7_500),
+    "mailchimp": ("members", 7_500),
+    "shopify": ("customers", 9_000),
+    "bulk": ("customers", 20_000),
+}
 PEAK_MB = 300
 MIB = 1024
 
@@ -40,7 +45,7 @@ def settings(case: str, url: str) -> dict[str, Any]:
     return {**common, **own[case], "base_url": f"{url}/{'shopify' if case == 'bulk' else case}"}
 
 
-def child(case: str, url: str, records: int, profile: bool) -> int:
+def child(case: str, url: str, records: int, profile: bool, commit: int) -> int:
     """Pull once and print one line of figures."""
     from adapters import load
     from connector import clock, normalize, pull, runs
@@ -60,22 +65,23 @@ def child(case: str, url: str, records: int, profile: bool) -> int:
         begun, cpu, system = time.perf_counter(), _cpu_s(), _system_s()
         if watch:
             watch.enable()
-        (count,) = pull.pull(store, adapter, translate, run, streams=[stream])
+        (count,) = pull.pull(store, adapter, translate, run, streams=[stream], commit_records=commit)
         if watch:
             watch.disable()
         wall_s, cpu_s, system_s = time.perf_counter() - begun, _cpu_s() - cpu, _system_s() - system
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
         yardstick_ms = _yardstick_ms()
-        wrong = check(store, name, records)
+        wrong = check(store, name, records, count.unchanged)
         size_mb = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file()) / MIB**2
         store.close()
     assert (count.stored, count.set_aside, count.is_complete) == (records, 0, True), count
     rate = records / cpu_s
     print(
         f"{case}: {rate:,.0f} records per CPU second ({'ok' if rate >= bar else 'below'} {bar:,}), {records / wall_s:,.0f} per wall "
-        f"second, peak {peak_mb:.0f} MB ({'ok' if peak_mb < PEAK_MB else 'above'} {PEAK_MB}); CPU {cpu_s:.2f} s, {system_s:.2f} of it in the system; {records:,} {stream}, {count.pages} "
+        f"second, peak {peak_mb:.0f} MB ({'ok' if peak_mb < PEAK_MB else 'above'} {PEAK_MB}); CPU {cpu_s:.2f} s, "
+        f"{system_s:.2f} of it in the system; {records:,} {stream}, {count.pages} "
         f"pages, {size_mb:.0f} MB on disk, {wrong} wrong rows; Python {machine.python_version()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}, yardstick {yardstick_ms:.0f} ms, commits of {pull.COMMIT_RECORDS} records, raw pages kept",
+        f"{os.getloadavg()[0]:.1f}, yardstick {yardstick_ms:.0f} ms, commits of {commit:,} records, raw pages kept",
         flush=True,
     )
     if watch:
@@ -83,11 +89,14 @@ def child(case: str, url: str, records: int, profile: bool) -> int:
     return 1 if wrong else 0
 
 
-def check(store: Any, name: str, records: int) -> int:
+def check(store: Any, name: str, records: int, read_again: int) -> int:
     """How many contacts, identifiers or raw records are not what the server sent."""
     from benchmarks.lean_server import expected
 
-    rows = {r[0].lstrip("0"): r for r in store.sql("SELECT contact_id, email, first_name, city FROM contacts WHERE source = ?", [name])}
+    rows = {
+        r[0].lstrip("0"): r
+        for r in store.sql("SELECT contact_id, email, first_name, city FROM contacts WHERE source = ?", [name])
+    }
     wrong = abs(len(rows) - records)
     for n in range(records):
         want = expected(name, n)
@@ -95,7 +104,7 @@ def check(store: Any, name: str, records: int) -> int:
         wrong += found is None or tuple(found[1:]) != want[1:]
     emails = store.value("SELECT count(DISTINCT value) FROM identifiers WHERE kind = 'email'")
     held = store.value("SELECT count(DISTINCT record_id) FROM source_records WHERE state = 'live'")
-    kept = store.value("SELECT sum(records) FROM raw_pages")
+    kept = store.value("SELECT sum(records) FROM raw_pages") - read_again
     snapshots = store.value("SELECT count(DISTINCT record_id) FROM snapshots")
     return wrong + sum(abs(int(n or 0) - records) for n in (emails, held, kept, snapshots))
 
@@ -125,7 +134,16 @@ def run(case: str, records: int, *extra: str) -> int:
         try:
             assert serving.stdout is not None
             url = serving.stdout.readline().split()[1]
-            client = [sys.executable, str(ROOT / "benchmarks/pull.py"), "--child", url, "--platform", case, "--records", str(records)]
+            client = [
+                sys.executable,
+                str(ROOT / "benchmarks/pull.py"),
+                "--child",
+                url,
+                "--platform",
+                case,
+                "--records",
+                str(records),
+            ]
             return subprocess.run([*client, *extra], env=env, check=False).returncode
         finally:
             serving.terminate()
@@ -136,13 +154,21 @@ def main() -> int:
     parser.add_argument("--platform", choices=CASES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--quick", action="store_true", help="a tenth of the records")
+    parser.add_argument(
+        "--limits", action="store_true", help="150 ms an answer and the documented limits: how much of them is used"
+    )
     parser.add_argument("--profile", action="store_true", help="where the time goes (slows the run itself down)")
+    parser.add_argument("--commit", type=int, default=5_000, help="records a commit; store.commit_records of the configuration")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        return child(asked.platform[0], asked.child, asked.records, asked.profile)
+        return child(asked.platform[0], asked.child, asked.records, asked.profile, asked.commit)
+    if asked.limits:
+        from benchmarks import limited
+
+        return max(limited.run(case, asked.quick) for case in asked.platform or ("hubspot", "mailchimp", "shopify"))
     records = asked.records // 10 if asked.quick else asked.records
-    extra = ["--profile"] if asked.profile else []
+    extra = ["--commit", str(asked.commit), *(["--profile"] if asked.profile else [])]
     return max(run(case, records, *extra) for case in asked.platform or CASES)
 
 

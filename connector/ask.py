@@ -9,11 +9,14 @@ from typing import Any
 import orjson
 
 from connector import consent, exports, library, profile, questions, runs, segment
+from connector.columns import NOT_AVAILABLE
 from connector.config import Config
 from connector.store import Store
 from connector.sync import Session, derive, resolved
 from models.errors import UsageError
 from models.segments import Segment
+
+__all__ = ["NOT_AVAILABLE"]
 
 WHY_NOT = {"": "may be written"}
 

@@ -31,8 +31,9 @@ def run(config: Config) -> list[Finding]:
 def _segments(config: Config) -> list[Finding]:
     try:
         found = segment.resolve(config)
+        segment.check_all(None, config, found)
     except ConfigError as e:
-        return [Finding("segments", "error", str(e))]
+        return [Finding("segments", "error", str(e), code="config")]
     pushed = sum(bool(g.push) for g in found)
     return [Finding("segments", "ok", f"{len(found)} segments, {pushed} of them pushed.")]
 
@@ -66,7 +67,7 @@ def _platform(config: Config, platform: str) -> list[Finding]:
     except ScopeError as e:
         return [Finding(f"{title} scopes", "error", str(e), code="scope")]
     except ConnectorError as e:
-        return [Finding(title, "error", str(e), code="auth" if e.exit_code == 6 else "")]
+        return [Finding(title, "error", str(e), code={6: "auth", 2: "config"}.get(e.exit_code, ""))]
     findings += _clock(title, getattr(adapter, "server_now", None))
     if account.currency and account.currency != config.shop.currency:
         findings.append(

@@ -6,6 +6,7 @@ Heavy packages (duckdb, pandas, scikit-learn, sqlglot) are imported inside the c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -252,6 +253,8 @@ def check(o: Options) -> int:
             if all(f.level == "ok" for f in findings)
             else "Usable, with warnings.",
         )
+    if any(f.code == "config" for f in errors):
+        return 2
     return 6 if any(f.code in ("auth", "scope") for f in errors) else (1 if errors else 0)
 
 
@@ -383,8 +386,8 @@ def fields(o: Options) -> int:
         made.add_row(
             f["name"], f["type"], f["meaning"], f["unit"], f["source"], f"{f['coverage_pct']:.0f} %", str(f["example"] or "")
         )
-    say(o, made)
-    answer(o, {"fields": found})
+    say(o, made, "", "Not available from any platform:", *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()))
+    answer(o, {"fields": found, "not_available": ask.NOT_AVAILABLE})
     return 0
 
 
@@ -651,7 +654,7 @@ def why(o: Options, email: str, name: str | None) -> int:
 
 
 @rollcall.group("score", invoke_without_command=True)
-@click.option("--horizon", type=int, help="Days ahead (default: scores.horizon_days of the configuration).")
+@click.option("--horizon", type=click.IntRange(1), help="Days ahead (default: scores.horizon_days of the configuration).")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv and the other scores here.")
 @options
 def score_group(o: Options, horizon: int | None, out_dir: Path | None) -> int:
@@ -1308,9 +1311,10 @@ def main() -> None:
 
 
 def _fail(text: str, code: int, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "error": {"code": code, "text": text}}, ensure_ascii=False, indent=2))
-    click.echo(text, err=True)
+    with contextlib.suppress(OSError):
+        if as_json:
+            click.echo(json.dumps({"schema": SCHEMA, "error": {"code": code, "text": text}}, ensure_ascii=False, indent=2))
+        click.echo(text, err=True)
     sys.exit(code)
 
 

@@ -182,7 +182,9 @@ class StoreSection(Section):
     path: str = "rollcall.duckdb"
     memory_limit: str = Field(default="1500MB", pattern=r"^\d+(MB|GB)$")
     threads: int = Field(default=0, ge=0)
-    commit_records: int = Field(default=1000, ge=1)  # what a pull reads at least before it is stored; a crash loses less than this
+    commit_records: int = Field(
+        default=5000, ge=1
+    )  # what a pull reads at least before it is stored; a crash loses less than this
 
 
 class SegmentSection(BaseModel):

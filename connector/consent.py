@@ -127,6 +127,17 @@ own AS (
 refusals AS (
   SELECT person_id, source, max(changed_at) AS no_at, bool_or(changed_at IS NULL) AS is_undated, false AS is_erasure
   FROM answers WHERE topic = '' AND status = 'unsubscribed' GROUP BY person_id, source
+  UNION ALL  -- the address itself said no, also where its holders are not one person (shared, kept apart)
+  SELECT l.person_id, a.source, max(a.changed_at), bool_or(a.changed_at IS NULL), false
+  FROM answers a JOIN contacts said ON said.source = a.source AND said.contact_id = a.contact_id
+  JOIN contacts k ON k.source = $platform AND k.email = said.email
+  JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
+  WHERE a.topic = '' AND a.status = 'unsubscribed' GROUP BY l.person_id, a.source
+  UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
+  SELECT l.person_id, e.source, max(e.occurred_at), false, false FROM events e
+  JOIN person_links l ON (l.source = e.source AND l.contact_id = e.contact_id) OR (l.source = 'email' AND l.contact_id = e.email)
+  WHERE $channel = 'email' AND (e.kind = 'complaint' OR (e.kind = 'unsubscribe' AND e.source = 'import'))
+  GROUP BY l.person_id, e.source
   UNION ALL
   SELECT person_id, source, NULL, true, true FROM answers WHERE status = 'erased' GROUP BY person_id, source
   UNION ALL

@@ -19,7 +19,7 @@ AHEAD = 2
 GARBAGE_AT = 200_000
 JOIN_S = 5.0
 
-Item = Page | Exception | None
+Item = Page | BaseException | None
 """A page, what ended the walk, or None: it ended without its last page."""
 
 
@@ -56,7 +56,7 @@ class Feed:
                 self._found.put((self, replace(page, cursor=orjson.loads(orjson.dumps(page.cursor)))))
                 if page.done:
                     return
-        except Exception as e:  # noqa: BLE001  # it is raised again in the thread that stores
+        except BaseException as e:  # noqa: BLE001  # whatever it is, it is raised again in the thread that stores
             last = e
         finally:
             if hasattr(pages, "close"):

@@ -93,6 +93,9 @@ def import_file(
     finally:
         progress.finish(f"import {kind}")
     progress.advance(f"import {kind}", count.fetched)
+    ignored = [theirs for n, theirs in enumerate(given.header) if n not in found.values()]
+    if ignored:
+        notes = [*notes, f"Not read, because no column of ours goes by that name: {', '.join(ignored[:20])}. See --map."]
     return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
 
 

@@ -124,6 +124,8 @@ class Intake:
         self._layouts = normalizer.layouts(stream)
         self._watched = normalizer.watched(stream)
         self._unseen = dict(self._watched)
+        met = store.value("SELECT value FROM meta WHERE name = ?", [f"watched:{source}:{stream}"])
+        self._seen_before = frozenset(orjson.loads(met or "[]"))
         self._start()
 
     def _start(self) -> None:
@@ -242,21 +244,22 @@ class Intake:
             return ""
         return f"The platform counts {total:,}; {held:,} are held{f' and {aside:,} set aside' if aside else ''}."
 
+    def remember_fields(self) -> None:
+        """Keep which watched fields have been met, for `vanished` of later runs."""
+        now = self._seen_before | (self._watched.keys() - self._unseen.keys())
+        if now != self._seen_before:
+            name = f"watched:{self.source}:{self.stream}"
+            self.store.sql("DELETE FROM meta WHERE name = ?", [name])
+            self.store.insert("meta", [{"name": name, "value": orjson.dumps(sorted(now)).decode()}])
+
     def vanished(self) -> str:
         """Fields that earlier runs met and no record of this one has, with what they fill; '' when there are none."""
-        name = f"watched:{self.source}:{self.stream}"
-        before = set(orjson.loads(self.store.value("SELECT value FROM meta WHERE name = ?", [name]) or "[]"))
-        now = before | (self._watched.keys() - self._unseen.keys())
-        if self.counts.fetched and now != before:
-            with self.store.transaction():
-                self.store.sql("DELETE FROM meta WHERE name = ?", [name])
-                self.store.insert("meta", [{"name": name, "value": orjson.dumps(sorted(now)).decode()}])
         if self.counts.fetched < ENOUGH:
             return ""
         return " ".join(
             f"The field {field} is in none of {self.counts.fetched:,} records; it fills {fills or 'nothing yet'}."
             for field, (_, fills) in self._unseen.items()
-            if field in before
+            if field in self._seen_before
         )
 
     def count(self, *, is_complete: bool, note: str = "") -> StreamCount:

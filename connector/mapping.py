@@ -19,6 +19,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args, get_type_hints
 
+from adapters import PLATFORMS, load
 from models import records
 from models.errors import ConfigError
 
@@ -98,10 +99,12 @@ class Mapping:
 
 @cache
 def load_mapping(platform: str) -> Mapping:
-    """The mapping of a platform that ships with us."""
+    """The mapping of a platform: ours ship with us, another's lies beside its adapter."""
     name = f"{platform}.toml"
+    ours = platform in PLATFORMS
     try:
-        text = files("mappings").joinpath(name).read_text(encoding="utf-8")
+        folder = files("mappings") if ours else files(load(platform).__module__.rpartition(".")[0] or "mappings")
+        text = folder.joinpath(name).read_text(encoding="utf-8")
     except (FileNotFoundError, ModuleNotFoundError) as e:
         raise ConfigError(f"There is no mapping mappings/{name}. The installation is not whole: install Rollcall again.") from e
     return read_mapping(platform, text, place=f"mappings/{name}")

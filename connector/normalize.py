@@ -147,6 +147,10 @@ class Normalizer:
         return stream
 
 
+ONCE = frozenset({"gid", "email"})
+"""Converters whose value is kept for the next column that asks for it. They fail on nothing but lists and objects."""
+
+
 @dataclass
 class _Scope:
     """One value paths start from, and the lines that fetch the objects nested in it (each once)."""
@@ -156,6 +160,7 @@ class _Scope:
     lines: list[str] = field(default_factory=list)
     getters: dict[tuple[str, ...], str] = field(default_factory=dict)
     values: dict[tuple[str, ...], str] = field(default_factory=dict)
+    converted: set[str] = field(default_factory=set)
 
     def value(self, keys: tuple[str, ...]) -> str:
         """The variable that holds what stands there; many columns ask for the same."""
@@ -165,6 +170,14 @@ class _Scope:
             self.lines.append(f"{self.indent}{name} = {getter}({keys[-1]!r})")
             self.values[keys] = name
         return self.values[keys]
+
+    def once(self, value: str, converter: str, place: str) -> str:
+        """The variable that holds a converted value; ids and addresses fill columns of several tables."""
+        name = f"{value}_{converter}"
+        if name not in self.converted:
+            self.converted.add(name)
+            self.lines.append(f"{self.indent}{name} = {converter}({value}, {place!r})")
+        return name
 
     def getter(self, keys: tuple[str, ...]) -> str:
         if keys not in self.getters:
@@ -281,8 +294,10 @@ class _Function:
         if isinstance(one.value, Constant):
             return repr(_constant(one.value.text, kind, column))
         value = self._path(one.value, scope, record, column)
-        made = ""
-        for converter in one.converters:
+        made, converters = "", list(one.converters)
+        if converters and converters[0].name in ONCE and value.startswith("record_value"):
+            value, made = record.once(value, self._converter(converters[0]), column), CONVERTERS[converters.pop(0).name]
+        for converter in converters:
             value = f"{self._converter(converter)}({value}, {column!r})"
             made = "any" if converter.name == "map" else CONVERTERS[converter.name]
         if not kind or made == kind or (kind == "VARCHAR" and made in ("TIMESTAMP", "DATE", "DECIMAL(18,4)", "any", "JSON")):

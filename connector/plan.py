@@ -167,10 +167,11 @@ def _parked(
         return "its rule or purpose changed since your go-ahead: run `rollcall push --first`", True
     if wanted.is_our_object and not observed.exists and not with_go_ahead:
         return f"{noun} was deleted on the platform. To make it again: `rollcall push --first`", True
-    if wanted.is_first_fill or wanted.rule_changed or not observed.exists:
+    if wanted.rule_changed or not observed.exists or (wanted.is_first_fill and with_go_ahead):
         return "", False
     free = [r for r in removes if r.contact_id not in wanted.closed]
-    return guard(len(have), len(adds), len(free), limits), False
+    entering = 0 if wanted.is_first_fill else len(adds)
+    return guard(len(have), entering, len(free), limits), False
 
 
 def guard(before: int, entered: int, left: int, limits: Limits) -> str:

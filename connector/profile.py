@@ -52,12 +52,16 @@ def build(store: Store, config: Config, as_of: AsOf) -> int:
     with store.transaction():
         _drop(store)
         absent = _absent(store)
+        everybody = marks(config, as_of)
+        for group in LINKED:
+            store.sql(f"CREATE OR REPLACE TEMP TABLE part_{group} AS {_part_sql(group, extra, absent).format_map(everybody)}")
         top = int(store.value("SELECT coalesce(max(n), 0) FROM person_numbers"))
         for low in range(0, top + 1, AT_ONCE):
             some = f"n BETWEEN {low} AND {low + AT_ONCE - 1}"
             head = "INSERT INTO profile_rows" if low else "CREATE TABLE profile_rows AS"
-            store.sql(f"{head} {_core_sql(extra, absent).format_map(marks(config, as_of, some))}")
-        everybody = marks(config, as_of)
+            store.sql(f"{head} {_core_sql(extra, absent, LINKED).format_map(marks(config, as_of, some))}")
+        for group in LINKED:
+            store.sql(f"DROP TABLE part_{group}")
         store.sql(f"CREATE TABLE profile_ranks AS {rank_sql('profile_rows')}")
         store.sql(f"CREATE TABLE profile_shop AS {SHOP_SQL.format_map(everybody)}")
         view = _whole_sql(extra, "profile_rows", "profile_ranks", "profile_shop", shown="person_id, person_n")
@@ -186,13 +190,28 @@ GROUP_TESTS = {
 }  # fmt: skip
 
 
-def _core_sql(extra: tuple[ProfileColumn, ...], absent: frozenset[str] = frozenset()) -> str:
-    """What is stored of each of some people."""
+LINKED = ("contact", "addresses", "consent", "refunds", "visits", "carts", "subscriptions", "scores", "snapshots")
+"""Groups whose rows are found by text ids: made once for everybody, for those tables are not sorted by person."""
+
+
+def _part_sql(group: str, extra: tuple[ProfileColumn, ...], absent: frozenset[str]) -> str:
+    """One group of columns alone, for everybody."""
+    own = [c for c in (*COLUMNS, *extra) if c.group == group and c.name not in absent]
+    body = "".join(f", {c.sql} AS {_quoted(c.name)}" for c in own)
+    parts = ",\n".join(f"{name} AS NOT MATERIALIZED ({body})" for name, body in rows().items())
+    return f"WITH {parts} SELECT n{body} FROM {AGGREGATED[group]} GROUP BY n"
+
+
+def _core_sql(extra: tuple[ProfileColumn, ...], absent: frozenset[str] = frozenset(), made: tuple[str, ...] = ()) -> str:
+    """What is stored of each of some people. `made`: groups that stand in tables already."""
     every = (*COLUMNS, *extra)
     groups = {g: [c for c in every if c.group == g and c.name not in absent] for g in (*AGGREGATED, "person")}
     parts = [f"{name} AS {'' if name == 'taste_rows' else 'NOT '}MATERIALIZED ({body})" for name, body in rows().items()]
     for group, source in AGGREGATED.items():
         if not groups[group] and group not in WHO:
+            continue
+        if group in made:
+            parts.append(f"by_{group} AS (SELECT * FROM part_{group} WHERE {{some}})")
             continue
         body = "".join(f",\n    {c.sql} AS {_quoted(c.name)}" for c in groups[group])
         parts.append(f"by_{group} AS (SELECT n{body}\n  FROM {source} GROUP BY n)")

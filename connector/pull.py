@@ -25,7 +25,9 @@ from models.people import StreamCount
 log = logging.getLogger(__name__)
 
 BEGINNING = date(1970, 1, 1)
-COMMIT_RECORDS = 1000
+COMMIT_RECORDS = 5000
+MEMORY = "128MB"
+"""What the engine may keep of what it has written while a pull goes on."""
 COMMIT_S = 1.0
 ENDS_PLATFORM = frozenset({"SHOP_INACTIVE", "NO_SHOP", "430", "blocked"})
 """Refusals that every other stream of the platform would meet as well."""
@@ -97,7 +99,7 @@ def pull_together(
         _Platform(store, source, run_id, raw, progress or Silent(), rhythm, streams, since=since, full=full)
         for source in sources
     ]
-    with calm_garbage(), Feeds() as feeds:
+    with store.sparing(MEMORY), calm_garbage(), Feeds() as feeds:
         walking: dict[Feed, _Platform] = {}
         for plan in plans:
             _start_more(feeds, walking, plan)
@@ -375,6 +377,8 @@ class _Puller:
             reached = max(walk.since.date() if walk.since else BEGINNING, page.complete_from or BEGINNING)
             complete_from = min(complete_from or reached, reached)
         intake = self.intake
+        if page.done:
+            intake.remember_fields()
         key = [intake.source, intake.stream]
         values = [
             orjson.dumps(page.cursor).decode(), page.done, complete_from, intake.counts.total, self.adapter.now_utc(),

@@ -170,7 +170,8 @@ def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], da
         if intent.is_creation:
             seen = adapter.observe([batch.target], {})[0]
             with store.transaction():
-                if seen.exists and ledger.object_of(store, adapter.name, batch.target.segment)[0] != seen.object_id:
+                is_ours = seen.exists and not seen.members  # what we make is empty; with people in it, somebody else made it
+                if is_ours and ledger.object_of(store, adapter.name, batch.target.segment)[0] != seen.object_id:
                     ledger.remember_object(store, batch.target, seen.object_id, "created", now(), run_id)
                 ledger.conclude(store, batch, [], now(), run_id, state="recovered")
             continue

@@ -67,8 +67,8 @@ def _key(t: TargetPlan) -> tuple[str, str]:
 def _restricted(saved: TargetPlan, fresh: TargetPlan | None) -> TargetPlan:
     if fresh is None:
         return replace(saved, changes=(), entered=0, left=0, after=saved.before, creates_object=False)
-    still = {(c.kind, c.contact_id) for c in fresh.changes}
-    changes = tuple(c for c in saved.changes if (c.kind, c.contact_id) in still)
+    now = {(c.kind, c.contact_id): c for c in fresh.changes}
+    changes = tuple(sorted(now[k] for k in {(c.kind, c.contact_id) for c in saved.changes} if k in now))
     entered = sum(c.kind == "add" for c in changes)
     left = len(changes) - entered
     return replace(fresh, changes=changes, entered=entered, left=left, before=fresh.before, after=fresh.before + entered - left)

@@ -119,6 +119,17 @@ class Store:
         finally:
             self._depth = 0
 
+    @contextmanager
+    def sparing(self, memory_limit: str) -> Iterator[None]:
+        """Keep fewer of the written blocks in memory meanwhile: whoever only appends does not read them again."""
+        before = self.value("SELECT current_setting('memory_limit')")
+        self.sql(f"SET memory_limit = '{memory_limit}'")
+        try:
+            yield
+        finally:
+            with suppress(StoreError):  # a connection that was closed or has failed has no limit to restore
+                self.sql(f"SET memory_limit = '{before}'")
+
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Append rows given as JSON-able dicts (decimals and times as text). Unknown keys are an error."""
         if not rows:

@@ -196,8 +196,7 @@ def _noted(s: Session, platform: str) -> Iterator[None]:
         if e.exit_code in (2, 5):
             raise
         s.problem(e, platform)
-        if e.exit_code != 6:
-            s.stops.append(guards.Stop("incomplete_pull", f"{platform} could not be pulled to its end in this run."))
+        s.stops.append(guards.Stop("incomplete_pull", f"{platform} could not be pulled to its end in this run."))
 
 
 def read_in_full(s: Session) -> list[full_reads.FullRead]:
@@ -535,7 +534,8 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
     entering = sorted({c.contact_id for t in plans for c in t.writable if c.kind == "add"})
     if not entering:
         return list(plans)
-    pull.reread(s.store, adapter, translator(s, adapter.name), s.run_id, entering)
+    keep_raw = s.config.privacy.keep_raw_days > 0
+    pull.reread(s.store, adapter, translator(s, adapter.name), s.run_id, entering, keep_raw=keep_raw)
     segments = {g.name: g for g in resolved(s.config)}
     kept = []
     for t in plans:

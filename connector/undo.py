@@ -66,7 +66,10 @@ def reversed_plan(
             for c in sorted(what.added)
             if c in ours and what.object_id == t.object_id
         ]
-        back = [_change(t, "add", c, what.removed[c], run_id) for c in sorted(what.removed) if c not in ours]
+        is_same = bool(t.object_id) and what.object_id == t.object_id
+        if what.removed and not is_same:
+            left.append(f"{t.object_name}: it is gone or another one now, so {len(what.removed)} are not put back")
+        back = [_change(t, "add", c, what.removed[c], run_id) for c in sorted(what.removed) if is_same and c not in ours]
         may = allowed.get((t.target.platform, t.target.segment), frozenset())
         refused = [c for c in back if c.contact_id not in may]
         back = [c for c in back if c.contact_id in may]
@@ -104,6 +107,12 @@ def _change(t: TargetPlan, kind: str, contact: str, who: tuple[str, str], run_id
 def restricted(plan: Plan, emails: Sequence[str], limit: int | None) -> Plan:
     """A canary: only these people's changes, or at most `limit` changes a target."""
     wanted = {e.strip().lower() for e in emails}
+    known = {c.email.lower() for c in plan.changes if c.email}
+    unknown = len(wanted - known)
+    if unknown:
+        raise UsageError(
+            f"{unknown} of the {len(wanted)} addresses given with --only enter nothing in this plan. Check the spelling."
+        )
 
     def some(t: TargetPlan) -> TargetPlan:
         changes = tuple(c for c in t.changes if not wanted or c.email.lower() in wanted)[: limit if limit is not None else None]

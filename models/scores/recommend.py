@@ -68,7 +68,7 @@ class Recommender:
         for start in range(0, len(self.people_), 2000):
             own = self.own_[start : start + 2000]
             goes = np.asarray((own @ self.alike_).todense())
-            goes = goes / np.maximum(goes.max(axis=1, keepdims=True), 1e-12)
+            goes = goes / np.maximum(goes.max(axis=1, keepdims=True, initial=0), 1e-12)
             mine = np.asarray(own.todense())
             score = np.where(mine > 0, REPEAT_FIRST + mine, 0.7 * goes + 0.3 * self.popular_)
             best = np.argsort(-score, axis=1, kind="stable")[:, : self.top]

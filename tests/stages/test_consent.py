@@ -206,3 +206,31 @@ def test_everybody_of_a_segment_is_written_once_or_counted_with_a_reason(store: 
     assert set(found.closed) == {"2"}
     service = consent.desired(store, "service")
     assert {m.person_id for m in service.members.values()} == {"yes", "no"}
+
+
+def test_an_address_that_said_no_is_closed_also_where_its_holders_are_not_one_person(store: Store) -> None:
+    contact(store, "mailchimp", "1", person="a", email="shared@x.example")
+    says(store, "mailchimp", "1", "subscribed")
+    contact(store, "hubspot", "2", person="b", email="shared@x.example")
+    says(store, "hubspot", "2", "unsubscribed")
+    assert verdict(store, "mailchimp", "1")[0] == "said no on HubSpot"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "why"),
+    [
+        ("mailchimp", "complaint", "said no on Mailchimp"),
+        ("import", "complaint", "said no on an import"),
+        ("import", "unsubscribe", "said no on an import"),
+        ("mailchimp", "unsubscribe", YES),
+    ],
+)
+def test_a_complaint_is_a_no_and_so_is_an_imported_leaving(store: Store, source: str, kind: str, why: str) -> None:
+    """On Mailchimp itself the status says whether somebody who once left is back."""
+    contact(store, "mailchimp", "1")
+    says(store, "mailchimp", "1", "subscribed")
+    if source == "import":
+        contact(store, "import", "9")
+    event = {"source": source, "contact_id": "9" if source == "import" else "1", "kind": kind}
+    store.insert("events", [{**event, "occurred_at": "2026-05-01 00:00:00"}])
+    assert verdict(store, "mailchimp", "1")[0] == why

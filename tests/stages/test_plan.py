@@ -204,3 +204,13 @@ def test_after_ten_runs_an_unusual_night_is_parked() -> None:
     plan = plan_target(wanted(fewer, ours=frozenset(members)), seen(*members), usual)
     assert "usual_night" in plan.parked
     assert plan_target(wanted(fewer, ours=frozenset(members)), seen(*members), LIMITS).left == 100
+
+
+def test_a_first_fill_that_was_cut_short_goes_on_but_may_not_empty_the_segment() -> None:
+    members = many(400)
+    going_on = wanted(many(900), ours=frozenset(members), is_first_fill=True)
+    assert plan_target(going_on, seen(*members), LIMITS).entered == 500
+    emptied = wanted(many(56), ours=frozenset(members), is_first_fill=True)
+    plan = plan_target(emptied, seen(*members), LIMITS)
+    assert plan.left == 0
+    assert "max_leave_pct" in plan.parked

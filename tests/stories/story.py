@@ -238,8 +238,21 @@ class Story:
 WHEN = {"seen_at", "pulled_at", "fetched_at", "added_at", "given_at", "taken_on", "cursor"}
 """Columns that say when we looked; the streams' cursors hold the server's time."""
 RUNS = {"run_id", "first_run", "changed_run", "seen_run", "last_run", "entered_run", "left_run", "made_run"}
-BOOKS = {"runs", "stream_counts", "raw_pages", "journal", "segment_counts", "audit", "audit_head", "subject_keys", "nights"}
+BOOKS = {
+    "runs",
+    "full_reads",
+    "stream_counts",
+    "raw_pages",
+    "journal",
+    "segment_counts",
+    "audit",
+    "audit_head",
+    "subject_keys",
+    "nights",
+}
 """One row per run, night, page or batch: another run has others."""
+NOTES = "^(identity_state|watched:|parked_before|facts)"
+"""Names in `meta` under which we keep what saves us work the next time, and nothing else."""
 
 
 def store_dump(story: Story, *, touched: bool = False) -> dict[str, list[str]]:
@@ -254,7 +267,8 @@ def store_dump(story: Story, *, touched: bool = False) -> dict[str, list[str]]:
         for table in sorted({t for t, _ in columns} - BOOKS):
             left_out = skipped | ({"since"} if table in ("ledger_objects", "cursors") else set())
             names = ", ".join(f'"{c}"' for t, c in columns if t == table and c not in left_out)
-            found[table] = sorted(map(repr, db.execute(f'SELECT {names} FROM "{table}"').fetchall()))
+            where = f"WHERE NOT regexp_matches(name, '{NOTES}')" if table == "meta" else ""
+            found[table] = sorted(map(repr, db.execute(f'SELECT {names} FROM "{table}" {where}').fetchall()))
     return found
 
 

@@ -173,7 +173,7 @@ def test_a_malformed_row_is_set_aside_with_its_line_the_first_time_and_known_fro
     [
         ("none.csv", None, ("none.csv",)),
         ("empty.csv", "", ("empty.csv",)),
-        ("other.csv", "a,b\n1,2\n", ("customer_id",)),
+        ("other.csv", "a,b\n1,2\n", ("no person in it",)),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, name: str, content: str | None, words: tuple[str, ...]) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
-
 from tests.stories.story import AS_OF, Story, plan_of, segments
 
 SYNC = ("sync", "--as-of", AS_OF)
@@ -97,11 +95,6 @@ def test_a_dry_run_writes_nothing(pulled: Story) -> None:
     assert pulled.run("sync", "--dry-run", "--as-of", AS_OF).code == 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a Mailchimp contact's id is the md5 of its address: the old id stays behind as a contact of its own, and the "
-    "ledger does not follow, so the tag is never taken back",
-)
 def test_who_changes_the_address_in_mailchimp_and_then_unsubscribes_loses_the_tag(pushed: Story) -> None:
     renamed = min(pushed.tags()["Frequent"]).removesuffix("@shop.example")
     pushed.change([renamed], email="new@shop.example")

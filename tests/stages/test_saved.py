@@ -1,0 +1,75 @@
+"""A saved plan is carried out only as far as a plan of this moment would make the very same changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+
+from connector import saved
+from models.changes import Change, Plan, Target, TargetPlan
+from models.errors import StalePlan, UsageError
+
+NOW = datetime(2026, 11, 21, 12)
+TARGET = Target("mailchimp", "VIP", "Rollcall: VIP", "7")
+
+
+def plan(*contacts: str, email: str = "{}@x.example") -> Plan:
+    changes = tuple(sorted(Change("mailchimp", "VIP", "add", c, email.format(c)) for c in contacts))
+    target = TargetPlan(TARGET, "Rollcall: VIP", "7", False, 0, len(changes), 0, len(changes), changes=changes)
+    return Plan(NOW, "2026-11-21", "digest", {"mailchimp": "account"}, (target,))
+
+
+def written(folder: Path, made: Plan) -> Path:
+    path = folder / "plan.json"
+    path.write_bytes(orjson.dumps(made.to_json(), default=str))
+    return path
+
+
+def test_a_plan_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    made = plan("a", "b")
+    assert saved.read(written(tmp_path, made)) == made
+
+
+def test_an_altered_file_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, plan("a"))
+    path.write_bytes(path.read_bytes().replace(b"a@x.example", b"z@x.example"))
+    with pytest.raises(StalePlan, match="changed after it was made"):
+        saved.read(path)
+
+
+def test_an_address_somebody_wrote_into_the_plan_is_never_used() -> None:
+    forged = plan("a", email="stranger@x.example")
+    held, dropped = saved.what_still_holds(forged, plan("a"))
+    assert [c.email for c in held.changes] == ["a@x.example"]
+    assert dropped == 0
+
+
+def test_what_would_no_longer_be_made_is_dropped_and_counted() -> None:
+    many = [f"c{n:02d}" for n in range(40)]
+    held, dropped = saved.what_still_holds(plan(*many), plan(*many[1:]))
+    assert dropped == 1
+    assert len(held.changes) == 39
+    with pytest.raises(StalePlan, match="more than 5 %"):
+        saved.what_still_holds(plan(*many), plan(*many[5:]))
+
+
+def test_another_configuration_account_or_day_needs_a_new_plan() -> None:
+    made = plan("a")
+    with pytest.raises(StalePlan, match="configuration changed"):
+        saved.what_still_holds(made, replace(made, config_digest="other"))
+    with pytest.raises(StalePlan, match="other accounts"):
+        saved.what_still_holds(made, replace(made, accounts={"mailchimp": "another"}))
+    with pytest.raises(StalePlan, match="older than"):
+        saved.require_fresh(made, NOW + timedelta(hours=25))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"version": 99}', '{"version": 1}'])
+def test_a_file_that_is_no_plan_is_refused_in_words(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+    with pytest.raises(UsageError):
+        saved.read(path)
