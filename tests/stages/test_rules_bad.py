@@ -1,4 +1,4 @@
-"""A hundred rules that must be refused, with the place and something to go on. Written before the checker was read again."""
+"""Rules that must be refused, with the place and something to go on. Written by the hand that wrote the checker."""
 
 from __future__ import annotations
 
