@@ -14,7 +14,7 @@ import orjson
 
 from adapters.base import Page
 
-AHEAD = 2
+AHEAD = 1
 """Pages a walk may be ahead of the store; more would only take memory."""
 GARBAGE_AT = 200_000
 JOIN_S = 5.0

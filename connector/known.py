@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from connector.store import Store
 
-MERGE_AT = 200_000
+MERGE_AT = 50_000
 
 KEY_SQL = "md5_number_upper({})"
 """The SQL that gives the same number as `digest`."""

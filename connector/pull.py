@@ -25,8 +25,8 @@ from models.people import StreamCount
 log = logging.getLogger(__name__)
 
 BEGINNING = date(1970, 1, 1)
-COMMIT_RECORDS = 5000
-MEMORY = "128MB"
+COMMIT_RECORDS = 4000
+MEMORY = "96MB"
 """What the engine may keep of what it has written while a pull goes on."""
 COMMIT_S = 1.0
 ENDS_PLATFORM = frozenset({"SHOP_INACTIVE", "NO_SHOP", "430", "blocked"})

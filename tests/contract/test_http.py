@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -361,3 +361,27 @@ def test_threads_share_one_door(server: responses.RequestsMock) -> None:
     for t in threads:
         t.join()
     assert seen == [{"ok": True}] * 15
+
+
+def test_an_answer_that_trickles_in_is_given_up() -> None:
+    """Each byte comes in time, the whole never does: a read timeout alone would wait for ever."""
+    stop = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = server.accept()
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+            while not stop.wait(0.01):
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        slow = Http(
+            url, platform="hubspot", headers=dict, timeout_s=0.05, connect_timeout_s=1, tries=1, max_wait_s=0,
+            sleep=lambda s: None, now_utc=lambda: datetime(2026, 11, 21), explain=lambda response: None,
+        )  # fmt: skip
+        with pytest.raises(RetryableApiError, match="did not answer in time"):
+            slow.get("x")
+        stop.set()
