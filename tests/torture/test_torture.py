@@ -32,6 +32,8 @@ PLATFORMS = ("shopify", "mailchimp", "hubspot")
 PAGE = {"shopify": 25, "mailchimp": 25, "hubspot": 100}
 TABLES = ("contacts", "identifiers", "consents", "addresses", "orders", "order_lines", "refunds", "products", "events")
 CUSTOMERS = {"shopify": 400, "mailchimp": 400, "hubspot": 1500}
+FIRST_KILL = {"shopify": 0.55, "mailchimp": 0.55, "hubspot": 0.35}
+"""Where the first kill falls, as a share of all pages: in the middle of the contacts, which HubSpot has at the beginning."""
 FAULTS = 0.05
 LATENCY_S = 0.03
 """Of every answer, so that a client that reads ahead is killed with pages stored, not before the first of them."""
@@ -156,7 +158,7 @@ def part(platform: str, folder: Path, box: Sandbox, night: Night, kills: int, re
     """One pull, killed `kills` times on its way, then left to come to its end."""
     told, store = Account(), folder / "tortured.duckdb"
     for n in range(kills):
-        at = max(3, round(requests * night.chance.uniform(0.5, 0.65) / (1 + n / 2)))
+        at = max(3, round(requests * FIRST_KILL[platform] * night.chance.uniform(0.9, 1.15) / (1 + n / 2)))
         told.kills += kill(platform, box.url, store, night, at)
         told.stored_before.append(records(store) if store.exists() else 0)
     counts = pull(platform, box.url, store)
