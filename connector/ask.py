@@ -11,8 +11,9 @@ import orjson
 from connector import consent, exports, library, profile, questions, runs, segment
 from connector.columns import NOT_AVAILABLE
 from connector.config import Config
+from connector.session import Session
 from connector.store import Store
-from connector.sync import Session, derive, resolved
+from connector.sync import derive, resolved
 from models.errors import UsageError
 from models.segments import Segment
 

@@ -9,8 +9,8 @@ from adapters import load
 from adapters.base import Finding
 from connector import clock, segment
 from connector.config import Config
+from connector.session import make_adapter
 from connector.store import Store
-from connector.sync import make_adapter
 from models.errors import AuthError, ConfigError, ConnectorError, ScopeError, StoreError
 
 CLOCK_TOLERANCE_S = 120

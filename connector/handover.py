@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from connector import audit, no_profiling, segment, traces
+from connector.session import Session
 from connector.store import Row, Store
-from connector.sync import Session, derive, resolved
+from connector.sync import derive, resolved
 from connector.traces import Traces, as_table
 from models import records
 from models.errors import UsageError

@@ -1,4 +1,4 @@
-"""What an owner reads: results as text and tables. Nothing here prints; `cli.py` does."""
+"""What an owner reads: results as text and tables. Nothing here prints; `connector/cli/` does."""
 
 from __future__ import annotations
 

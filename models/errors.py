@@ -16,7 +16,7 @@
       LockedError                   another run holds the lock
 
 A message is up to three short sentences: what happened, to what, what to try. No address, name or token is in it.
-Only `connector/cli.py` turns errors into exit codes.
+Only `connector/cli/` turns errors into exit codes.
 """
 
 from __future__ import annotations

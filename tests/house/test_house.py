@@ -92,13 +92,13 @@ def test_only_the_command_line_imports_the_sandbox_and_the_sandbox_imports_nothi
             if "sandbox" in file.parts:
                 assert name.startswith("connector.sandbox"), file
             elif name.startswith("connector.sandbox"):
-                assert file.name == "cli.py", file
+                assert "cli" in file.parts, file
 
 
 def test_only_the_command_line_prints() -> None:
     for room in ("connector", "adapters", "models"):
         for file in (ROOT / room).rglob("*.py"):
-            if file.name != "cli.py":
+            if "cli" not in file.parts:
                 assert not re.search(r"^\s*print\(", file.read_text(), re.M), file
 
 

@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector import config as configuration
-from connector import runs, schema, sync
+from connector import planner, runs, schema, sync, writer
 from connector.clock import as_of
 from connector.progress import Silent
 from connector.sandbox.base import Request, Response
 from connector.sandbox.hubspot import HubspotSimulator
 from connector.sandbox.mailchimp import MailchimpSimulator
 from connector.sandbox.shop import Customer, Shop
+from connector.session import Session
 from connector.store import Store
 from models.segments import SegmentCount
 from tests.simulated import simulated
@@ -196,8 +197,8 @@ class Laws(RuleBasedStateMachine):
         with_changes = self.pushed[-1]
         with self.session("undo") as s:
             self.prepare(s)
-            plan, _ = sync.undo_plan_derived(s, with_changes)
-            sync.carry_out(s, plan)
+            plan, _ = planner.undo_plan_derived(s, with_changes)
+            writer.carry_out(s, plan)
         removed_by_us = {
             (o["platform"], o["segment"])
             for o in self.store.rows("SELECT DISTINCT platform, segment FROM journal WHERE run_id = ?", [s.run_id])
@@ -234,7 +235,7 @@ class Laws(RuleBasedStateMachine):
                 assert ours | hands == self.expected(platform, segment) | hands
         with self.session("plan") as s:
             self.prepare(s)
-            plan = sync.plan_derived(s, sync.resolved(self.config))
+            plan = planner.plan_derived(s, sync.resolved(self.config))
             for t in plan.targets:
                 assert t.before + t.entered - t.left == t.after
                 assert t.writable == (), "the plan after a clean push is not empty"
@@ -255,7 +256,7 @@ class Laws(RuleBasedStateMachine):
     def session(self, command: str) -> Any:
         return Borrowed(self.store, self.config, command)
 
-    def prepare(self, s: sync.Session) -> None:
+    def prepare(self, s: Session) -> None:
         """Pull, find who is who, and put the truth's members where the evaluator would."""
         sync.pull_all(s, streams=("members", "contacts"))
         assert not [p for p in s.problems if p.exit_code != 3], s.problems
@@ -270,8 +271,8 @@ class Laws(RuleBasedStateMachine):
     def run(self, first: bool) -> None:
         with self.session("push") as s:
             self.prepare(s)
-            plan = sync.plan_derived(s, sync.resolved(self.config), with_go_ahead=first)
-            sync.carry_out(s, plan, first=first)
+            plan = planner.plan_derived(s, sync.resolved(self.config), with_go_ahead=first)
+            writer.carry_out(s, plan, first=first)
             for t in plan.targets:
                 assert t.before + t.entered - t.left == t.after
             for r in s.results:
@@ -343,9 +344,9 @@ class Borrowed:
 
     def __init__(self, store: Store, config: configuration.Config, command: str) -> None:
         when = as_of(None, config.shop.timezone)
-        self.session = sync.Session(config, store, runs.begin(store, command, when.day), when, Silent(), sleep=lambda _: None)
+        self.session = Session(config, store, runs.begin(store, command, when.day), when, Silent(), sleep=lambda _: None)
 
-    def __enter__(self) -> sync.Session:
+    def __enter__(self) -> Session:
         return self.session
 
     def __exit__(self, *_: object) -> None:

@@ -1,0 +1,5 @@
+"""`python -m connector.cli` is `rollcall`."""
+
+from connector.cli import main
+
+main()

@@ -1,0 +1,167 @@
+"""check, fields, why, runs: questions that change nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from connector.cli.screen import (
+    Options,
+    answer,
+    options,
+    say,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@options
+def check(o: Options) -> int:
+    """Are the accounts, the configuration and the store right?
+
+    Looks at credentials, every scope and what it unlocks, limits, API versions and their end, the clock and the store.
+    Example: rollcall check
+    """
+    from connector import checks
+
+    config = o.config()
+    findings = checks.run(config)
+    for f in findings:
+        mark = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}[f.level]
+        say(o, f"{mark} {f.name}: {f.text}")
+    errors = [f for f in findings if f.level == "error"]
+    answer(o, {"ok": not errors, "findings": [vars(f) for f in findings]})
+    if not errors:
+        say(
+            o,
+            "Everything that was looked at is in order."
+            if all(f.level == "ok" for f in findings)
+            else "Usable, with warnings.",
+        )
+    if any(f.code == "config" for f in errors):
+        return 2
+    return 6 if any(f.code in ("auth", "scope") for f in errors) else (1 if errors else 0)
+
+
+@click.command()
+@options
+def fields(o: Options) -> int:
+    """Every profile column: meaning, unit, source, how many people have it, an example.
+
+    Example: rollcall fields
+    """
+    from connector import ask, show
+    from connector.session import session
+
+    with session(o.config(), "fields", as_of=o.as_of, records=False) as s:
+        found = ask.fields(s)
+    made = show.table("Column", "Type", "Meaning", "Unit", "Source", "Filled", "Example", numbers=(5,))
+    for f in found:
+        made.add_row(
+            f["name"], f["type"], f["meaning"], f["unit"], f["source"], f"{f['coverage_pct']:.0f} %", str(f["example"] or "")
+        )
+    say(o, made, "", "Not available from any platform:", *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()))
+    answer(o, {"fields": found, "not_available": ask.NOT_AVAILABLE})
+    return 0
+
+
+@click.command()
+@click.argument("email")
+@click.option("--segment", "name", help="Only this segment.")
+@options
+def why(o: Options, email: str, name: str | None) -> int:
+    """Why is this person in or out, and what would change it?
+
+    Example: rollcall why ana@example.com --segment VIP
+    """
+    from connector import ask
+    from connector.session import session
+
+    with session(o.config(), "why", as_of=o.as_of, records=False) as s:
+        found = ask.why(s, email, name)
+    for item in found["segments"]:
+        say(o, f"{item['segment']}: {'in' if item['is_member'] else 'out'}. {item['sentence']}")
+        for clause in item["clauses"]:
+            values = ", ".join(f"{k} is {'missing' if v is None else v}" for k, v in clause["values"].items())
+            indent = "  " * (clause["depth"] + 1)
+            say(o, f"{indent}{'yes' if clause['is_true'] else 'no '}  {clause['says']}" + (f"  ({values})" if values else ""))
+            if clause["change"]:
+                say(o, f"{indent}     {clause['change']}")
+        if item["not_ready"]:
+            say(o, f"  not ready: {item['not_ready']}")
+    for platform, verdict in found["may_be_written"].items():
+        say(o, f"{platform}: marketing tag: {verdict['marketing']}; service tag: {verdict['service']}")
+    answer(o, found)
+    return 0
+
+
+@click.group("runs", invoke_without_command=True)
+@click.pass_context
+@options
+def runs_group(o: Options, ctx: click.Context | None = None) -> int:
+    """What ran, how it ended, what was set aside.
+
+    Example: rollcall runs
+    """
+    ctx = click.get_current_context()
+    if ctx.invoked_subcommand:
+        return 0
+    from connector import ask, show
+    from connector.session import session
+
+    with session(o.config(), "runs", records=False) as s:
+        found = ask.list_runs(s.store)
+    made = show.table("Run", "Command", "Started (UTC)", "Ended (UTC)", "Exit", numbers=(4,))
+    for r in found:
+        ended = "" if r["ended_at"] is None else f"{r['ended_at']:%Y-%m-%d %H:%M:%S}"
+        made.add_row(r["run_id"], r["command"], f"{r['started_at']:%Y-%m-%d %H:%M:%S}", ended, str(r["exit_code"]))
+    say(o, made)
+    answer(o, {"runs": found})
+    return 0
+
+
+@runs_group.command("show")
+@click.argument("run")
+@options
+def runs_show(o: Options, run: str) -> int:
+    """One run: counts, what was set aside and why, what was written.
+
+    Example: rollcall runs show 20261121-203000-ab12
+    """
+    from connector import ask
+    from connector.session import session
+
+    with session(o.config(), "runs show", records=False) as s:
+        found = ask.one_run(s.store, run)
+    say(o, json.dumps(found, indent=2, default=str))
+    answer(o, found)
+    return 0
+
+
+@runs_group.command("verify")
+@options
+def runs_verify(o: Options) -> int:
+    """Is the audit trail whole and unchanged?
+
+    Example: rollcall runs verify
+    """
+    from connector import audit
+    from connector.session import session
+
+    with session(o.config(), "runs verify", records=False) as s:
+        found = audit.verify(s.store)
+    entries = f"{found.entries:,} {'entry' if found.entries == 1 else 'entries'}"
+    if found.is_sound:
+        say(o, f"The audit trail is whole: {entries}, none changed, none missing.")
+        say(o, *([f"Note: {found.note}."] if found.note else []))
+    else:
+        say(o, f"The audit trail is NOT whole: {found.problem}. {entries} before it are sound.")
+    answer(o, {"ok": found.is_sound, "entries": found.entries, "problem": found.problem, "note": found.note})
+    return 0 if found.is_sound else 1
+
+
+COMMANDS = (check, fields, why, runs_group)

@@ -1,0 +1,108 @@
+"""score ...: train, evaluate, show the cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from connector.cli.screen import (
+    Options,
+    answer,
+    options,
+    progress,
+    say,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.group("score", invoke_without_command=True)
+@click.option("--horizon", type=click.IntRange(1), help="Days ahead (default: scores.horizon_days of the configuration).")
+@click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv and the other scores here.")
+@options
+def score_group(o: Options, horizon: int | None, out_dir: Path | None) -> int:
+    """Train, evaluate and score: who will probably not order within the horizon, and what are they worth?
+
+    Example: rollcall score --horizon 90 --out-dir scores
+    """
+    if click.get_current_context().invoked_subcommand:
+        return 0
+    from connector import no_profiling, score, sync
+    from connector.session import session
+
+    config = o.config()
+    with progress(o) as told, session(config, "score", as_of=o.as_of, progress=told) as s:
+        sync.derive(s, sync.resolved(config))
+        cards = score.train_and_score(s.store, config, s.as_of, s.run_id, horizon_days=horizon)
+        no_profiling.enforce(s.store, config)
+        files = score.write_files(s.store, config, s.as_of, out_dir, horizon_days=horizon) if out_dir else []
+        s.summary["scores"] = cards
+    for card in cards:
+        say(o, *score.say_card(card))
+    say(o, *(f"Written: {f}" for f in files))
+    answer(o, {"run": s.run_id, "cards": cards, "files": [str(f) for f in files]})
+    return 0
+
+
+@score_group.command("card")
+@options
+def score_card(o: Options) -> int:
+    """The latest card of every score: how good it is, on what data, against which simple rule.
+
+    Example: rollcall score card
+    """
+    from connector import score
+    from connector.session import session
+
+    with session(o.config(), "score card", as_of=o.as_of, records=False) as s:
+        found = score.cards(s.store)
+    for card in found:
+        say(o, *score.say_card(card), "")
+    if not found:
+        say(o, "No score has been trained yet: run `rollcall score`.")
+    answer(o, {"cards": found})
+    return 0
+
+
+@score_group.command("ready")
+@options
+def score_ready(o: Options) -> int:
+    """Per score: what there is, what is needed, and when it may be enough.
+
+    Example: rollcall score ready
+    """
+    from connector import score, sync
+    from connector.session import session
+
+    config = o.config()
+    with session(config, "score ready", as_of=o.as_of, records=False) as s:
+        sync.derive(s, sync.resolved(config))
+        found = score.ready(s.store, config, s.as_of)
+    for item in found:
+        say(o, ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in item.items() if v not in ("", [], None)))
+    answer(o, {"scores": found})
+    return 0
+
+
+@score_group.command("rollback")
+@click.argument("name")
+@options
+def score_rollback(o: Options, name: str) -> int:
+    """Take back the latest version of a score; the one before counts again.
+
+    Example: rollcall score rollback churn
+    """
+    from connector import score
+    from connector.session import session
+
+    with session(o.config(), "score rollback") as s:
+        day = score.rollback(s.store, name)
+    say(o, f"'{name}' is again the one of {day}.")
+    answer(o, {"score": name, "cutoff": day})
+    return 0
+
+
+COMMANDS = (score_group,)

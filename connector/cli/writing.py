@@ -1,0 +1,301 @@
+"""plan, push, apply, undo, sync, report: the everyday commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from connector.cli.screen import (
+    Options,
+    answer,
+    known_sources,
+    options,
+    problems_json,
+    progress,
+    save_private,
+    say,
+    sum_line,
+    tell_problems,
+)
+from models.errors import UsageError
+
+if TYPE_CHECKING:
+    from connector.config import Config
+    from connector.session import Session
+
+
+@click.command("plan")
+@click.option("--out", type=click.Path(path_type=Path), help="Save the plan, to be carried out with `rollcall apply`.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 10 when there are changes.")
+@click.option("--addresses", is_flag=True, help="Show addresses in full.")
+@click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")
+@options
+def plan_(o: Options, out: Path | None, detailed_exitcode: bool, addresses: bool, only: tuple[str, ...]) -> int:
+    """What would change, on which platform, and why. Writes nothing to any platform.
+
+    Example: rollcall plan --out tonight.json
+    """
+    from connector import show, sync
+    from connector.session import session
+
+    config = o.config()
+    known_sources(config, only)
+    with progress(o) as told, session(config, "plan", as_of=o.as_of, progress=told) as s:
+        plan = sync.make_plan(s, only=only)
+        s.summary["plan"] = plan.digest
+        if out:
+            s.summary["saved_files"] = [str(out.absolute())]  # it names people: `forget` must find it
+        code = s.exit_code
+    tell_plan(o, plan, addresses)
+    if out:
+        save_private(out, json.dumps(plan.to_json(), indent=1, default=str))
+        say(o, f"Saved: {out} (digest {plan.digest})")
+    tell_problems(o, s)
+    answer(o, {"run": s.run_id, **show.plan_json(plan, addresses=addresses)})
+    if code == 0 and detailed_exitcode and plan.has_changes:
+        return 10
+    return code
+
+
+def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
+    from connector import show
+
+    if not plan.targets:
+        say(o, 'No segment is pushed anywhere. Give one push = ["mailchimp"] in the configuration.')
+        return
+    say(o, show.plan_table(plan))
+    say(o, *show.plan_notes(plan, addresses=addresses))
+    now = sum(len(t.writable) for t in plan.targets)
+    waiting = sum(t.held + len(t.changes) - len(t.writable) for t in plan.targets)
+    if waiting:
+        say(o, f"{waiting:,} changes wait, for the reasons above; {now:,} would be made now.")
+    elif not plan.has_changes:
+        say(o, "Nothing would change: the platforms are in step.")
+
+
+def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that override a guard for one run, with a reason that is kept."""
+    command = click.option("--because", default="", help="Why; kept with the run.")(command)
+    return click.option("--allow", multiple=True, help="Override this guard in this run (may be repeated).")(command)
+
+
+@click.command()
+@click.option("--first", is_flag=True, help="Give the go-ahead for first fills and changed rules.")
+@click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")
+@click.option("--only", "people", multiple=True, help="A canary: only this address (may be repeated).")
+@click.option("--limit", type=click.IntRange(1), help="A canary: at most so many changes a tag or list.")
+@guarded
+@options
+def push(
+    o: Options,
+    first: bool,
+    only: tuple[str, ...],
+    people: tuple[str, ...],
+    limit: int | None,
+    allow: tuple[str, ...],
+    because: str,
+) -> int:
+    """Make the plan and carry it out.
+
+    The first push to a platform and the first push of a segment need --first: it shows the numbers, and on a terminal
+    asks you to type the account's name.
+    Example: rollcall push --first
+    """
+    from connector import choices, sync, undo, writer
+    from connector.session import session
+
+    config = o.config()
+    known_sources(config, only)
+    writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, only))
+    with progress(o) as told, session(config, "push", as_of=o.as_of, progress=told) as s:
+        allowed = choices.allow(s.store, allow, because, s.now(), s.run_id)
+        plan = sync.make_plan(s, with_go_ahead=first, only=only, allowed=allowed)
+        canary = bool(people or limit)
+        if canary:
+            plan = undo.restricted(plan, people, limit)
+        tell_plan(o, plan)
+        if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
+            _ask_for_names(s, plan)
+        writer.carry_out(s, plan, first=first, canary=canary)
+        code = _waiting(s, plan)
+    return _tell_results(o, s, plan, code)
+
+
+@click.command("undo")
+@click.argument("run")
+@guarded
+@options
+def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
+    """Take back what a run changed, as far as that is possible. Pauses the segments it touched.
+
+    Example: rollcall undo 20261121T203000
+    """
+    from connector import choices, sync, writer
+    from connector.session import session
+
+    config = o.config()
+    writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, ()))
+    with progress(o) as told, session(config, "undo", as_of=o.as_of, progress=told) as s:
+        plan, left = sync.undo_plan(s, run, choices.allow(s.store, allow, because, s.now(), s.run_id))
+        tell_plan(o, plan)
+        say(o, *left)
+        writer.carry_out(s, plan)
+        code = s.exit_code
+    say(o, "The segments it touched are paused: `rollcall segment resume NAME` goes on with them.")
+    return _tell_results(o, s, plan, code)
+
+
+def _written(config: Config, only: tuple[str, ...]) -> list[str]:
+    return [p for p in (only or config.platforms) if config.platform(p).push]
+
+
+def _ask_for_names(s: Session, plan: Any) -> None:
+    for platform in dict.fromkeys(t.target.platform for t in plan.targets if t.changes):
+        name = s.accounts[platform].name
+        entering = sum(t.entered for t in plan.targets if t.target.platform == platform)
+        typed = click.prompt(f"{entering:,} people enter on {platform}. Type the account's name ({name}) to go on", err=True)
+        if typed.strip() != name:
+            raise UsageError(f"That is not the name of the {platform} account. Nothing was written.")
+
+
+def _waiting(s: Session, plan: Any) -> int:
+    """The exit code, 3 when something was parked or waits for a go-ahead for the first time."""
+    from connector import planner
+
+    planner.note_parked(s, plan)
+    return s.exit_code
+
+
+def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
+    from connector import show
+
+    if s.results:
+        say(o, "", show.results(s.results))
+    else:
+        say(o, "Nothing was written.")
+    dropped = s.summary.get("dropped_at_the_last_moment", 0)
+    outdated = s.summary.get("dropped_since_saved", 0)
+    if outdated:
+        say(o, f"{outdated} changes of the saved plan were dropped: a plan of now would no longer make them.")
+    if dropped:
+        say(o, f"{dropped} entries were dropped: their consent, read again just before writing, no longer permits them.")
+    tell_problems(o, s)
+    answer(
+        o,
+        {
+            "run": s.run_id,
+            "plan": show.plan_json(plan),
+            "results": show.results_json(s.results),
+            "dropped": dropped,
+            "dropped_since_saved": outdated,
+            "problems": problems_json(s),
+        },
+    )
+    return code
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options
+def apply(o: Options, file: Path) -> int:
+    """Carry out exactly a saved plan. What would no longer be made is dropped; too much of that, and it refuses.
+
+    Example: rollcall apply tonight.json
+    """
+    from connector import saved, sync, writer
+    from connector.session import session
+
+    config = o.config()
+    plan_of_then = saved.read(file)
+    writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, tuple(plan_of_then.accounts)))
+    with progress(o) as told, session(config, "apply", as_of=o.as_of, progress=told) as s:
+        plan = sync.still_valid(s, plan_of_then)
+        tell_plan(o, plan)
+        writer.carry_out(s, plan)
+        code = _waiting(s, plan)
+    return _tell_results(o, s, plan, code)
+
+
+@click.command("sync")
+@click.option("--dry-run", is_flag=True, help="Everything but the writing.")
+@options
+def sync_(o: Options, dry_run: bool) -> int:
+    """Pull, derive, plan, push, report: the command to put on a schedule.
+
+    Writes only where the configuration says push = true and where you gave a go-ahead (`rollcall push --first`).
+    Example: rollcall sync --dry-run
+    """
+    from connector import ask, report, show, sync, writer
+    from connector.session import session
+
+    config = o.config()
+    writing = [] if dry_run else _written(config, ())
+    writer.allow_writing(config, as_of=o.as_of, platforms=writing)
+    sync.check_rules(config)
+    with progress(o) as told, session(config, "sync", as_of=o.as_of, progress=told) as s:
+        counts = sync.pull_all(s)
+        say(o, show.streams(counts), sum_line(counts))
+        for part in sync.read_in_full(s):
+            say(o, f"Read whole: {part.source} {part.stream}, {part.read:,} records, {part.gone:,} gone. {part.note}".rstrip())
+        sync.rescore(s)
+        plan = sync.make_plan(s)
+        tell_plan(o, plan)
+        if writing:
+            writer.carry_out(s, plan)
+        code = _waiting(s, plan)
+        page = report.write(s.store, config, s.as_of, plan=plan, says=ask.said(s, sync.resolved(config)))
+    say(o, f"Report: {page}")
+    if not any(c.stored or c.set_aside for c in counts) and not plan.has_changes:
+        say(o, "Nothing had changed, nothing was written.")
+    return _tell_results_of_sync(o, s, counts, plan, page, code)
+
+
+def _tell_results_of_sync(o: Options, s: Session, counts: Any, plan: Any, page: Path, code: int) -> int:
+    from connector import show
+
+    if s.results:
+        say(o, show.results(s.results))
+    tell_problems(o, s)
+    answer(
+        o,
+        {
+            "run": s.run_id,
+            "streams": show.stream_json(counts),
+            "plan": show.plan_json(plan),
+            "results": show.results_json(s.results),
+            "report": str(page),
+            "problems": problems_json(s),
+        },
+    )
+    return code
+
+
+@click.command()
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+@options
+def report(o: Options, open_it: bool) -> int:
+    """The HTML report: segments, scores, what was written and why.
+
+    Example: rollcall report --open
+    """
+    from connector import ask, sync
+    from connector import report as reporting
+    from connector.session import session
+
+    config = o.config()
+    with session(config, "report", as_of=o.as_of, records=False) as s:
+        sync.derive(s, sync.resolved(config))
+        page = reporting.write(s.store, config, s.as_of, plan=None, says=ask.said(s, sync.resolved(config)))
+    say(o, f"Report: {page}")
+    answer(o, {"report": str(page)})
+    if open_it:
+        click.launch(str(page))
+    return 0
+
+
+COMMANDS = (plan_, push, undo_, apply, sync_, report)

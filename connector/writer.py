@@ -1,0 +1,145 @@
+"""A plan is carried out: consent read once more, go-aheads recorded, what was written looked at."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+
+from adapters.base import Adapter
+from connector import (
+    backup,
+    choices,
+    consent,
+    ledger,
+    pull,
+    push,
+    segment,
+)
+from connector.config import Config
+from connector.planner import rule_digest
+from connector.session import Problem, Session, known_account, translator
+from models.changes import Plan, TargetPlan, TargetResult
+from models.errors import ConnectorError, StalePlan, UsageError
+from models.segments import Segment
+
+log = logging.getLogger(__name__)
+
+
+def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str]) -> None:
+    """Raises UsageError unless writing is allowed at all: loopback only, until the safety tests of that issue are in."""
+    outside = [p for p in platforms if not config.is_loopback(p)]
+    if outside and as_of is not None:
+        raise UsageError("--as-of looks at another day and must not write to live accounts. Leave it out, or use `plan`.")
+    if outside:
+        raise UsageError(
+            f"Writing to live accounts is not switched on in this version ({', '.join(outside)}). "
+            "`plan` shows what would change; writing works against the sandbox (a loopback base_url)."
+        )
+
+
+def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = False) -> list[TargetResult]:
+    """Write the plan: platforms with `push = true` only, after consent of everybody who enters was read once more.
+
+    first: the owner's go-ahead, recorded for the segments of this plan; a canary tries some people and records none.
+    """
+    if plan.config_digest != s.config.digest():
+        raise StalePlan("The configuration changed after this plan was made. Make a new plan.")
+    segments = {g.name: g for g in segment.resolve(s.config)}
+    for platform in dict.fromkeys(t.target.platform for t in plan.targets):
+        if not s.config.platform(platform).push:
+            waiting = sum(len(t.writable) for t in plan.targets if t.target.platform == platform)
+            if waiting:
+                s.problems.append(
+                    Problem(
+                        f"{platform}: {waiting} changes are not written because [{platform}] has no push = true.", 3, platform
+                    )
+                )
+            continue
+        adapter = s.adapter(platform)
+        if plan.accounts.get(platform) != known_account(s, adapter).id:
+            raise StalePlan(f"The plan was made for another {adapter.title} account. Make a new plan.")
+        own = [t for t in plan.targets if t.target.platform == platform]
+        if canary:
+            own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
+        if first and not canary:
+            _record_go_aheads(s, platform, own, segments)
+        own = still_allowed(s, adapter, own)
+        results = push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
+        s.results += results
+        if not canary:
+            _end_fills(s, platform, own, results)
+        for t in own:
+            if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
+                choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
+        _verify(s, adapter, own)
+    for result in s.results:
+        if isinstance(result.error, ConnectorError):
+            s.problem(result.error, result.platform)
+        lost = result.counts.get("refused", 0) + result.counts.get("missing", 0) + result.counts.get("unknown", 0)
+        if lost and not result.error:
+            s.problems.append(
+                Problem(f"{result.platform} '{result.object_name}': {lost} changes could not be made", 3, result.platform)
+            )
+    s.summary["push"] = [{k: v for k, v in vars(r).items() if k != "error"} for r in s.results]
+    if s.results:
+        backup.after_push(s.store, s.config, s.now())
+    return s.results
+
+
+def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
+    if ledger.go_ahead(s.store, platform, "") is None:
+        ledger.give_go_ahead(s.store, platform, "", "", sum(t.entered for t in plans), s.now(), s.run_id)
+    for t in plans:
+        digest = rule_digest(segments[t.target.segment])
+        if t.parked and not t.waits_for_go_ahead:
+            continue
+        with s.store.transaction():
+            ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
+            if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
+                ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
+
+
+def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: Sequence[TargetResult]) -> None:
+    """A fill has ended once everything planned for it was sent; one that was cut short goes on with the next run."""
+    cut = {r.segment for r in results if r.error or r.not_sent}
+    for t in plans:
+        if t.target.segment not in cut and not t.parked:
+            ledger.end_fill(s.store, platform, t.target.segment)
+
+
+def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> list[TargetPlan]:
+    """The plans without the entries whose consent, read again at this moment, no longer permits them."""
+    entering = sorted({c.contact_id for t in plans for c in t.writable if c.kind == "add"})
+    if not entering:
+        return list(plans)
+    keep_raw = s.config.privacy.keep_raw_days > 0
+    pull.reread(s.store, adapter, translator(s, adapter.name), s.run_id, entering, keep_raw=keep_raw)
+    segments = {g.name: g for g in segment.resolve(s.config)}
+    kept = []
+    for t in plans:
+        g = segments[t.target.segment]
+        consent.judge(s.store, s.config, adapter.name, g.channel)
+        allowed = consent.allowed(s.store, g.purpose)
+        changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id in allowed)
+        dropped = len(t.changes) - len(changes)
+        if dropped:
+            s.summary["dropped_at_the_last_moment"] = int(str(s.summary.get("dropped_at_the_last_moment", 0))) + dropped
+        kept.append(replace(t, changes=changes, entered=t.entered - dropped, after=t.after - dropped) if dropped else t)
+    return kept
+
+
+def _verify(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> None:
+    """Look once after writing, so that somebody's later change by hand can be told from a platform that lags."""
+    written = [t for t in plans if any(r.segment == t.target.segment and r.counts.get("done") for r in s.results)]
+    if not written:
+        return
+    targets = [replace(t.target, object_id=ledger.object_of(s.store, adapter.name, t.target.segment)[0]) for t in written]
+    maybe = {t.target.segment: frozenset(c.contact_id for c in t.changes) for t in written}
+    try:
+        for seen in adapter.observe(targets, maybe):
+            if seen.exists:
+                ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
+    except ConnectorError as e:
+        log.warning("%s: could not look at what was written (%s); the next plan will", adapter.title, type(e).__name__)
