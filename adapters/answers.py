@@ -22,6 +22,8 @@ _SECRET = re.compile(
 )
 _EMAIL = re.compile(r"[^\s@<>\"'(),;:/?&=]+@[^\s@<>\"'(),;:/?&=]+")
 _QUERY = re.compile(r"(?<=\S)\?\S*=\S*")
+_ESCAPE = re.compile(rb"\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _HASH = re.compile(r"(?i)\b[0-9a-f]{32,}\b")
 
 
@@ -54,8 +56,18 @@ def parsed(response: Response) -> Any:
     kept = response.__dict__
     if "_rollcall_body" not in kept:
         content = response.content
-        kept["_rollcall_body"] = orjson.loads(content) if content.strip() else None
+        kept["_rollcall_body"] = loads(content) if content.strip() else None
     return kept["_rollcall_body"]
+
+
+def loads(content: bytes) -> Any:
+    """Parsed JSON. Half a character (an emoji that another program cut in two) becomes U+FFFD: one customer's name must not
+    make a whole page unreadable. Raises ValueError for what is no JSON."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        whole = content.decode(errors="replace").encode()
+        return orjson.loads(_ESCAPE.sub(lambda e: b"\\ufffd" if _HALF.fullmatch(e[0]) else e[0], whole))
 
 
 def http_date(value: str) -> datetime | None:

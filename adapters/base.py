@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal
 
-from models.changes import Batch, Observed, Outcome, Target
+from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
+from models.errors import UsageError
 
 Record = dict[str, Any]
 """One record exactly as the platform sent it (possibly put together from several answers)."""
@@ -68,6 +69,49 @@ class Account:
     details: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Version:
+    """One version of a platform's API, and the last day it may be used; None where the platform has named none."""
+
+    name: str
+    until: date | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of the platform's section in rollcall.toml, besides those that every platform has (`base_url`, `push`, ...).
+
+    A secret is written as env:NAME, keyring:NAME or file:PATH and reaches the adapter resolved. `choices` are the words a
+    text may be; `least` and `most` bound a number.
+    """
+
+    name: str
+    default: str | int | float | bool = ""
+    is_needed: bool = False
+    is_secret: bool = False
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+
+ENDING_SOON_DAYS = 120
+"""From so many days before an API version ends on, every run says so."""
+
+
+def ending_soon(ends: Iterable[tuple[str, date]], today: date, days: int = ENDING_SOON_DAYS) -> list[str]:
+    """One sentence per API version (as `Adapter.ends` gives them) that ends within `days` or has ended, soonest first."""
+    found = sorted((until, what) for what, until in ends if (until - today).days <= days)
+    return [f"{what} {_when(until, today)}" for until, what in found]
+
+
+def _when(until: date, today: date) -> str:
+    left = (until - today).days
+    if left < 0:
+        return f"ended on {until}. Update Rollcall, or raise api_version in the platform's section."
+    how_soon = "today" if left == 0 else "tomorrow" if left == 1 else f"in {left} days"
+    return f"ends on {until}, {how_soon}. Update Rollcall before then, or raise api_version in the platform's section."
+
+
 class Adapter(ABC):
     """One platform. `settings` is the platform's section of the configuration, secrets already resolved.
 
@@ -83,6 +127,12 @@ class Adapter(ABC):
     """At most this many adds, and as many removes, in one Batch."""
     concurrent_streams: ClassVar[int] = 1
     """So many streams may be walked at once, in several threads. One where a stream needs what an earlier one found."""
+    concurrent_targets: int = 1
+    """So many tags or lists may be written at once, in several threads; never two batches of the same one."""
+    own_settings: ClassVar[tuple[Setting, ...]] = (Setting("token", is_needed=True, is_secret=True),)
+    """What the platform's section may hold besides the common keys. Ours are in connector/config.py."""
+    guarded_streams: ClassVar[tuple[str, ...]] = ()
+    """Streams besides the contacts whose emptiness or shrinking must stop a run before anything is written."""
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self.settings = settings
@@ -93,8 +143,20 @@ class Adapter(ABC):
     def account(self) -> Account:
         """Who the credentials belong to; one cheap call. Raises AuthError."""
 
+    @classmethod
+    def versions(cls) -> tuple[Version, ...]:
+        """The versions of the platform's API this adapter can speak, the newest first, each as `api_version` takes it.
+
+        The first is spoken where the configuration names none. Empty: there are none to choose from.
+        """
+        return ()
+
     def ends(self) -> tuple[tuple[str, date], ...]:
         """(what, last day) of every API version in use that the platform will switch off."""
+        asked = str(self.settings.get("api_version") or "")
+        for version in self.versions():
+            if version.name == asked or not asked:
+                return ((f"{self.title} API {version.name}", version.until),) if version.until else ()
         return ()
 
     @abstractmethod
@@ -149,6 +211,41 @@ class Adapter(ABC):
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """Like `apply`, starting no automation where the platform has a way to say so (elsewhere it is `apply`)."""
         return self.apply(batch)
+
+    field_batch: ClassVar[int] = 100
+    """At most so many contacts in one `read_fields` and one `write_fields`."""
+    field_noun: ClassVar[str] = "field"
+    """What a field of ours is here, in the owner's words: 'HubSpot property'."""
+    field_starts: ClassVar[str] = ""
+    """Which automations of the owner's a new value may start; '' where it starts none."""
+
+    def field_name(self, label: str) -> str:
+        """What our field for `label` is called here: with our own prefix, within the platform's rules for names."""
+        raise UsageError(f"{self.title} has no fields that Rollcall can write. Take it out of the [[field]]'s push.")
+
+    def field_problem(self, name: str, kind: FieldKind) -> str:
+        """Why this field cannot be written or made, in the owner's words; '' where it can. Looks, and writes nothing."""
+        return ""
+
+    def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
+        """Make the field where it is not there. Safe to repeat. Raises PermanentApiError where a field of this name is not
+        one of ours or of another kind, or where the platform has no room for more."""
+        raise NotImplementedError
+
+    def read_fields(self, names: Sequence[str], contact_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Contact id -> field -> what stands there now, as `write_fields` takes it ('' for nothing). Contacts that are not
+        there any more are left out. Not through a search index."""
+        raise NotImplementedError
+
+    def write_fields(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Outcome]:
+        """Set fields of contacts, nothing else of them: one outcome per contact. Values are absolute, so that repeating is
+        harmless, also after a lost answer. Never creates a contact, never touches a status."""
+        raise NotImplementedError
+
+    def tell(self, member: Member, event: str) -> Outcome:
+        """Record a named event of a contact, which the owner's automations may wait for. Never repeated: an answer that was
+        lost is the outcome `unknown`. Only where the platform has such events."""
+        return Outcome(member.contact_id, "add", "refused", f"{self.title} has no events of this kind")
 
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
         """After an ambiguous batch: (contact id, is a member now) for every contact of the batch, read back."""

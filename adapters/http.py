@@ -56,6 +56,7 @@ from adapters.answers import (
     scrub,
     with_query,
 )
+from adapters.heard import LISTENERS
 from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
 
 __all__ = ["Explain", "Http", "Response", "peek", "retry_after_s", "scrub"]
@@ -75,8 +76,10 @@ BACKOFF_BASE_S = 1.0
 BACKOFF_CEILING_S = 60.0
 UNCOUNTED_LIMIT = 2000
 """Even waiting that does not use up the tries ends: a server that throttles for ever is broken."""
+NO_PATH = re.compile(r"[^\x21-\x7e]|[\\?#]|(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
+"""What must not stand in a path: blanks, control characters, the beginning of a query, and a way out (`..`)."""
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Request-ID", "X-HubSpot-Correlation-Id", "X-Trace-Id", "CF-Ray")
-TITLES = {"shopify": "Shopify", "mailchimp": "Mailchimp", "hubspot": "HubSpot"}
+TITLES = {"shopify": "Shopify", "mailchimp": "Mailchimp", "hubspot": "HubSpot", "webhook": "The webhook's address"}
 
 
 @dataclass
@@ -100,6 +103,7 @@ class Http:
 
     headers: called for every attempt, so that a renewed token is used. explain: the platform's words for an answer;
     None means fine, or let the status speak. before: pacing, seconds to wait before a send. after: sees each answer.
+    unanswered: given method and address of a read that got no answer in time, what to raise (None: it is repeated).
     tries: how often a failing call is sent in all. max_wait_s: no call waits longer than this in all; what would
     need more is raised. server_now: the server's clock at its last answer, naive UTC.
     """
@@ -119,16 +123,20 @@ class Http:
         explain: Explain,
         before: Callable[[], float] | None = None,
         after: Callable[[Response], None] | None = None,
+        unanswered: Callable[[str, str], ApiError | None] | None = None,
         workers: int = 4,
+        answers_json: bool = True,
+        title: str = "",
         jitter: Callable[[float], float] = lambda ceiling_s: random.uniform(0, ceiling_s),
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.platform = platform
-        self.title = TITLES.get(platform, platform)
+        self.title = title or TITLES.get(platform, platform)
         self.server_now: datetime | None = None
         self.tries, self.max_wait_s = tries, max_wait_s
         self.now_utc = now_utc
         self._headers, self._explain, self._before, self._after = headers, explain, before, after
+        self._unanswered, self._answers_json = unanswered, answers_json
         self._sleep, self._jitter = sleep, jitter
         self._timeout = (connect_timeout_s, timeout_s)
         self._session = _session(self.base_url, workers)
@@ -243,6 +251,12 @@ class Http:
 
     def _url(self, path: str) -> str:
         if not re.match(r"(?i)[a-z][a-z0-9+.-]*://", path):
+            if NO_PATH.search(path):
+                raise PermanentApiError(
+                    f"A name or number that {self.title} gave, or the configuration, cannot be part of an address. "
+                    "Nothing was asked.",
+                    platform=self.platform,
+                )
             return f"{self.base_url}/{path.lstrip('/')}" if path else self.base_url
         if origin(path) != origin(self.base_url):
             raise self._refused("an address on another host")
@@ -260,6 +274,8 @@ class Http:
         self.server_now = http_date(response.headers.get("Date", "")) or self.server_now
         if self._after:
             self._after(response)
+        for hear in LISTENERS:
+            hear(self.platform, list(response.headers))
         error = self._judge(response, call)
         if error is not None:
             raise self._unclear(error, response, call)
@@ -324,6 +340,13 @@ class Http:
             return PermanentApiError(f"The address for {place} is not valid. Check base_url.", platform=self.platform)
         if isinstance(error, Timeout):
             what = "did not answer in time"
+            if (
+                self._unanswered
+                and call.repeatable
+                and not _was_never_sent(error)
+                and (found := self._unanswered(call.method, call.url))
+            ):
+                return found
         elif isinstance(error, (ChunkedEncodingError, ContentDecodingError)):
             what = "broke off its answer"
         else:
@@ -339,9 +362,9 @@ class Http:
         error = self._explain(response) or self._by_status(response)
         if isinstance(error, AuthError):
             error.platform = error.platform or self.platform
-        if error is None:
+        if error is None and self._answers_json:
             try:
-                if parsed(response) is None and response.status_code == 200 and call.method == "GET":
+                if parsed(response) is None and response.status_code == 200:
                     return self._broken(response, "an empty answer")
             except ValueError:
                 return self._broken(response, "an answer that is not JSON")

@@ -1,33 +1,38 @@
 """HubSpot, API 2026-09. Docs: https://developers.hubspot.com/docs/api-reference/latest
 
 We read contacts, companies, orders, deals, tickets, carts and marketing e-mails, and write manual lists of contacts
-and, where the owner wants it, one property of ours. Every method may be called from several threads at once.
+and, where the owner wants them, properties of ours. Every method may be called from several threads at once.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
-from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream
+from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream, Version
 from adapters.hubspot_check import findings
 from adapters.hubspot_client import BATCH, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_emails import email_pages
 from adapters.hubspot_events import SUPPORTED_UNTIL as EVENTS_UNTIL
 from adapters.hubspot_events import event_pages
+from adapters.hubspot_fields import Fields
 from adapters.hubspot_lists import Lists
 from adapters.hubspot_objects import CONTACTS, EMAILS, EMAILS_SCOPE, EVENTS, KINDS
 from adapters.hubspot_property import PROPERTY, SegmentProperty
 from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
-from models.changes import Batch, Member, Observed, Outcome, Target
+from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
 from models.errors import ApiError, AuthError, PermanentApiError
 
 log = logging.getLogger(__name__)
+
+LISTS_AT_ONCE = 4
+"""Lists that are written side by side. With the property only one is: all of them change the same value of a contact."""
 
 
 class HubspotAdapter(Adapter):
@@ -36,13 +41,18 @@ class HubspotAdapter(Adapter):
     noun = "HubSpot list"
     batch_size = 1000  # the most ids in one membership call is not documented
     contacts_stream = CONTACTS.name
+    field_batch = 1000
+    field_noun = "HubSpot property"
+    field_starts = "a new value may start workflows of yours that wait for this property"
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
+        self.concurrent_targets = 1 if settings.get("hubspot_property") else LISTS_AT_ONCE
         self.client = HubspotClient(settings, now_utc=now_utc, sleep=sleep)
         self.reader = Reader(self.client, settings)
         self.lists = Lists(self.client, self._survivors)
         self.property = SegmentProperty(self.client, self.reader)
+        self.fields = Fields(self.client, self.reader, self.property.is_full)
 
     def account(self) -> Account:
         details = self.client.account()
@@ -54,6 +64,10 @@ class HubspotAdapter(Adapter):
             currency=str(details.get("companyCurrency") or ""),
             details={k: str(details[k]) for k in ("accountType", "uiDomain") if details.get(k)},
         )
+
+    @classmethod
+    def versions(cls) -> tuple[Version, ...]:
+        return tuple(Version(name, SUPPORTED_UNTIL[name]) for name in sorted(SUPPORTED_UNTIL, reverse=True))
 
     def ends(self) -> tuple[tuple[str, date], ...]:
         """HubSpot names months; we count with their last day."""
@@ -98,16 +112,34 @@ class HubspotAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
+    def field_name(self, label: str) -> str:
+        return self.fields.name(label)
+
+    def field_problem(self, name: str, kind: FieldKind) -> str:
+        return self.fields.problem(name, kind)
+
+    def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
+        self.fields.ensure(name, label, kind)
+
+    def read_fields(self, names: Sequence[str], contact_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return self.fields.read(names, contact_ids)
+
+    def write_fields(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Outcome]:
+        return self.fields.write(rows)
+
     def _observe(self, target: Target) -> Observed:
-        """Where property and list tell different numbers, the plan says so."""
+        """Who is on the list and does not carry the segment in the property is told as such, so that a plan mends it."""
         seen = self.lists.observe(target)
         if not (self.client.has_property and seen.exists and seen.is_ours_kind):
             return seen
-        holders = self.property.holders(seen.target.segment)
-        if holders is None or holders == len(seen.members):
-            return seen
-        note = f"{holders} contacts carry it in the property {PROPERTY}, {len(seen.members)} are on the list"
-        return replace(seen, note=f"{seen.note}; {note}" if seen.note else note)
+        lacking, others = self.property.compare(seen.target.segment, seen.members)
+        notes = [
+            seen.note,
+            f"{len(lacking)} on the list do not carry it in the property {PROPERTY}; who belongs there gets it again"
+            if lacking else "",
+            f"{others} contacts carry it in the property {PROPERTY} and are not on the list" if others else "",
+        ]  # fmt: skip
+        return replace(seen, partial=lacking, note="; ".join(n for n in notes if n))
 
     def _apply_both(self, batch: Batch) -> list[Outcome]:
         """The property first, then the list. A contact whose property HubSpot refuses is not put on the list either;
@@ -146,7 +178,7 @@ class HubspotAdapter(Adapter):
 
     def _id_now(self, contact_id: str) -> str:
         """The id this contact has now: another one after a merge, '' when it is nowhere."""
-        path = self.client.path("crm/objects", f"{CONTACTS.path}/{contact_id}")
+        path = self.client.path("crm/objects", f"{CONTACTS.path}/{quote(contact_id, safe='')}")
         try:
             return str(self.client.get(path, {"properties": "hs_object_id"}).get("id") or "")
         except PermanentApiError as e:

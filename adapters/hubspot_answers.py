@@ -6,6 +6,7 @@ Docs: https://developers.hubspot.com/docs/api-reference/error-handling. Every fi
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from models.errors import PermanentApiError, ScopeError
 Json = dict[str, Any]
 
 LONGEST = 300
+SCOPE = re.compile(r"\b(?:crm|communication_preferences|marketing)(?:\.\w+){1,4}\b")
 RULES = ("MISSING_CONDITIONAL_REQUIRED_PROPERTY", "MISSING_REQUIRED_PROPERTY")
 RULES_NOTE = 'With `api_version = "2026-03"` HubSpot leaves such rules out, until September 2027'
 CODES = {
@@ -116,24 +118,41 @@ def has_real_errors(answer: Json) -> bool:
     return False
 
 
+def absent_ids(answer: Json) -> set[str]:
+    """The ids a 207 of a batch read says are not there."""
+    return {
+        str(i)
+        for error in answer.get("errors") or ()
+        if isinstance(error, dict) and "NOT_FOUND" in f"{error.get('category')} {error.get('subCategory')}"
+        for i in _named_ids(error)
+    }
+
+
+def _named_ids(error: Json) -> list[Any]:
+    context = error.get("context")
+    ids = context.get("ids") or context.get("id") if isinstance(context, dict) else None
+    return ids if isinstance(ids, list) else [ids] if ids else []
+
+
 def missing_scopes(body: Json) -> list[str]:
-    """The scopes a 403 names, wherever it names them."""
-    contexts = [body.get("context"), *(e.get("context") for e in body.get("errors") or () if isinstance(e, dict))]
-    named = {
-        scope
-        for context in contexts if isinstance(context, dict)
-        for key, scopes in context.items() if "scope" in key.lower() and isinstance(scopes, list)
-        for scope in scopes
-    }  # fmt: skip
-    return sorted(str(s) for s in named)
+    """The scopes a 403 names, wherever it names them: the key is not documented, so the message is looked at too."""
+    errors = [e for e in body.get("errors") or () if isinstance(e, dict)]
+    contexts = [c for c in (body.get("context"), *(e.get("context") for e in errors)) if isinstance(c, dict)]
+    given = [value for holder in (body, *contexts) for key, value in holder.items() if "scope" in key.lower()]
+    named = {str(s) for value in given for s in (value if isinstance(value, list) else [value]) if isinstance(s, str)}
+    if not named:
+        named = {s for e in (body, *errors) for s in SCOPE.findall(str(e.get("message") or ""))}
+    return sorted(named)
 
 
 def not_permitted(body: Json, request_id: str) -> ScopeError:
     scopes = missing_scopes(body)
     if scopes:
-        text = f"The HubSpot token lacks {' or '.join(scopes)} (403). Add it to the service key, then run `rollcall check`."
+        text = (
+            f"The HubSpot token lacks the scope {' or '.join(scopes)} (403). Add it to the service key, then `rollcall check`."
+        )
     elif error_code(body) == "MISSING_SCOPES":
         text = "The HubSpot token lacks a scope (403). `rollcall check` says which feature needs which."
     else:
-        text = "HubSpot does not permit this (403): the subscription or the token does not include it."
+        text = "HubSpot does not permit this (403): the subscription does not include it, or the token's scopes do not."
     return ScopeError(text, scope=" ".join(scopes), platform="hubspot", request_id=request_id)

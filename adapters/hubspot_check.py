@@ -10,9 +10,11 @@ from typing import Any
 from adapters.base import Finding
 from adapters.hubspot_client import API_VERSION, LISTS_BY_CURSOR_SINCE, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_door import OURS
-from adapters.hubspot_objects import CONTACTS, EMAILS_SCOPE, KINDS, LINE_ITEMS
+from adapters.hubspot_events import PATH as EVENTS_PATH
+from adapters.hubspot_objects import CONTACTS, EMAILS_SCOPE, KINDS, LINE_ITEMS, OPTOUT_PREFIX
+from adapters.hubspot_property import SegmentProperty
 from adapters.hubspot_read import Reader, attribute_names
-from models.errors import ApiError, AuthError, PermanentApiError, ScopeError
+from models.errors import ApiError, AuthError, ConfigError, PermanentApiError, ScopeError
 
 WARN_DAYS = 120
 
@@ -30,23 +32,28 @@ def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], ac
     yield _probe(
         client, "hubspot marketing e-mails", EMAILS_SCOPE, lambda: client.get(client.path("marketing/emails", ""), {"limit": 1})
     )
+    if settings.get("email_events"):
+        yield _probe(client, "hubspot e-mail events", EMAILS_SCOPE, lambda: client.get(EVENTS_PATH, {"limit": 1}))
     every = "all" if client.version >= LISTS_BY_CURSOR_SINCE else "search"
     yield _probe(
-        client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", every), {"count": 1}), "error"
-    )
+        client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", every), {"count": 1}), "error",
+        more=" Filling them also needs crm.lists.write, which only the first push can show.",
+    )  # fmt: skip
     yield from _attributes(reader, settings)
     if client.has_property:
-        yield _property(reader)
+        yield _property(client, reader)
+    if reader.subscription.name:
+        yield _subscription(reader)
     yield from _versions(client, ends)
     yield from _rules(client)
     yield _limits(client)
 
 
-def _probe(client: HubspotClient, name: str, scope: str, read: Any, level: Any = "warning") -> Finding:
+def _probe(client: HubspotClient, name: str, scope: str, read: Any, level: Any = "warning", *, more: str = "") -> Finding:
     try:
         read()
     except ScopeError as e:
-        lacking = e.scope or scope
+        lacking = e.scope.replace(" ", " or ") or scope
         return Finding(
             name, level, f"Not permitted: add the scope {lacking} to the service key (or the plan lacks it).", "scope"
         )
@@ -56,7 +63,7 @@ def _probe(client: HubspotClient, name: str, scope: str, read: Any, level: Any =
         return Finding(name, level, f"Not available in this account ({e.status}).")
     except ApiError as e:
         return Finding(name, "warning", f"Could not be looked at now: {e}")
-    return Finding(name, "ok", f"Readable ({scope}).")
+    return Finding(name, "ok", f"Readable ({scope}).{more}")
 
 
 def _search_one(client: HubspotClient) -> Any:
@@ -80,15 +87,24 @@ def _attributes(reader: Reader, settings: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("hubspot attributes", "warning", f"There is no contact property '{name}'.{hint}")
 
 
-def _property(reader: Reader) -> Finding:
-    """Whether it may be made can only be found out by making it, so the scopes are said."""
+def _property(client: HubspotClient, reader: Reader) -> Finding:
     try:
-        is_there = f"{OURS}_segments" in (reader.catalogue(CONTACTS) or ())
-    except (ApiError, AuthError):
-        is_there = False
-    how = "is there" if is_there else "is made at the first push"
-    scopes = "crm.objects.contacts.write" + ("" if is_there else " and crm.schemas.contacts.write")
-    return Finding("hubspot property", "ok", f"The property {OURS}_segments {how}; the key needs {scopes}.")
+        is_well, text = SegmentProperty(client, reader).describe()
+    except (ApiError, AuthError) as e:
+        is_well, text = False, f"Could not be looked at now: {e}"
+    return Finding("hubspot property", "ok" if is_well else "warning", text)
+
+
+def _subscription(reader: Reader) -> Finding:
+    named = reader.subscription
+    try:
+        number = named.property().removeprefix(OPTOUT_PREFIX)
+    except ConfigError as e:
+        return Finding("hubspot subscription type", "error", str(e), "config")
+    except (ApiError, AuthError) as e:
+        return Finding("hubspot subscription type", "warning", f"Could not be looked up now: {e}")
+    words = "" if number == named.name else f" '{named.name}'"
+    return Finding("hubspot subscription type", "ok", f"Who opted out of type {number}{words} is left out of marketing lists.")
 
 
 def _versions(client: HubspotClient, ends: Ends) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from adapters.http import Http, Response, peek, retry_after_s
 from adapters.hubspot_answers import error_code, next_after, not_permitted, refused
 from adapters.hubspot_door import is_allowed, is_read
 from adapters.hubspot_limits import SHARE, AssociationWindow, RateWindow, search_pace
-from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
+from models.errors import ApiError, AuthError, ConfigError, PermanentApiError, QuotaExhausted, RetryableApiError
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 HOST = "https://api.hubapi.com"
 API_VERSION = "2026-09"  # https://developers.hubspot.com/docs/developer-tooling/platform/versioning
 SUPPORTED_UNTIL = {"2026-03": date(2027, 9, 30), "2026-09": date(2028, 3, 31)}  # HubSpot names the month only
+VERSION = re.compile(r"20\d\d-(03|09)")
 LISTS_BY_CURSOR_SINCE = "2026-09"
 
 BATCH = 100  # inputs of a batch read
@@ -46,10 +47,18 @@ class HubspotClient:
 
     def __init__(self, settings: Json, *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         self.version: str = settings.get("api_version") or API_VERSION
+        if not VERSION.fullmatch(self.version):
+            raise ConfigError(
+                f'hubspot.api_version = "{self.version}" is no version of HubSpot\'s API: write {" or ".join(SUPPORTED_UNTIL)}, '
+                f"or leave it out for {API_VERSION}."
+            )
         self.now_utc = now_utc
+        self.sleep = sleep
         self.has_property = bool(settings.get("hubspot_property"))
+        self.list_folder = str(settings.get("list_folder") or "").strip()
+        self.fields: set[str] = set()  # properties that profile columns may be written to
         self.window = RateWindow(now_utc, share=float(settings.get("budget_pct") or SHARE * 100) / 100)
-        self._token = str(settings.get("token") or "").strip()
+        self._token = re.sub(r"(?i)^bearer\s+", "", str(settings.get("token") or "").strip())
         self._zone: str | None = None
         self._asking = threading.Lock()
         self._sizes: dict[str, int] = {}
@@ -105,7 +114,7 @@ class HubspotClient:
 
     def write(self, method: str, path: str, body: Json) -> Json:
         """The only door for writes; raises AmbiguousWriteError when the answer is lost."""
-        if not is_allowed(method, path, body, with_property=self.has_property):
+        if not is_allowed(method, path, body, with_property=self.has_property, folder=self.list_folder, fields=self.fields):
             raise ValueError(f"{method} {path} is not among the writes we allow ourselves")
         self._keep_reserve()
         return self._body(self.http, self.http.request(method, path, json=body, repeatable=False))
@@ -172,25 +181,23 @@ class HubspotClient:
         request_id = str(body.get("correlationId") or response.headers.get("X-HubSpot-Correlation-Id") or "")
         known: Json = {"platform": "hubspot", "status": status, "request_id": request_id}
         code = error_code(body)
+        log.info("HubSpot answered %d (%s), request %s", status, code or "no code", request_id or "unknown")
         asked_s = retry_after_s(response)
         if status == 401:
-            return AuthError(
-                f"HubSpot refused the token ({status}, request {request_id or 'unknown'}). "
-                "Make a service key under Development > Keys > Service keys and name it in hubspot.token.",
-                platform="hubspot",
-            )
+            return _refused_token(code)
         if status == 403:
             return not_permitted(body, request_id)
         if status == 429:
             return self._limited(body, response, asked_s, known)
         if status == 477:
+            wait_s = asked_s or 3600.0
             return QuotaExhausted(
-                "HubSpot is moving this account to another data centre (477). The run stops here and goes on later.",
-                wait_s=asked_s or 3600, code="MIGRATION", **known,
+                "HubSpot is moving this account to another data centre (477). The run stops here; it goes on after "
+                f"{self._later(wait_s)}.", wait_s=wait_s, code="MIGRATION", **known,
             )  # fmt: skip
         if status == 423:
-            wait_s = max(LOCK_WAIT_S, asked_s or 0)
-            return RetryableApiError("HubSpot has locked these records for a moment (423).", wait_s=wait_s, code=code, **known)
+            lock_s = max(LOCK_WAIT_S, asked_s or 0)
+            return RetryableApiError("HubSpot has locked these records for a moment (423).", wait_s=lock_s, code=code, **known)
         if status in PASSING:
             return RetryableApiError(f"HubSpot could not answer ({status}).", wait_s=asked_s, code=code, **known)
         words = f" ({code})" if code else ""
@@ -198,15 +205,16 @@ class HubspotClient:
 
     def _limited(self, body: Json, response: Response, asked_s: float | None, known: Json) -> RetryableApiError:
         policy = str(body.get("policyName") or "").upper()
-        if "DAILY" in policy:
+        if "DAILY" in policy or "daily limit" in str(body.get("message") or "").lower():
+            wait_s = asked_s or self.until_midnight_s()
             return QuotaExhausted(
-                "The HubSpot account's quota of the day is used up (429). The run stops here and goes on after midnight there.",
-                wait_s=self.until_midnight_s(), code=policy, **known,
+                "The HubSpot account's quota of the day is used up (429). The run stops here; it goes on after "
+                f"{self._later(wait_s)} (midnight in the account's time zone).", wait_s=wait_s, code=policy or "DAILY", **known,
             )  # fmt: skip
         is_search = (response.request.path_url or "").split("?")[0].endswith("/search")
-        wait_s = asked_s or (SEARCH_WAIT_S if is_search or policy.startswith("SECONDLY") else self.window.pause_s())
+        pause_s = asked_s or (SEARCH_WAIT_S if is_search or policy.startswith("SECONDLY") else self.window.pause_s())
         return RetryableApiError(
-            "HubSpot asked for a pause (429).", wait_s=wait_s, counts=False, code=policy or "RATE_LIMIT", **known
+            "HubSpot asked for a pause (429).", wait_s=pause_s, counts=False, code=policy or "RATE_LIMIT", **known
         )
 
     def until_midnight_s(self) -> float:
@@ -214,6 +222,9 @@ class HubspotClient:
         now = self._there(self.server_now)
         tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
         return (tomorrow.astimezone(UTC) - now.astimezone(UTC)).total_seconds()
+
+    def _later(self, wait_s: float) -> str:
+        return f"{self.server_now + timedelta(seconds=wait_s):%Y-%m-%d %H:%M} UTC"
 
     def _there(self, at: datetime) -> datetime:
         """A naive UTC time in the account's time zone."""
@@ -230,17 +241,18 @@ class HubspotClient:
         if window.daily_at and self._there(window.daily_at).date() < self._there(self.now_utc()).date():
             window.new_day()
             return
+        wait_s = self.until_midnight_s()
         raise QuotaExhausted(
             f"Only {window.daily_remaining} of {window.daily_max} HubSpot requests are left for today, and they "
-            "belong to all of the account's apps. The run stops here and goes on after midnight there.",
-            wait_s=self.until_midnight_s(), platform="hubspot", code="DAILY_RESERVE",
+            f"belong to all of the account's apps. The run stops here; it goes on after {self._later(wait_s)} "
+            "(midnight in the account's time zone).", wait_s=wait_s, platform="hubspot", code="DAILY_RESERVE",
         )  # fmt: skip
 
     def _headers(self) -> dict[str, str]:
         if not self._token or OLD_API_KEY.fullmatch(self._token):
             raise AuthError(
-                "The HubSpot token is empty or an old API key, which HubSpot no longer accepts. "
-                "Make a service key under Development > Keys > Service keys and name it in hubspot.token.",
+                "The HubSpot token is empty or an old API key, which HubSpot no longer accepts. Make a service key under "
+                "Development > Keys > Service keys, put it where hubspot.token says, then run `rollcall check`.",
                 platform="hubspot",
             )
         return {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
@@ -250,6 +262,18 @@ class HubspotClient:
         for warning in body.get("warnings") or ():
             log.warning("HubSpot says %s", warning.get("category") if isinstance(warning, dict) else "something unreadable")
         return body
+
+
+def _refused_token(code: str) -> AuthError:
+    """A key that was rotated works for seven days more at most; one that was deleted stops at once."""
+    why = (
+        "has expired, or was rotated" if code == "EXPIRED_AUTHENTICATION" else "was not accepted: mistyped, deleted or rotated"
+    )
+    return AuthError(
+        f"The HubSpot token {why} (401). Make a service key under Development > Keys > Service keys, put it where "
+        "hubspot.token says, then run `rollcall check`.",
+        platform="hubspot",
+    )
 
 
 def _error_body(response: Response) -> Json:

@@ -18,9 +18,11 @@ DONE = {"v": 1, "phase": "done"}
 
 def email_pages(client: HubspotClient) -> Iterator[Page]:
     """Every marketing e-mail, archived ones too. Asking for numbers hides some e-mails, so names are read apart."""
+    ways = ("true", "false")
     try:
-        numbers = {str(e["id"]): e.get("stats") for e in emails(client, {"includeStats": "true"})}
-        records = {str(e["id"]): e for archived in ("true", "false") for e in emails(client, {"archived": archived})}
+        records = {str(e["id"]): e for way in ways for e in emails(client, {"archived": way})}
+        counted = (e for way in ways for e in emails(client, {"archived": way, "includeStats": "true"}))
+        numbers = {str(e["id"]): e.get("stats") for e in counted}
     except ScopeError:
         raise
     except PermanentApiError as e:
@@ -31,6 +33,8 @@ def email_pages(client: HubspotClient) -> Iterator[Page]:
     for email_id, record in records.items():
         if numbers.get(email_id):
             record["stats"] = numbers[email_id]
+        if record.get("isPublished") is not False:  # a draft may name a day on which it was not sent
+            record["_sent_at"] = record.get("publishDate") or record.get("publishedAt")
     yield Page([records[i] for i in sorted(records)], DONE, done=True, total=len(records))
 
 

@@ -8,7 +8,7 @@ Docs: https://developers.hubspot.com/docs/api-reference/legacy/email-analytics-v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from adapters.base import Cursor, Page, Record
@@ -23,29 +23,50 @@ LIMIT = 1000
 DAY_MS = 86_400_000
 FIRST_DAYS = 365  # how far a backfill looks back when nobody says
 OVERLAP_MS = DAY_MS  # events come late
+ENDED = (404, 410)
+ENDED_NOTE = (
+    "HubSpot no longer answers for e-mail events (API v1, supported until September 2027). What was read is kept; "
+    "opens and clicks stay as numbers on the contact. Write email_events = false under [hubspot]."
+)
 
 
 def event_pages(client: HubspotClient, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Iterator[Page]:
     """Day by day, oldest day first; within a day HubSpot gives the newest first and an offset."""
-    by_campaign = _emails_by_campaign(client)
     state = _start(client, cursor, full, since)
+    by_campaign: dict[str, str] | None = None
     while state["phase"] != "done":
         start, until = state["start"], state["until"]
         params: dict[str, Any] = {"limit": LIMIT, "startTimestamp": start, "endTimestamp": min(start + DAY_MS - 1, until)}
         if state["offset"]:
             params["offset"] = state["offset"]
-        body = client.get(PATH, params)
+        try:
+            body = client.get(PATH, params)
+        except PermanentApiError as e:
+            if e.status not in ENDED:
+                raise
+            today = client.server_now.date()
+            never = cursor is None or cursor.get("phase") != "done"
+            yield Page([], cursor or state, done=True, note=ENDED_NOTE, complete_from=today if never else None)
+            return
+        by_campaign = _emails_by_campaign(client) if by_campaign is None else by_campaign
         records = [_whole(event, by_campaign) for event in body.get("events") or ()]
         offset = str(body.get("offset") or "") if body.get("hasMore") else ""
         if offset and offset == state["offset"]:
             raise PermanentApiError("The pages of HubSpot's e-mail events repeat themselves.", platform="hubspot")
+        first = state.get("first")
         if offset:
             state = {**state, "offset": offset}
         elif start + DAY_MS <= until:
             state = {**state, "start": start + DAY_MS, "offset": ""}
         else:
             state = {"v": CURSOR_VERSION, "phase": "done", "watermark": until}
-        yield Page(records, state, done=state["phase"] == "done")
+        is_done = state["phase"] == "done"
+        yield Page(records, state, done=is_done, complete_from=_day(first) if is_done and first else None)
+
+
+def _day(ms: int) -> date:
+    """The first whole day (UTC) of what was read from then on."""
+    return (datetime.fromtimestamp(ms / 1000, UTC) + timedelta(days=1) - timedelta(milliseconds=1)).date()
 
 
 def _start(client: HubspotClient, cursor: Cursor | None, full: bool, since: datetime | None) -> Cursor:
@@ -58,7 +79,8 @@ def _start(client: HubspotClient, cursor: Cursor | None, full: bool, since: date
         start = state["watermark"] - OVERLAP_MS
     elif since:
         start = round(since.replace(tzinfo=UTC).timestamp() * 1000)
-    return {"v": CURSOR_VERSION, "phase": "walk", "start": max(1000, start), "until": until, "offset": ""}
+    walk = {"v": CURSOR_VERSION, "phase": "walk", "start": max(1000, start), "until": until, "offset": ""}
+    return walk if state and not full else {**walk, "first": walk["start"]}
 
 
 def _whole(event: Record, by_campaign: dict[str, str]) -> Record:

@@ -6,29 +6,39 @@ Adding a member twice and removing an absent one are no-ops there, and the name 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 from adapters.hubspot_answers import Refused, next_after
 from adapters.hubspot_client import LISTS_BY_CURSOR_SINCE, HubspotClient
+from adapters.hubspot_door import ROOT_FOLDER
 from adapters.paging import Chain
 from models.changes import Batch, Kind, Observed, Outcome, OutcomeKind, Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
+log = logging.getLogger(__name__)
+
 CONTACT_TYPE = "0-1"
 STATIC = ("MANUAL", "SNAPSHOT")
+DELETED = "the list we made was deleted in HubSpot, where it can be restored for 90 days (then it is ours again)"
 MEMBERS_LIMIT = 250
 ALL_LIMIT = 500
 DUPLICATE_NAME = "DUPLICATE_LIST_NAMES"
 CREATE_TRIES = 3
 FEWEST = 50  # ids in one membership call, however slow HubSpot is
 SLOW = (0, 504, 524)
-TOO_MUCH = (400, 413)
+CONFLICT = 409
 
 
 Survivors = Callable[[Sequence[str]], dict[str, str]]
 """Ids that are not there any more -> the id of the contact they were merged into, for those that were."""
+
+
+class _Whole(Exception):
+    """HubSpot refused a write as a whole."""
 
 
 class Lists:
@@ -42,13 +52,14 @@ class Lists:
     def observe(self, target: Target) -> Observed:
         found = self._find(target)
         if found is None:
-            note = "the list we made was deleted in HubSpot" if target.object_id else ""
-            return Observed(target, exists=False, note=note)
+            return Observed(target, exists=False, note=DELETED if target.object_id else "")
         list_id, name = str(found["listId"]), str(found.get("name") or "")
         note = why_not_ours(found)
         if note:
             return Observed(target, exists=True, object_id=list_id, name=name, is_ours_kind=False, note=note)
-        return Observed(target, exists=True, object_id=list_id, name=name, members=self.members(list_id))
+        if list_id == target.object_id and name != target.name:
+            note = f"somebody renamed it in HubSpot; it was '{target.name}'. It is still the same list and is kept in step"
+        return Observed(target, exists=True, object_id=list_id, name=name, members=self.members(list_id), note=note)
 
     def members(self, list_id: str) -> frozenset[str]:
         """All contact ids on a list, paged to the end: the size HubSpot shows lags behind."""
@@ -81,14 +92,23 @@ class Lists:
                 raise
             except PermanentApiError as e:
                 problem = e
-                if DUPLICATE_NAME not in e.code:
+                if DUPLICATE_NAME not in e.code and e.status != CONFLICT:
                     break
         words = f" It says: {problem.words}" if isinstance(problem, Refused) and problem.words else ""
         raise PermanentApiError(
-            f"HubSpot did not make the list '{target.name}': {problem}{words} A deleted list may still hold the name, or the "
-            "subscription allows no more lists. Give the segment another tag, or delete a list.",
+            f"HubSpot did not make the list '{target.name}': {problem}{words} {self._way_out(target.name, problem)}",
             platform="hubspot", status=problem.status, code=problem.code, request_id=problem.request_id,
         )  # fmt: skip
+
+    def _way_out(self, name: str, problem: PermanentApiError) -> str:
+        """What an owner can do about a list that HubSpot would not make."""
+        if DUPLICATE_NAME not in problem.code and problem.status != CONFLICT:
+            return "The subscription may allow no more lists: delete one you no longer need."
+        other = self._among_all(name, everywhere=True)
+        if other is not None:
+            kind = "" if str(other.get("objectTypeId") or CONTACT_TYPE) == CONTACT_TYPE else ", which does not hold contacts"
+            return f"The list '{other.get('name')}'{kind} has that name already. Rename it, or give the segment another tag."
+        return "A deleted list may still hold the name. Restore it in HubSpot (90 days), or give the segment another tag."
 
     def apply(self, batch: Batch) -> list[Outcome]:
         adds = [m.contact_id for m in batch.adds]
@@ -96,21 +116,39 @@ class Lists:
         size = self.most or max(len(adds), len(removes), 1)
         outcomes = []
         for start in range(0, max(len(adds), len(removes)), size):
-            outcomes += self._apply(batch.object_id, adds[start : start + size], removes[start : start + size])
-        return self._follow(batch.object_id, outcomes)
+            outcomes += self._sent(batch, adds[start : start + size], removes[start : start + size])
+        return self._follow(batch, outcomes)
 
-    def _follow(self, list_id: str, outcomes: list[Outcome]) -> list[Outcome]:
+    def _sent(self, batch: Batch, adds: list[str], removes: list[str]) -> list[Outcome]:
+        try:
+            return self._apply(batch.object_id, adds, removes)
+        except _Whole:
+            self._require(batch)
+            return self._halves(batch.object_id, adds, removes)
+
+    def _require(self, batch: Batch) -> None:
+        """Raises where nobody at all can be put on the list (any more), so that nobody is taken for refused."""
+        found = self._get(batch.object_id)
+        why = "somebody deleted it in HubSpot" if found is None else why_not_ours(found)
+        if why:
+            raise PermanentApiError(
+                f"The HubSpot list '{batch.object_name}' cannot be filled: {why}. Run `rollcall plan`; it says what to do.",
+                platform="hubspot",
+            )
+
+    def _follow(self, batch: Batch, outcomes: list[Outcome]) -> list[Outcome]:
         """A contact merged since it was read: its place on the list went to the survivor, so that one is taken off in its
         stead. It is not put on: whether it may be there is for the next run to say, which will have read it."""
         missing = [o.contact_id for o in outcomes if o.result == "missing"]
         now = self.survivors(missing) if missing else {}
         off = {o.contact_id: now[o.contact_id] for o in outcomes if o.contact_id in now and o.kind == "remove"}
-        answers = self._apply(list_id, [], sorted(set(off.values()))) if off else []
+        answers = self._sent(batch, [], sorted(set(off.values()))) if off else []
         results = {o.contact_id: o for o in answers}
         return [_followed(o, now, results) if o.contact_id in now and o.result == "missing" else o for o in outcomes]
 
-    def _apply(self, list_id: str, adds: list[str], removes: list[str]) -> list[Outcome]:
-        """One write; when HubSpot refuses it as a whole, its halves, until the ids it minds stand alone."""
+    def _apply(self, list_id: str, adds: list[str], removes: list[str], *, is_part: bool = False) -> list[Outcome]:
+        """One write. Raises _Whole when HubSpot refuses it as a whole; parts of such a write are halved until the ids it
+        minds stand alone."""
         if not adds and not removes:
             return []
         path = self.client.path("crm/lists", f"{list_id}/memberships/add-and-remove")
@@ -123,13 +161,20 @@ class Lists:
                 self.most = max(FEWEST, (len(adds) + len(removes)) // 2)
             raise
         except PermanentApiError as e:
-            if e.status not in TOO_MUCH or len(adds) + len(removes) == 1:
-                return _refused(adds, removes, _reason(e))
-            if adds and removes:
-                return self._apply(list_id, adds, []) + self._apply(list_id, [], removes)
-            a, r = (len(adds) + 1) // 2, (len(removes) + 1) // 2
-            return self._apply(list_id, adds[:a], removes[:r]) + self._apply(list_id, adds[a:], removes[r:])
+            if not is_part:
+                raise _Whole from e
+            if len(adds) + len(removes) == 1:
+                return _refused(adds, removes, f"HubSpot refused it ({e.code or e.status})")
+            return self._halves(list_id, adds, removes)
         return outcomes(adds, removes, answer)
+
+    def _halves(self, list_id: str, adds: list[str], removes: list[str]) -> list[Outcome]:
+        if adds and removes:
+            parts = [(adds, []), ([], removes)]
+        else:
+            a, r = (len(adds) + 1) // 2, (len(removes) + 1) // 2
+            parts = [(adds[:a], removes[:r]), (adds[a:], removes[r:])]
+        return [o for on, off in parts for o in self._apply(list_id, on, off, is_part=True)]
 
     def _find(self, target: Target) -> dict[str, Any] | None:
         """By the id we remember (owners rename lists), else by name."""
@@ -138,34 +183,41 @@ class Lists:
             return found or self._get(f"object-type-id/{CONTACT_TYPE}/name/{quote(target.name, safe='')}")
         return self._among_all(target.name)
 
-    def _among_all(self, name: str) -> dict[str, Any] | None:
-        """For a name with a slash in it, which not every server on the way leaves encoded in an address."""
+    def _among_all(self, name: str, *, everywhere: bool = False) -> dict[str, Any] | None:
+        """For a name with a slash in it, which not every server on the way leaves encoded in an address.
+
+        everywhere: lists of companies too, and names that differ by capitals only, for HubSpot compares without these.
+        """
+        for found in self._all_lists(name, "" if everywhere else CONTACT_TYPE):
+            held = str(found.get("name") or "")
+            if not found.get("deletedAt") and (held == name or (everywhere and held.casefold() == name.casefold())):
+                return dict(found)
+        return None
+
+    def _all_lists(self, name: str, type_id: str) -> Iterator[dict[str, Any]]:
         if self.client.version < LISTS_BY_CURSOR_SINCE:
-            return self._by_search(name)
+            yield from self._by_search(name, type_id)
+            return
         path, after = self.client.path("crm/lists", "all"), ""
-        body: dict[str, Any] = {"objectTypeId": CONTACT_TYPE, "count": ALL_LIMIT}
+        body: dict[str, Any] = {"count": ALL_LIMIT, **({"objectTypeId": type_id} if type_id else {})}
         chain = Chain("lists", "hubspot")
         while True:
             answer = self.client.ask(path, {**body, "after": after} if after else body)
-            for found in answer.get("results") or ():
-                if found.get("name") == name and not found.get("deletedAt"):
-                    return dict(found)
-            following = chain.next(next_after(answer))
-            if not following:
-                return None
-            after = following
+            yield from answer.get("results") or ()
+            after = chain.next(next_after(answer)) or ""
+            if not after:
+                return
 
-    def _by_search(self, name: str) -> dict[str, Any] | None:
+    def _by_search(self, name: str, type_id: str) -> Iterator[dict[str, Any]]:
         """Versions before the one that lists all by a cursor: pages by offset, of lists that hold the name."""
         path, offset = self.client.path("crm/lists", "search"), 0
+        of_type = {"objectTypeId": type_id} if type_id else {}
         while True:
-            answer = self.client.ask(path, {"query": name, "count": ALL_LIMIT, "offset": offset})
-            for found in answer.get("lists") or ():
-                if found.get("name") == name and not found.get("deletedAt"):
-                    return dict(found)
+            answer = self.client.ask(path, {"query": name, "count": ALL_LIMIT, "offset": offset, **of_type})
+            yield from answer.get("lists") or ()
             following = int(answer.get("offset") or 0)
             if not answer.get("hasMore") or following <= offset:
-                return None
+                return
             offset = following
 
     def _get(self, rest: str) -> dict[str, Any] | None:
@@ -180,8 +232,38 @@ class Lists:
         return found if found.get("listId") and not found.get("deletedAt") else None
 
     def _create(self, name: str) -> str:
-        body = {"name": name, "objectTypeId": CONTACT_TYPE, "processingType": "MANUAL"}
+        body: dict[str, Any] = {"name": name, "objectTypeId": CONTACT_TYPE, "processingType": "MANUAL"}
+        folder = self._folder()
+        if folder:
+            body["listFolderId"] = int(folder)
         return str(self.client.write("POST", self.client.path("crm/lists", ""), body)["list"]["listId"])
+
+    def _folder(self) -> str:
+        """The number of the folder for new lists, made when it is not there; '' for none. A list is worth more than its
+        folder: where HubSpot refuses this, the list is made outside of it."""
+        name = self.client.list_folder
+        if not name:
+            return ""
+        try:
+            found = self._find_folder(name)
+            if not found:
+                with suppress(AmbiguousWriteError):
+                    body = {"name": name, "parentFolderId": ROOT_FOLDER}
+                    self.client.write("POST", self.client.path("crm/lists", "folders"), body)
+                found = self._find_folder(name)
+            return found
+        except PermanentApiError as e:
+            log.warning("HubSpot's folder for lists cannot be used (%s); the list is made outside of it", e.code or e.status)
+            return ""
+
+    def _find_folder(self, name: str) -> str:
+        left = [self.client.get(self.client.path("crm/lists", "folders")).get("folder") or {}]
+        while left:
+            folder = left.pop()
+            if folder.get("name") == name and str(folder.get("id") or "").isdigit():
+                return str(folder["id"])
+            left += [child for child in folder.get("childNodes") or () if isinstance(child, dict)]
+        return ""
 
 
 def why_not_ours(found: dict[str, Any]) -> str:
@@ -222,12 +304,6 @@ def _followed(outcome: Outcome, now: dict[str, str], results: dict[str, Outcome]
 
 def _refused(adds: list[str], removes: list[str], reason: str) -> list[Outcome]:
     return [*(Outcome(i, "add", "refused", reason) for i in adds), *(Outcome(i, "remove", "refused", reason) for i in removes)]
-
-
-def _reason(error: PermanentApiError) -> str:
-    if error.status == 404:
-        return "HubSpot no longer has this list"
-    return f"HubSpot refused it ({error.code or error.status})"
 
 
 def _ids(answer: dict[str, Any], *keys: str) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OPTOUT_PREFIX = "hs_email_optout_"  # one property for each subscription type
+MERGED = "hs_merged_object_ids"  # ids of records that live on in this one
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ CONTACTS = Kind(
     "crm.objects.contacts.read",
     _names("""
       email hs_additional_emails firstname lastname phone mobilephone company jobtitle industry createdate lastmodifieddate
-      hs_merged_object_ids hs_object_source_label associatedcompanyid date_of_birth gender
+      hs_object_source_label associatedcompanyid date_of_birth gender
       address country state city zip hs_language hs_timezone hs_ip_timezone hs_country_region_code hs_state_code
       lifecyclestage hs_lead_status hubspot_owner_id hs_lifecyclestage_customer_date
       hs_marketable_status hs_marketable_until_renewal hs_email_optout hs_email_quarantined hs_email_bad_address
@@ -141,7 +142,15 @@ LINE_ITEMS = Kind(
     _names("name quantity price amount hs_sku hs_product_id discount hs_line_item_currency_code"),
 )
 
-KINDS = {kind.name: kind for kind in (CONTACTS, COMPANIES, ORDERS, DEALS, TICKETS, CARTS)}
+PRODUCTS = Kind(
+    "products",
+    "products",
+    "products",
+    "crm.objects.products.read",
+    _names("name price hs_sku createdate hs_createdate hs_lastmodifieddate"),
+)
+
+KINDS = {kind.name: kind for kind in (CONTACTS, COMPANIES, PRODUCTS, ORDERS, DEALS, TICKETS, CARTS)}
 EMAILS = "emails"
 EMAILS_SCOPE = "content"
 EVENTS = "email_events"

@@ -2,7 +2,8 @@
 
 One group, one property, one option for each segment, all ours: made when first needed, found again afterwards, and no
 option that is there is ever changed or dropped. The property follows the list: a batch's contacts get or lose the
-segment's option before the list is written, so what was cut short is met again by the next plan.
+segment's option before the list is written, so what was cut short is met again by the next plan. Who is on the list and
+has lost the option (or was on it before the property was switched on) is found and gets it again.
 Docs: https://developers.hubspot.com/docs/api-reference/latest/crm/properties/guide
 """
 
@@ -11,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from adapters.hubspot_answers import Refused, failed_ids, in_words
+from adapters.hubspot_answers import Problem, Refused, failed_ids, in_words
 from adapters.hubspot_client import BATCH, HubspotClient
 from adapters.hubspot_door import OURS
 from adapters.hubspot_objects import CONTACTS
@@ -26,12 +27,21 @@ log = logging.getLogger(__name__)
 GROUP = OURS
 PROPERTY = f"{OURS}_segments"
 OPTION_KEYS = ("label", "value", "displayOrder", "hidden", "description")
+CONTACT_TYPE = "0-1"
 TRIES = 4
 HOPELESS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
 
 Options = dict[str, dict[str, Any]]
 Reasons = dict[str, str]
 """Contact id -> why HubSpot did not take the value."""
+
+
+class _OptionLost(Exception):
+    """Somebody took the segment's option out of the property since we looked."""
+
+
+Text = Callable[[set[str]], str | None]
+"""The values a contact holds -> what to write; None for nothing."""
 
 
 class SegmentProperty:
@@ -45,8 +55,17 @@ class SegmentProperty:
         if not ids:
             return {}
         value = option_value(segment)
+
+        def text(held: set[str]) -> str | None:
+            return None if value in held else f";{value}"
+
         self.ensure(segment)
-        return self._change(ids, lambda held: None if value in held else f";{value}")
+        try:
+            return self._change(ids, text, is_last=False)
+        except _OptionLost:
+            self._options = None
+            self.ensure(segment)
+            return self._change(ids, text)
 
     def remove(self, segment: str, ids: Sequence[str]) -> Reasons:
         """There is no "remove one": the other options are written back, sorted, without such as no longer exist."""
@@ -56,10 +75,35 @@ class SegmentProperty:
         known = self._options or {}
         return self._change(ids, lambda held: ";".join(sorted(held & known.keys() - {value})) if value in held else None)
 
-    def holders(self, segment: str) -> int | None:
-        """How many contacts carry the option, by the search index; None where nobody can."""
-        if PROPERTY not in (self.reader.catalogue(CONTACTS) or ()):
-            return None
+    def compare(self, segment: str, members: frozenset[str]) -> tuple[frozenset[str], int]:
+        """(members of the list without the option, how many carry it and are not on the list).
+
+        The search index counts; only where its count differs are the members themselves read, past the index that lags.
+        Of a property that may not be read, or that is something else, nothing is said.
+        """
+        options = self.options()
+        if options is None:
+            return frozenset(), 0
+        if option_value(segment) not in options:
+            return members, 0
+        total = self._count(segment)
+        if total is None or total == len(members):
+            return frozenset(), 0
+        records = self.reader.batch_read(CONTACTS, sorted(members), names=[PROPERTY])
+        lacking = frozenset(str(r["id"]) for r in records if option_value(segment) not in _values(r)) & members
+        return lacking, max(0, total - len(members) + len(lacking))
+
+    def options(self) -> Options | None:
+        """The options as last looked up, none of a property that is not there; None where it cannot be used."""
+        if self._options is None:
+            try:
+                self._read()
+            except PermanentApiError:
+                return None
+        return self._options or {}
+
+    def _count(self, segment: str) -> int | None:
+        """How many contacts carry the option, by the search index; None where nobody can say."""
         is_one = {"propertyName": PROPERTY, "operator": "IN", "values": [option_value(segment)]}
         body = {"filterGroups": [{"filters": [is_one]}], "properties": ["hs_object_id"], "limit": 1}
         try:
@@ -67,6 +111,27 @@ class SegmentProperty:
         except PermanentApiError:
             return None
         return total if isinstance(total, int) else None
+
+    def describe(self) -> tuple[bool, str]:
+        """(all is well, in words) for `check`. Whether it may be made is only known once it was made."""
+        needs = "the key needs crm.objects.contacts.write"
+        try:
+            if self._read():
+                return True, f"The property {PROPERTY} is there; {needs}."
+        except PermanentApiError as e:
+            return False, str(e)
+        full = self.is_full()
+        room = " HubSpot has no room for one more property of contacts: delete one you no longer need." if full else ""
+        return not full, f"The property {PROPERTY} is made at the first push; {needs} and crm.schemas.contacts.write.{room}"
+
+    def is_full(self) -> bool:
+        """The account has no room for another property of contacts, as far as HubSpot says."""
+        try:
+            found = self.client.get(self.client.path("crm/limits", "custom-properties")).get("byObjectType") or ()
+        except PermanentApiError:
+            return False
+        ours = [r for r in found if isinstance(r, dict) and r.get("objectTypeId") == CONTACT_TYPE]
+        return any(isinstance(r.get("limit"), int) and int(r.get("usage") or 0) >= r["limit"] for r in ours)
 
     def ensure(self, segment: str) -> None:
         """Group, property and option are there afterwards. A lost answer is no harm: all is looked up before a repeat."""
@@ -136,32 +201,34 @@ class SegmentProperty:
         path = self.client.path("crm/properties", f"{CONTACTS.path}/{PROPERTY}")
         self.client.write("PATCH", path, {"options": [*held, _option(segment, last + 1)]})
 
-    def _change(self, ids: Sequence[str], text: Any) -> Reasons:
-        """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first."""
+    def _change(self, ids: Sequence[str], text: Text, *, is_last: bool = True) -> Reasons:
+        """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first.
+
+        Raises _OptionLost, unless `is_last`, where HubSpot no longer knows the option.
+        """
         reasons: Reasons = {}
         for start in range(0, len(ids), BATCH):
             for tries_left in reversed(range(TRIES)):
                 rows = self._rows([i for i in ids[start : start + BATCH] if i not in reasons], text)
                 try:
-                    reasons.update(self._write(rows) if rows else {})
+                    reasons.update(self._write(rows, is_last) if rows else {})
                     break
                 except AmbiguousWriteError:
                     if not tries_left:
                         raise
         return reasons
 
-    def _rows(self, ids: list[str], text: Any) -> dict[str, str]:
+    def _rows(self, ids: list[str], text: Text) -> dict[str, str]:
         """Contacts to write and what; those that are not there (any more) are left out, the list will tell."""
         wanted = set(ids)
         rows = {}
         for record in self.reader.batch_read(CONTACTS, ids, names=[PROPERTY]):
-            held = {v for v in str((record.get("properties") or {}).get(PROPERTY) or "").split(";") if v}
-            value = text(held)
+            value = text(_values(record))
             if value is not None and str(record["id"]) in wanted:
                 rows[str(record["id"])] = value
         return rows
 
-    def _write(self, rows: dict[str, str]) -> Reasons:
+    def _write(self, rows: dict[str, str], is_last: bool) -> Reasons:
         """One batch; refused as a whole (400) its halves, until the row HubSpot minds stands alone."""
         path = self.client.path("crm/objects", f"{CONTACTS.path}/batch/update")
         inputs = [{"id": i, "objectWriteTraceId": f"r-{i}", "properties": {PROPERTY: v}} for i, v in rows.items()]
@@ -170,26 +237,39 @@ class SegmentProperty:
         except ScopeError:
             raise
         except PermanentApiError as e:
-            return self._apart(rows, e)
+            return self._apart(rows, e, is_last)
         failed = {i: p for i, p in failed_ids(answer).items() if i in rows}
+        if not is_last and any(_is_lost(p) for p in failed.values()):
+            raise _OptionLost
         seen = {str(r.get("id")) for r in answer.get("results") or ()}
         unsaid = {i: v for i, v in rows.items() if i not in failed and i not in seen}
         reasons = {i: in_words(p) for i, p in failed.items() if not any("NOT_FOUND" in one.code for one in p)}
         if unsaid and len(rows) == 1:
             return dict.fromkeys(rows, "HubSpot did not write it and gave no reason")
-        return {**reasons, **(self._halves(unsaid) if unsaid else {})}
+        return {**reasons, **(self._halves(unsaid, is_last) if unsaid else {})}
 
-    def _apart(self, rows: dict[str, str], error: PermanentApiError) -> Reasons:
+    def _apart(self, rows: dict[str, str], error: PermanentApiError, is_last: bool) -> Reasons:
         problems = error.problems if isinstance(error, Refused) else ()
+        if not is_last and _is_lost(problems):
+            raise _OptionLost
         if len(rows) == 1 or any(p.code in HOPELESS for p in problems):
             return dict.fromkeys(rows, in_words(problems) if problems else f"HubSpot refused it ({error.code or error.status})")
-        return self._halves(rows)
+        return self._halves(rows, is_last)
 
-    def _halves(self, rows: dict[str, str]) -> Reasons:
+    def _halves(self, rows: dict[str, str], is_last: bool) -> Reasons:
         items = list(rows.items())
         middle = (len(items) + 1) // 2
         parts = (items[:middle], items[middle:])
-        return {i: reason for part in parts if part for i, reason in self._write(dict(part)).items()}
+        return {i: reason for part in parts if part for i, reason in self._write(dict(part), is_last).items()}
+
+
+def _values(record: dict[str, Any]) -> set[str]:
+    """A multi-checkbox comes as one text, in no order."""
+    return {v for v in str((record.get("properties") or {}).get(PROPERTY) or "").split(";") if v}
+
+
+def _is_lost(problems: Sequence[Problem]) -> bool:
+    return any(p.code == "INVALID_OPTION" for p in problems)
 
 
 def option_value(segment: str) -> str:

@@ -20,10 +20,11 @@ from typing import Any
 from urllib.parse import quote
 
 from adapters.base import Cursor, Page, Record
-from adapters.hubspot_answers import has_real_errors, next_after
+from adapters.hubspot_answers import absent_ids, has_real_errors, next_after
 from adapters.hubspot_client import BATCH, HubspotClient
-from adapters.hubspot_objects import CONTACTS, OPTOUT_PREFIX, Kind
+from adapters.hubspot_objects import CONTACTS, MERGED, OPTOUT_PREFIX, Kind
 from adapters.hubspot_relations import Relations
+from adapters.hubspot_topics import Subscription
 from adapters.hubspot_walk import Ranges, ahead
 from models.errors import PermanentApiError, RetryableApiError, ScopeError
 
@@ -56,6 +57,7 @@ class Reader:
         self.extra = tuple(attribute_names(settings))
         self.workers = int(settings.get("workers") or WORKERS)
         self.relations = Relations(client, self)
+        self.subscription = Subscription(client, self.catalogue, str(settings.get("subscription_type") or "").strip())
         self._catalogues: dict[str, frozenset[str] | None] = {}
         self._lock = threading.RLock()
 
@@ -78,10 +80,11 @@ class Reader:
 
     def names(self, kind: Kind) -> list[str]:
         """The properties to ask for: those we want, the owner's own for contacts, as far as the account has them."""
-        wanted = [*kind.properties, *(self.extra if kind is CONTACTS else ())]
+        wanted = [*kind.properties, MERGED, *(self.extra if kind is CONTACTS else ())]
         known = self.catalogue(kind)
         if known is None:
-            return list(dict.fromkeys(wanted))
+            named = [self.subscription.property()] if kind is CONTACTS and self.subscription.name else []
+            return list(dict.fromkeys([*wanted, *named]))
         by_prefix = sorted(n for n in known if n.startswith(kind.prefixes)) if kind.prefixes else []
         return [n for n in dict.fromkeys([*wanted, *by_prefix]) if n in known]
 
@@ -138,14 +141,20 @@ class Reader:
 
     def finish(self, kind: Kind, records: list[Record]) -> Page:
         """Make every raw record whole (what belongs to it attached) and say which ids were merged away."""
-        gone: dict[str, str] = {}
         if kind is CONTACTS:
-            optouts = [n for n in self.names(CONTACTS) if n.startswith(OPTOUT_PREFIX)]
-            for record in records:
-                for old in _open_contact(record, optouts):
-                    gone[old] = "merged"
+            self._open_contacts(records)
+        gone = {old: "merged" for record in records for old in merged_ids(record)}
         note = self.relations.attach(kind, records)
         return Page(records, {}, gone=gone, note=note)
+
+    def _open_contacts(self, records: list[Record]) -> None:
+        """The subscription type the owner named may be named by its id or in words; its opt-outs are found by what he wrote."""
+        optouts = [n for n in self.names(CONTACTS) if n.startswith(OPTOUT_PREFIX)]
+        named = self.subscription.property() if self.subscription.name else ""
+        for record in records:
+            _open_contact(record, optouts)
+            if named and (record.get("properties") or {}).get(named) == "true":
+                record["_optouts"] = sorted({*record["_optouts"], self.subscription.name})
 
     def _path(self, kind: Kind, rest: str = "") -> str:
         return self.client.path("crm/objects", f"{kind.path}/{rest}" if rest else kind.path)
@@ -178,21 +187,35 @@ class Reader:
             yield Page(page.records, following, total=total, gone=page.gone, note=page.note or note)
 
     def _lister(self, kind: Kind) -> Callable[[str], tuple[list[Record], str]]:
-        """Reads one list page; where the names are too many for an address, ids first and the values by batch."""
+        """Reads one list page; where the names are too many for an address, ids first and the values by batch, all names in
+        one body: so no record is ever held with a part of its values."""
         names = ",".join(self.names(kind))
-        fits = len(quote(names, safe="")) <= URL_LIMIT
-        asked = {"properties": names if fits else "hs_object_id"}
         path = self._path(kind)
+        long = threading.Event()
+        if len(quote(names, safe="")) > URL_LIMIT:
+            long.set()
 
-        def fetch(after: str) -> tuple[list[Record], str]:
-            params = {**asked, "after": after} if after else asked
+        def listed(after: str, asked: str) -> dict[str, Any]:
+            params = {"properties": asked, **({"after": after} if after else {})}
 
             def page(size: int, tries: int | None) -> dict[str, Any]:
                 return self.client.get(path, {**params, "limit": size}, tries=tries)
 
-            body = self.client.gently(path, LIST_LIMIT, page)
-            results: list[Record] = body.get("results") or []
-            return results if fits else self.batch_read(kind, [str(r["id"]) for r in results]), next_after(body)
+            return self.client.gently(path, LIST_LIMIT, page)
+
+        def fetch(after: str) -> tuple[list[Record], str]:
+            if not long.is_set():
+                try:
+                    body = listed(after, names)
+                    return body.get("results") or [], next_after(body)
+                except PermanentApiError as e:
+                    if e.status != 414:
+                        raise
+                    long.set()
+            body = listed(after, "hs_object_id")
+            ids = [str(r["id"]) for r in body.get("results") or ()]
+            wanted = set(ids)  # one merged this moment answers with its survivor, who comes in his own place
+            return [r for r in self.batch_read(kind, ids) if str(r["id"]) in wanted], next_after(body)
 
         return fetch
 
@@ -238,21 +261,40 @@ class Reader:
                 yield Page([], done, done=True, gone=gone)
 
     def _batch(self, kind: Kind, ids: Sequence[str], names: list[str], archived: bool, tries: int | None) -> list[Record]:
-        """One batch read of at most a hundred. A 207 names what is not there; anything else in it is asked again."""
+        """One batch read of at most a hundred. A 207 names what is not there; what is neither answered nor named is asked
+        again, then looked for one by one."""
         path = self._path(kind, "batch/read")
-        found: list[Record] = []
+        found: dict[str, Record] = {}
         asking = list(dict.fromkeys(ids))
-        for _ in range(BATCH_TRIES):
-            body: dict[str, Any] = {"properties": names, "inputs": [{"id": i} for i in asking]}
+        for attempt in range(BATCH_TRIES):
+            if attempt:
+                self.client.sleep(float(attempt))
+            body: dict[str, Any] = {"properties": [*names, *(() if MERGED in names else (MERGED,))]}
+            body["inputs"] = [{"id": i} for i in asking]
             answer = self.client.ask(path, body, {"archived": "true"} if archived else None, tries=tries)
-            found.extend(answer.get("results") or ())
-            if not has_real_errors(answer):
-                return found
-            held = {str(r["id"]) for r in found}
-            asking = [i for i in asking if i not in held]
+            records: list[Record] = answer.get("results") or []
+            found.update((str(r["id"]), r) for r in records)
+            told = {*found, *absent_ids(answer), *(old for r in records for old in merged_ids(r))}
+            asking = [i for i in asking if i not in told]
+            if not asking:
+                return list(found.values())
+            is_last = attempt == BATCH_TRIES - 1
+            if (is_last or not has_real_errors(answer)) and all(self._is_elsewhere(kind, i, archived) for i in asking):
+                return list(found.values())
         raise RetryableApiError(
             f"HubSpot could not read {len(asking)} of its {kind.title}. Try again later.", platform="hubspot", status=207
         )
+
+    def _is_elsewhere(self, kind: Kind, record_id: str, archived: bool) -> bool:
+        """True when no record has this id: it was deleted (or, of the deleted ones, never was), or lives on under another."""
+        asked = {"properties": "hs_object_id", **({"archived": "true"} if archived else {})}
+        try:
+            now = self.client.get(self._path(kind, record_id), asked)
+        except PermanentApiError as e:
+            if e.status != 404:
+                raise
+            return True
+        return str(now.get("id") or record_id) != record_id
 
     def _is_absent(self, kind: Kind, error: PermanentApiError) -> bool:
         return not kind.needed and error.status in (400, 404) and self._catalogues.get(kind.path) is None
@@ -264,19 +306,24 @@ def attribute_names(settings: dict[str, Any]) -> list[str]:
     return [str(name).removeprefix("properties.") for name in attributes.values()]
 
 
-def _open_contact(record: Record, optouts: list[str]) -> list[str]:
-    """Lists where HubSpot packs several values into one text; returns the ids merged into this contact."""
+def _open_contact(record: Record, optouts: list[str]) -> None:
+    """Lists where HubSpot packs several values into one text."""
     properties: dict[str, Any] = record.get("properties") or {}
     emails = _split(properties.get("hs_additional_emails"))
     if emails:
         record["_emails"] = emails
-    merged = [i for i in _split(properties.get("hs_merged_object_ids")) if i != str(record["id"])]
+    merged = merged_ids(record)
     if merged:
         record["_merged"] = merged
     topics = [name.removeprefix(OPTOUT_PREFIX) for name in optouts if properties.get(name) == "true"]
     if topics:
         record["_optouts"] = sorted(topics)
-    return merged
+
+
+def merged_ids(record: Record) -> list[str]:
+    """Ids of records that live on in this one."""
+    merged = _split((record.get("properties") or {}).get(MERGED))
+    return [i for i in merged if i != str(record["id"])]
 
 
 def _split(text: Any) -> list[str]:

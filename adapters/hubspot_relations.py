@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from adapters.base import Record
 from adapters.hubspot_answers import has_real_errors
 from adapters.hubspot_client import ASSOCIATION_BATCH, HubspotClient
-from adapters.hubspot_objects import CARTS, COMPANIES, CONTACTS, DEALS, LINE_ITEMS, Kind
+from adapters.hubspot_objects import CARTS, COMPANIES, CONTACTS, DEALS, LINE_ITEMS, ORDERS, Kind
 from models.errors import PermanentApiError, RetryableApiError, ScopeError
 
 if TYPE_CHECKING:
     from adapters.hubspot_read import Reader
 
 ROUNDS = 1000
+BATCH_TRIES = 3
+PRIMARY = {("contacts", "companies"): 1, ("companies", "contacts"): 2}
 BOUGHT = ("completed", "complete", "converted", "closed", "paid", "ordered")  # a shop's words for a cart that became an order
 
 
@@ -32,6 +34,7 @@ class Relations:
         self._off: dict[str, str] = {}
         self._has_companies: bool | None = None
         self._won: dict[tuple[str, str], bool] | None = None
+        self._stages: dict[tuple[str, str], str] | None = None
 
     def attach(self, kind: Kind, records: list[Record]) -> str:
         """Adds contact_ids, company_ids, line_items, and as far as they apply `_contact_id` and `_company_id` (the main
@@ -51,6 +54,8 @@ class Relations:
         if kind is DEALS:
             for record in records:
                 record["_is_won"] = self._is_won(record.get("properties") or {})
+        if kind is ORDERS:
+            self._name_stages(records)
         if kind is CARTS:
             _open_carts(records)
         return "; ".join(dict.fromkeys(n for n in notes if n))
@@ -102,29 +107,41 @@ class Relations:
 
     def associated(self, source: str, to: str, ids: Sequence[str]) -> dict[str, list[str]]:
         """id -> ids associated with it: the primary one first, the others ascending. Absent means none."""
-        path = self.client.path("crm/associations", f"{source}/{to}/batch/read")
-        found: dict[str, dict[str, bool]] = {}
+        found: dict[str, dict[str, bool]] = {i: {} for i in ids}
         inputs: list[dict[str, str]] = [{"id": i} for i in ids]
+        failures = 0
         for _ in range(ROUNDS):
             if not inputs:
-                return {i: sorted(others, key=lambda o: (not others[o], _order(o))) for i, others in found.items()}
-
-            def some(size: int, tries: int | None, asked: list[dict[str, str]] = inputs) -> tuple[dict[str, Any], int]:
-                return self.client.ask(path, {"inputs": asked[:size]}, tries=tries), size
-
-            answer, size = self.client.gently(f"{source} to {to}", ASSOCIATION_BATCH, some)
-            if has_real_errors(answer):
-                raise RetryableApiError(f"HubSpot could not read all links to {to}. Try again later.", platform="hubspot")
-            inputs = inputs[size:]
+                return {i: sorted(o, key=lambda x: (not o[x], _order(x))) for i, o in found.items() if o}
+            answer, size = self._some(source, to, inputs)
+            asked, inputs = inputs[:size], inputs[size:]
+            answered = set()
             for result in answer.get("results") or ():
                 source_id = str(result["from"]["id"])
+                answered.add(source_id)
                 others = found.setdefault(source_id, {})
                 for other in result.get("to") or ():
-                    others[str(other["toObjectId"])] = _is_primary(other)
+                    other_id = str(other["toObjectId"])
+                    others[other_id] = others.get(other_id, False) or _is_primary(source, to, other)
                 after = ((result.get("paging") or {}).get("next") or {}).get("after")
                 if after:
                     inputs.append({"id": source_id, "after": str(after)})
+            if has_real_errors(answer):
+                failures += 1
+                if failures == BATCH_TRIES:
+                    raise RetryableApiError(f"HubSpot could not read all links to {to}. Try again later.", platform="hubspot")
+                self.client.sleep(float(failures))
+                inputs += [one for one in asked if one["id"] not in answered]
         raise PermanentApiError(f"HubSpot's associations to {to} do not come to an end.", platform="hubspot")
+
+    def _some(self, source: str, to: str, inputs: list[dict[str, str]]) -> tuple[dict[str, Any], int]:
+        """The answer to as many of the inputs as HubSpot manages at once, and how many these were."""
+        path = self.client.path("crm/associations", f"{source}/{to}/batch/read")
+
+        def some(size: int, tries: int | None) -> tuple[dict[str, Any], int]:
+            return self.client.ask(path, {"inputs": inputs[:size]}, tries=tries), size
+
+        return self.client.gently(f"{source} to {to}", ASSOCIATION_BATCH, some)
 
     def _wants_companies(self, kind: Kind) -> bool:
         """Contacts name their company in a property where the account has it; else only accounts with companies are asked."""
@@ -151,17 +168,35 @@ class Relations:
             return self._won[stage]
         return str(properties.get("hs_deal_stage_probability") or "") in ("1", "1.0")
 
+    def _name_stages(self, records: list[Record]) -> None:
+        """Adds `_stage`, in HubSpot's words, to orders no shop has given a status: stage ids are the owner's own."""
+        for record in records:
+            properties = record.get("properties") or {}
+            stage = str(properties.get("hs_pipeline_stage") or "")
+            if stage and not properties.get("hs_external_order_status"):
+                record["_stage"] = self._order_stages().get((str(properties.get("hs_pipeline") or ""), stage), stage)
+
+    def _order_stages(self) -> dict[tuple[str, str], str]:
+        """(pipeline, stage) -> its label."""
+        with self._lock:
+            if self._stages is None:
+                self._stages = {(p, str(s["id"])): str(s.get("label") or "") for p, s in self._pipelines(ORDERS)}
+            return self._stages
+
     def _won_stages(self) -> dict[tuple[str, str], bool]:
         """(pipeline, stage) -> a deal there is won: stage ids are the owner's own, the probability says it."""
-        try:
-            pipelines = self.client.get(self.client.path("crm/pipelines", DEALS.path)).get("results") or ()
-        except PermanentApiError:
-            return {}
         return {
-            (str(p["id"]), str(s["id"])): str((s.get("metadata") or {}).get("probability")) in ("1", "1.0")
-            for p in pipelines
-            for s in p.get("stages") or ()
+            (p, str(s["id"])): str((s.get("metadata") or {}).get("probability")) in ("1", "1.0")
+            for p, s in self._pipelines(DEALS)
         }
+
+    def _pipelines(self, kind: Kind) -> list[tuple[str, dict[str, Any]]]:
+        """(pipeline's id, one of its stages) for every stage; none where they may not be read."""
+        try:
+            pipelines = self.client.get(self.client.path("crm/pipelines", kind.path)).get("results") or ()
+        except PermanentApiError:
+            return []
+        return [(str(p["id"]), stage) for p in pipelines for stage in p.get("stages") or ()]
 
 
 def _open_carts(records: list[Record]) -> None:
@@ -180,12 +215,12 @@ def _item(line: dict[str, Any]) -> dict[str, Any]:
     return {**named, "quantity": line.get("quantity")}
 
 
-def _is_primary(other: dict[str, Any]) -> bool:
-    """The main one of several: by its label, or contact to primary company (1)."""
+def _is_primary(source: str, to: str, other: dict[str, Any]) -> bool:
+    """The main one of several: by its label, or by the one number that is documented (the type depends on the direction)."""
     return any(
-        str(t.get("label") or "").lower() == "primary" or t.get("typeId") == 1
+        str(t.get("label") or "").lower() == "primary" or t.get("typeId") == PRIMARY.get((source, to))
         for t in other.get("associationTypes") or ()
-        if t.get("category") == "HUBSPOT_DEFINED"
+        if t.get("category") == "HUBSPOT_DEFINED" and t.get("typeId") is not None
     )
 
 

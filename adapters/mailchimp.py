@@ -1,27 +1,32 @@
 """Mailchimp Marketing API 3.0. Docs: https://mailchimp.com/developer/marketing/api/
 
-Members, campaigns and activity of every audience in; tags of one audience out. Nothing here writes a subscription status
-or creates a contact: all posts are in `mailchimp_api.Api`, which can make an empty tag, change who is in one, and begin a
-batch of reads.
+Members, campaigns and activity of every audience in; tags and merge fields of one audience out. Nothing here writes a
+subscription status or creates a contact: all writes are in `mailchimp_api.Api`, which can make an empty tag, change who is in
+one, make and set merge fields of ours, record an event, and begin a batch of reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from adapters import mailchimp_check, mailchimp_reports, mailchimp_shop
-from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream
+from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream, Version
 from adapters.mailchimp_api import Api
 from adapters.mailchimp_batches import FROM_CAMPAIGNS, FROM_PAGES
+from adapters.mailchimp_fields import Fields, tag_of
 from adapters.mailchimp_members import Members
 from adapters.mailchimp_tags import Tags
-from models.changes import Batch, Observed, Outcome, Target
-from models.errors import PermanentApiError
+from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
+from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
+NOT_FOUND = 404
 ACCOUNT_FIELDS = "account_id,account_name,account_timezone,role,pricing_plan_type"
 AUDIENCE_FIELDS = "id,name,double_optin,marketing_permissions,stats.member_count,stats.total_contacts"
+
+TAGS_A_SLOT = 2
+"""Tags written at once for each request that may be under way: while some of them are written down, others have the slots."""
 
 STREAMS = (
     Stream("members", "Members", needed=True),
@@ -46,12 +51,15 @@ class MailchimpAdapter(Adapter):
     noun = "Mailchimp tag"
     batch_size = 500
     contacts_stream = "members"
+    field_noun = "Mailchimp merge field"
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
         self.api = Api(settings, now_utc=now_utc, sleep=sleep)
         self.members = Members(self.api)
         self.tags = Tags(self.api)
+        self.fields = Fields(self.api)
+        self.concurrent_targets = self.api.workers * TAGS_A_SLOT
         days = int(settings.get("engagement_days") or 45)
         self._walks = {
             "activity": mailchimp_reports.activity(self.api, days, *_batch_limits(settings)),
@@ -93,6 +101,11 @@ class MailchimpAdapter(Adapter):
             )
         return found
 
+    @classmethod
+    def versions(cls) -> tuple[Version, ...]:
+        """One, without an end that Mailchimp has named; the contract moves under it."""
+        return (Version("3.0"),)
+
     def check(self) -> list[Finding]:
         """Key, role, plan, audiences, merge fields, tags, reports, shop data, version."""
         return list(mailchimp_check.findings(self.api, self.settings, self.account))
@@ -131,6 +144,40 @@ class MailchimpAdapter(Adapter):
         """Like `apply`, one request per contact, starting no automation: for the first fill of a tag that was there before,
         which a journey may wait for."""
         return self.tags.apply_quietly(batch)
+
+    def field_name(self, label: str) -> str:
+        return tag_of(label)
+
+    def field_problem(self, name: str, kind: FieldKind) -> str:
+        return self.fields.problem(name, kind)
+
+    def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
+        self.fields.ensure(name, label, kind)
+
+    def read_fields(self, names: Sequence[str], contact_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return self.fields.read(names, contact_ids)
+
+    def write_fields(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Outcome]:
+        return self.fields.write(rows)
+
+    def tell(self, member: Member, event: str) -> Outcome:
+        """A custom event, from which a journey may start (Essentials plans and higher): at most once."""
+        try:
+            self.api.record_event(member.contact_id, event)
+        except AmbiguousWriteError:
+            return Outcome(member.contact_id, "add", "unknown", "Mailchimp gave no clear answer; it is not repeated")
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            missing = e.status == NOT_FOUND
+            reason = "not in this audience" if missing else f"Mailchimp refused the event ({e.status}, {e.code})"
+            return Outcome(member.contact_id, "add", "missing" if missing else "refused", reason)
+        return Outcome(member.contact_id, "add", "done")
+
+    def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
+        """A request that was given up may still run over there for a while; only then is the tag's list read."""
+        self.tags.let_it_settle(batch.object_id)
+        return super().written(batch)
 
 
 def _batch_limits(settings: dict[str, Any]) -> tuple[int, int]:

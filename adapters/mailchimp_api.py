@@ -1,30 +1,28 @@
-"""The connection to Mailchimp: where it is, what its refusals mean, and the only four posts there are.
+"""The connection to Mailchimp: where it is, how it is read, and the only few writes there are.
 
-Docs: https://mailchimp.com/developer/marketing/docs/fundamentals/ and .../docs/errors/. Mailchimp publishes no rate
-headers and sends no Retry-After; its CDN answers in HTML. So the status decides first and the kind of body second.
+Docs: https://mailchimp.com/developer/marketing/docs/fundamentals/ and .../docs/methods-parameters/.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
-import random
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import quote
 
 from adapters.base import Record
-from adapters.http import Http, Response, peek, retry_after_s, scrub
+from adapters.http import Http
+from adapters.mailchimp_errors import CUT, SMALLEST_COUNT, Explain, too_slow
+from adapters.mailchimp_gate import AT_ONCE, Gate
 from adapters.mailchimp_oauth import DATA_CENTRE, data_centre_of
-from models.errors import ApiError, AuthError, ConfigError, PermanentApiError, RetryableApiError, ScopeError
+from models.errors import AuthError, ConfigError, PermanentApiError
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +30,14 @@ T = TypeVar("T")
 
 COUNT = 1000
 """Largest page; without `count` Mailchimp sends 10 (https://mailchimp.com/developer/marketing/docs/methods-parameters/)."""
-SMALLEST_COUNT = 125
+DEEP = 100_000
+"""Rows read by offset before a long walk begins anew: deep offsets are slow."""
 READ_TIMEOUT_S = 130.0
 """The server cuts at 120 s; who gives up earlier still holds one of the ten slots over there."""
-BUSY_FIRST_S, BUSY_LONGEST_S = 2.0, 120.0
-BLOCKED_WAITS_S = (60.0, 300.0, 900.0)
-CUT = "answer cut by the CDN"
-
-AT_ONCE = 10
-"""Simultaneous requests of one user, over all keys (https://mailchimp.com/developer/marketing/docs/fundamentals/)."""
-CALM = 200
-"""Answers without a 429 after which one more request at once is tried again."""
+UNCLEAR_WAIT_S = 30.0
+"""After no answer at all the request may still be running over there."""
+MAX_WAIT_S = 1300.0
+"""One, five and fifteen minutes, which a block by the network in front wants, and a little more."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _IN_AUDIENCE = r"lists/[A-Za-z0-9_-]+/"
@@ -67,13 +62,39 @@ def _only_reads(body: Mapping[str, Any]) -> bool:
     return body.keys() == {"operations"} and all(o["method"] == "GET" and "body" not in o for o in body["operations"])
 
 
-_WRITES: tuple[tuple[re.Pattern[str], Callable[[Mapping[str, Any]], bool]], ...] = (
-    (re.compile(_IN_AUDIENCE + "segments"), _makes_empty_tag),
-    (re.compile(_IN_AUDIENCE + "segments/[0-9]+"), _changes_members),
-    (re.compile(_IN_AUDIENCE + "members/[0-9a-f]{32}/tags"), _tags_quietly),
-    (re.compile("batches"), _only_reads),
+def _is_event(body: Mapping[str, Any]) -> bool:
+    name = body.get("name")
+    return set(body) == {"name", "is_syncing"} and isinstance(name, str) and 2 <= len(name) <= 30
+
+
+def _makes_our_field(body: Mapping[str, Any]) -> bool:
+    """Off the sign-up form, and nobody has to fill it."""
+    is_ours = bool(OUR_FIELD.fullmatch(str(body.get("tag")))) and body.get("type") in ("text", "number", "date")
+    is_quiet = body.get("public") is False and body.get("required") is False
+    return is_ours and is_quiet and body.keys() == {"tag", "name", "type", "public", "required", "help_text"}
+
+
+def _sets_our_fields(body: Mapping[str, Any]) -> bool:
+    """Merge fields of ours and nothing else of a contact."""
+    values = body.get("merge_fields")
+    if body.keys() != {"merge_fields"} or not isinstance(values, dict) or not values:
+        return False
+    return all(OUR_FIELD.fullmatch(tag) and isinstance(v, str | int | float) for tag, v in values.items())
+
+
+OUR_FIELD = re.compile(r"RC_[A-Z0-9_]{1,7}")
+"""The merge tags of our fields: at most ten characters in all."""
+
+_WRITES: tuple[tuple[str, re.Pattern[str], Callable[[Mapping[str, Any]], bool]], ...] = (
+    ("POST", re.compile(_IN_AUDIENCE + "segments"), _makes_empty_tag),
+    ("POST", re.compile(_IN_AUDIENCE + "segments/[0-9]+"), _changes_members),
+    ("POST", re.compile(_IN_AUDIENCE + "members/[0-9a-f]{32}/tags"), _tags_quietly),
+    ("POST", re.compile(_IN_AUDIENCE + "members/[0-9a-f]{32}/events"), _is_event),
+    ("POST", re.compile(_IN_AUDIENCE + "merge-fields"), _makes_our_field),
+    ("PATCH", re.compile(_IN_AUDIENCE + "members/[0-9a-f]{32}"), _sets_our_fields),
+    ("POST", re.compile("batches"), _only_reads),
 )
-"""Every path that may ever be posted to, and what its body may be. No member, no subscription status, nothing else."""
+"""Every way in which anything may ever be written, and what its body may be. No subscription status, nothing else."""
 
 
 def base_url(settings: Mapping[str, Any]) -> str:
@@ -119,127 +140,6 @@ class Rows:
     total: int
 
 
-class Gate:
-    """At most `workers` requests at once, over all threads: one fewer after each 429, one more after `CALM` good answers."""
-
-    def __init__(self, workers: int) -> None:
-        self.most = self.workers = workers
-        self._busy = self._calm = 0
-        self._free = threading.Condition()
-
-    def __enter__(self) -> None:
-        with self._free:
-            while self._busy >= self.workers:
-                self._free.wait()
-            self._busy += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._free:
-            self._busy -= 1
-            self._free.notify()
-
-    def refused(self) -> None:
-        with self._free:
-            self.workers, self._calm = max(1, self.workers - 1), 0
-
-    def answered(self) -> None:
-        if self.workers == self.most:
-            return
-        with self._free:
-            self._calm += 1
-            if self._calm >= CALM:
-                self.workers, self._calm = min(self.most, self.workers + 1), 0
-                self._free.notify()
-
-
-class Explain:
-    """What a refusal means. Counts refusals in a row per thread, because Mailchimp never says how long to wait."""
-
-    def __init__(self, gate: Gate, jitter: Callable[[float, float], float] = random.uniform) -> None:
-        self._gate = gate
-        self._jitter = jitter
-        self._in_a_row = threading.local()
-
-    def __call__(self, response: Response) -> ApiError | AuthError | None:
-        status = response.status_code
-        if status < 300:
-            self._in_a_row.__dict__.clear()
-            self._gate.answered()
-            return None
-        body = peek(response)
-        problem = body if isinstance(body, dict) else None
-        if status == 429:
-            return self._busy(response)
-        if status == 403 and problem is None:
-            return self._blocked()
-        if status in (502, 504) and problem is None:
-            return _cut(response)
-        if status < 400 or status >= 500 or status == 408:
-            return None
-        return _refusal(response, problem or {})
-
-    def _busy(self, response: Response) -> RetryableApiError:
-        self._gate.refused()
-        ceiling = min(BUSY_LONGEST_S, BUSY_FIRST_S * 2 ** self._next("busy"))
-        hint = retry_after_s(response)
-        return RetryableApiError(
-            "Mailchimp answers too many requests at once (429). Other programs share the limit of ten for each user; "
-            "set mailchimp.workers lower if this stays.",
-            wait_s=self._jitter(0.0, ceiling) if hint is None else hint,
-        )
-
-    def _blocked(self) -> ApiError:
-        message = (
-            "Mailchimp's network refuses this machine's address (403 without a reason): it was asked too much, or the address "
-            "is blocked. The key is not the cause. Wait an hour, or ask Mailchimp to unblock the address."
-        )
-        times = self._next("blocked")
-        if times >= len(BLOCKED_WAITS_S):
-            return PermanentApiError(message, code="blocked")
-        return RetryableApiError(message, wait_s=BLOCKED_WAITS_S[times], code="blocked")
-
-    def _next(self, name: str) -> int:
-        times: int = getattr(self._in_a_row, name, 0)
-        setattr(self._in_a_row, name, times + 1)
-        return times
-
-
-def _cut(response: Response) -> ApiError:
-    """Their CDN cut a slow call: a big page is asked again in halves by the caller, anything else is repeated."""
-    count = parse_qs(urlsplit(response.request.url or "").query).get("count", ["0"])[0]
-    message = f"Mailchimp took too long and its network cut the answer ({response.status_code})."
-    if response.request.method == "GET" and count.isdigit() and int(count) > SMALLEST_COUNT:
-        return PermanentApiError(message, code=CUT)
-    return RetryableApiError(message, code=CUT)
-
-
-def _refusal(response: Response, problem: Mapping[str, Any]) -> ApiError | AuthError:
-    """`detail` stays out of every message: it repeats the address it refuses."""
-    status = response.status_code
-    title = scrub(str(problem.get("title") or "no reason given"))[:80]
-    place = f"{response.request.method} {scrub(urlsplit(response.request.url or '').path)}"
-    request_id = response.headers.get("X-Request-Id") or str(problem.get("instance") or "")
-    if status == 401:
-        return AuthError(
-            f"Mailchimp refused the key (401, {title}). It was revoked, belongs to a user who left, or to another data centre. "
-            "Make a new key in the account's settings, then run `rollcall check`."
-        )
-    if status == 403 and title == "User Disabled":
-        return AuthError("Mailchimp says that the key's user is disabled (403). Use a key of an active user.")
-    if status == 403:
-        return ScopeError(
-            f"Mailchimp does not permit {place} (403, {title}). The role of the key's user or the account's plan does not "
-            "include it. Use a key of a manager, or do without this part.",
-            scope=place,
-            request_id=request_id,
-        )
-    if status == 426:
-        return PermanentApiError("Mailchimp answers encrypted connections only (426). Begin mailchimp.base_url with https://.")
-    fields = sorted({str(e.get("field")) for e in problem.get("errors") or [] if isinstance(e, dict) and e.get("field")})
-    where = f"; fields: {scrub(', '.join(fields))[:80]}" if fields else ""
-    return PermanentApiError(f"Mailchimp refused {place} ({status}, {title}{where}).", code=title, request_id=request_id)
-
-
 class Api:
     """Everything that is ever asked of one account. The HTTP door itself is out of reach: there is no general write.
 
@@ -254,9 +154,10 @@ class Api:
                 "mailchimp.audience is not an audience id. It looks like a1b2c3d4e5: see Audience, Settings, Audience name."
             )
         self.list_path = f"lists/{self.audience}"
-        self.count = int(settings.get("page_size") or COUNT)
+        self.count = max(2, int(settings.get("page_size") or COUNT))
+        self.deep = int(settings.get("deep_offset") or DEEP)
         self.sleep = sleep
-        self.max_wait_s = float(settings.get("max_wait_s", 900))
+        self._timeout_s = float(settings.get("timeout_s") or READ_TIMEOUT_S)
         self._now_utc = now_utc
         self._settings = settings
         self._gate = Gate(min(AT_ONCE, max(1, int(settings.get("workers") or 4))))
@@ -277,13 +178,14 @@ class Api:
             address,
             platform="mailchimp",
             headers=lambda: {"Authorization": self._authorization},
-            timeout_s=settings.get("timeout_s") or READ_TIMEOUT_S,
+            timeout_s=self._timeout_s,
             connect_timeout_s=settings.get("connect_timeout_s") or 10,
             tries=int(settings.get("tries") or 8),
-            max_wait_s=settings.get("max_wait_s", 900),
+            max_wait_s=settings.get("max_wait_s", MAX_WAIT_S),
             sleep=self.sleep,
             now_utc=self._now_utc,
-            explain=Explain(self._gate),
+            explain=Explain(self._gate.answered, self._gate.refused, data_centre(self._token)),
+            unanswered=too_slow,
             workers=self._gate.most,
         )
 
@@ -348,26 +250,32 @@ class Api:
     def page(self, path: str, key: str, fields: Sequence[str], *, offset: int, count: int, **params: str | int) -> Rows:
         """One page of `key`; `count` is always sent. Raises PermanentApiError with the code CUT when it was too big."""
         wanted = ",".join([*(f"{key}.{f}" for f in fields), "total_items"])
-        body = self.get(path, wanted, count=count, offset=offset, **params)
+        try:
+            body = self.get(path, wanted, count=count, offset=offset, **params)
+        except PermanentApiError as e:
+            if e.status == 404 and path.startswith(self.list_path):
+                self.audiences()  # says so in words when it is the audience that is gone
+            raise
         rows = [r for r in body.get(key) or [] if isinstance(r, dict)]
         return Rows(rows, int(body.get("total_items") or 0))
 
     def window(self, path: str, key: str, fields: Sequence[str], *, offset: int, count: int, **params: str | int) -> Rows:
-        """The rows from `offset` to `offset + count`, in halves where Mailchimp cannot do it in one."""
-        try:
-            return self.page(path, key, fields, offset=offset, count=count, **params)
-        except PermanentApiError as e:
-            if e.code != CUT:
-                raise
-        half = max(count // 2, SMALLEST_COUNT)
-        log.info("mailchimp: a page of %s took too long, going on with %s", count, half)
+        """The rows from `offset` to `offset + count`: in halves where Mailchimp cannot do it in one, and read on where it
+        sent fewer than there are."""
         rows: list[Record] = []
-        total = 0
-        for start in range(offset, offset + count, half):
-            part = self.window(path, key, fields, offset=start, count=min(half, offset + count - start), **params)
+        total, step = offset + count, count
+        while len(rows) < count and offset + len(rows) < total:
+            try:
+                part = self.page(path, key, fields, offset=offset + len(rows), count=min(step, count - len(rows)), **params)
+            except PermanentApiError as e:
+                if e.code != CUT:
+                    raise
+                step = max(step // 2, SMALLEST_COUNT)
+                log.info("mailchimp: a page took too long, going on with %s", step)
+                continue
             rows += part.rows
             total = part.total
-            if start + len(part.rows) >= total or not part.rows:
+            if not part.rows:
                 break
         return Rows(rows, total)
 
@@ -388,18 +296,11 @@ class Api:
 
     def ahead(self, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
         """The results of `jobs` in their order. Some more are begun than may be sent at once, so that no slot stands idle."""
-        running: deque[Future[T]] = deque()
-        with ThreadPoolExecutor(self._gate.most, thread_name_prefix="mailchimp") as pool:
-            try:
-                for job in jobs:
-                    running.append(pool.submit(job))
-                    while len(running) > self._gate.workers + max(2, self._gate.workers // 2):
-                        yield running.popleft().result()
-                while running:
-                    yield running.popleft().result()
-            finally:
-                for waiting in running:
-                    waiting.cancel()
+        return self._gate.ahead(jobs, self.count)
+
+    def wait_for_the_unclear(self) -> None:
+        """Some time after a write that got no answer at all; then what became of it can be read back."""
+        self.sleep(min(UNCLEAR_WAIT_S, self._timeout_s))
 
     def create_tag(self, name: str) -> Record:
         return self.__write(f"{self.list_path}/segments", {"name": name, "static_segment": []})
@@ -407,27 +308,55 @@ class Api:
     def change_tag(self, tag_id: str, add: Sequence[str], remove: Sequence[str]) -> Record:
         """Put addresses into a tag and take others out, in one call. Doing it twice is harmless."""
         body = {"members_to_add": list(add), "members_to_remove": list(remove)}
-        return self.__write(f"{self.list_path}/segments/{tag_id}", {k: v for k, v in body.items() if v})
+        return self.__write(f"{self.list_path}/segments/{quote(tag_id, safe='')}", {k: v for k, v in body.items() if v})
 
     def tag_quietly(self, member_id: str, tag_name: str, *, on: bool) -> None:
         """One contact into a tag or out of it, starting no automation. A name that no tag has would become a new tag."""
         tag = {"name": tag_name, "status": "active" if on else "inactive"}
-        self.__write(f"{self.list_path}/members/{member_id}/tags", {"tags": [tag], "is_syncing": True})
+        self.__write(f"{self.list_path}/members/{quote(member_id, safe='')}/tags", {"tags": [tag], "is_syncing": True})
+
+    def record_event(self, member_id: str, name: str) -> None:
+        """One event of one contact, as happened now; a journey may wait for it. Doing it twice is two events."""
+        self.__write(
+            f"{self.list_path}/members/{quote(member_id, safe='')}/events", {"name": name, "is_syncing": False}, tries=1
+        )
+
+    def create_field(self, tag: str, name: str, kind: str, help_text: str) -> Record:
+        """A merge field of ours, shown on no form and needed by nobody."""
+        body = {"tag": tag, "name": name, "type": kind, "public": False, "required": False, "help_text": help_text}
+        return self.__write(f"{self.list_path}/merge-fields", body)
+
+    def set_fields(self, member_id: str, values: Mapping[str, str | int | float]) -> Record:
+        """One contact's values of merge fields of ours; the contact as it is now. Doing it twice is harmless.
+
+        Without `skip_merge_validation` a field the owner requires and this contact has not filled would refuse it.
+        """
+        path = f"{self.list_path}/members/{quote(member_id, safe='')}"
+        return self.__write(path, {"merge_fields": dict(values)}, method="PATCH", params={"skip_merge_validation": "true"})
 
     def begin_batch(self, operations: Sequence[Record]) -> str:
         """The id of a batch of reads. Not to be repeated blindly: every call is another batch."""
-        return str(self.__write("batches", {"operations": list(operations)}).get("id") or "")
+        return str(self.__write("batches", {"operations": list(operations)}, tries=2).get("id") or "")
 
     def download(self, url: str, to: Path) -> None:
         """A batch's archive from Mailchimp's storage, without our key."""
         self.__http.download(url, to)
 
-    def __write(self, path: str, body: Mapping[str, Any]) -> Record:
-        """The only way to post anything. Raises AmbiguousWriteError when the answer was lost."""
-        if not any(p.fullmatch(path) and fits(body) for p, fits in _WRITES):
+    def __write(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        method: str = "POST",
+        params: Mapping[str, str] | None = None,
+        tries: int | None = None,
+    ) -> Record:
+        """The only way to write anything. Raises AmbiguousWriteError when the answer was lost."""
+        if not any(method == verb and p.fullmatch(path) and fits(body) for verb, p, fits in _WRITES):
             raise PermanentApiError(
                 "This is no write that Rollcall makes in Mailchimp; nothing was sent.", platform="mailchimp"
             )
         with self._gate:
-            answer = self.__http.json(self.__http.post(path, dict(body), repeatable=False))
+            http = self.__http
+            answer = http.json(http.request(method, path, json=dict(body), params=params, repeatable=False, tries=tries))
         return answer if isinstance(answer, dict) else {}

@@ -8,19 +8,25 @@ Docs: https://mailchimp.com/developer/marketing/guides/run-async-requests-batch-
 
 from __future__ import annotations
 
+import codecs
+import json
 import logging
+import re
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+from urllib.parse import quote
 
 import orjson
 
+from adapters.answers import loads
 from adapters.base import Record
 from adapters.mailchimp_api import Api
-from models.errors import AmbiguousWriteError, ApiError, PermanentApiError
+from models.errors import ApiError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,8 @@ ARCHIVE = "archive.tar.gz"
 LINKS = 3
 """How often a new address is asked for when the archive's (valid for ten minutes) has expired."""
 KINDS = {"all": "false", "human": "true"}
+PIECE = 1 << 20
+BETWEEN = re.compile(r"[\s,\[\]]*")
 
 
 class Results:
@@ -48,7 +56,7 @@ class Results:
     def add(self, result: Record) -> None:
         name = str(result.get("operation_id") or "")
         try:
-            body = orjson.loads(result.get("response") or b"")
+            body = loads(str(result.get("response") or "").encode())
             rows, total = body["emails"], int(body["total_items"])
         except (orjson.JSONDecodeError, TypeError, KeyError, ValueError):
             self._failed.add(name)
@@ -88,17 +96,18 @@ class Batches:
         return campaigns >= self.from_campaigns and pages >= self.from_pages
 
     def begin(self, campaigns: Sequence[str]) -> str:
-        """The id of the new batch, '' when there is none; one whose answer was lost is left alone (it only reads)."""
+        """The id of the new batch, '' when there is none (too many wait already, say); one whose answer was lost is left
+        alone, for it only reads."""
         try:
             return self.api.begin_batch([self._operation(c, kind) for c in campaigns for kind in KINDS])
-        except (AmbiguousWriteError, PermanentApiError) as e:
+        except ApiError as e:
             log.warning("mailchimp: no batch could be made (%s); the reports are read one by one", e.status or "no answer")
             return ""
 
     def _operation(self, campaign: str, kind: str) -> Record:
         return {
             "method": "GET",
-            "path": f"/reports/{campaign}/email-activity",
+            "path": f"/reports/{quote(campaign, safe='')}/email-activity",
             "params": {"fields": self._fields, "filter_bots": KINDS[kind]},
             "operation_id": f"{campaign}:{kind}",
         }
@@ -146,14 +155,33 @@ def _laid_out(folder: Path) -> Results:
     with tarfile.open(archive, mode="r|gz") as tar:
         for entry in tar:
             file = tar.extractfile(entry) if entry.isfile() else None
-            data = file.read() if file else b""
             try:
-                found = orjson.loads(data) if data.strip() else []
-            except orjson.JSONDecodeError:
-                log.warning("mailchimp: a file of a batch is not JSON")
-                continue
-            for result in found if isinstance(found, list) else []:
-                if isinstance(result, dict):
+                for result in _objects(file) if file else ():
                     results.add(result)
+            except (json.JSONDecodeError, UnicodeDecodeError):
+                log.warning("mailchimp: a file of a batch is not JSON")
     archive.unlink()
     return results
+
+
+def _objects(file: IO[bytes]) -> Iterator[Record]:
+    """The objects of a JSON list, one at a time: a file may hold the answers about a million recipients."""
+    read, decode = json.JSONDecoder().raw_decode, codecs.getincrementaldecoder("utf-8")().decode
+    text, at, is_last = "", 0, False
+    while True:
+        at = BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches nothing at all, too
+        if at < len(text):
+            try:
+                one, at = read(text, at)
+            except json.JSONDecodeError:
+                if is_last:
+                    raise
+            else:
+                if isinstance(one, dict):
+                    yield one
+                continue
+        if is_last:
+            return
+        piece = file.read(max(PIECE, len(text) - at))
+        is_last = not piece
+        text, at = text[at:] + decode(piece, is_last), 0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from adapters import mailchimp_shop
 from adapters.base import Account, Finding
-from adapters.mailchimp_api import AT_ONCE, Api, data_centre
+from adapters.mailchimp_api import Api, data_centre
+from adapters.mailchimp_gate import AT_ONCE
 from models.errors import ApiError, AuthError, ConfigError, ConnectorError, ScopeError
 
 READ_ONLY_ROLES = frozenset({"viewer", "author"})
@@ -15,6 +17,11 @@ READ_ONLY_ROLES = frozenset({"viewer", "author"})
 
 def findings(api: Api, settings: dict[str, Any], account: Callable[[], Account]) -> Iterator[Finding]:
     """Everything that may go wrong with an account, one line each. Never raises for a finding."""
+    for found in _findings(api, settings, account):
+        yield replace(found, name=f"Mailchimp {found.name}")
+
+
+def _findings(api: Api, settings: dict[str, Any], account: Callable[[], Account]) -> Iterator[Finding]:
     try:
         found = account()
     except ConnectorError as e:
@@ -49,7 +56,10 @@ def _code(error: ConnectorError) -> str:
 
 def _role(role: str) -> Finding:
     if role.lower() in READ_ONLY_ROLES:
-        text = f"the key belongs to a {role}, who may read but not change tags; pushing needs a manager's key"
+        text = (
+            f"the key belongs to a {role}, who may read but not change tags; to push, use the key of a manager, an admin or "
+            "the owner"
+        )
         return Finding("role", "warning", text, "scope")
     return Finding("role", "ok", "may change tags")
 

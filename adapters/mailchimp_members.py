@@ -4,7 +4,7 @@ A contact that changes jumps to the end of the list sorted by `last_changed`, an
 by one; plain offset paging then skips rows. So each page begins with the last row of the page before it. Where that row
 is not found, the list has moved, and the walk steps back. As long as it is found, nobody who did not change was skipped,
 whenever the two pages were read: so pages may be read side by side. Who changed meanwhile is met in the closing round.
-Every `DEEP` pages the walk asks again from the last row's second on, for deep offsets are slow. Whether
+Every `api.deep` rows the walk asks again from the last row's second on, for deep offsets are slow. Whether
 `since_last_changed` includes its boundary is not documented, so one second earlier is asked.
 Order and rules: https://mailchimp.com/developer/marketing/api/list-members/
 """
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 from adapters.base import Cursor, Page, Record
-from adapters.mailchimp_api import CUT, SMALLEST_COUNT, Api, Rows, moment, stamp
+from adapters.mailchimp_api import Api, Rows, moment, stamp
+from adapters.mailchimp_errors import CUT, SMALLEST_COUNT
 from models.errors import PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -36,8 +38,8 @@ CLOSING = ("unsubscribed", "cleaned")
 OVERLAP = timedelta(minutes=5)
 LAG = timedelta(seconds=60)
 SECOND = timedelta(seconds=1)
-DEEP = 100
-"""Pages read by offset before the walk begins anew at the last row's second."""
+MOST_BACKS = 40
+"""Steps back in a row after which the walk goes on all the same: then the list has no order of its own."""
 REMEMBERED = 4
 """Pages whose rows are known again when the walk has to step back."""
 WALK_SHARE = 0.05
@@ -120,29 +122,53 @@ class Members:
             walk.round += 1
             walk.bases, walk.totals = dict.fromkeys(walk.audiences, walk.started), []
             walk.enter(0)
-        yield Page([], {"watermark": walk.started, "audiences": walk.audiences, "walk": None}, done=True, total=walk.total)
+        end = {"watermark": walk.started, "audiences": walk.audiences, "walk": None}
+        yield Page([], end, done=True, total=walk.total, note=reader.note)
 
     def _begin(self, cursor: Cursor, full: bool) -> Walk:
         saved, watermark = cursor.get("walk"), moment(cursor.get("watermark"))
         if saved and "audiences" in saved and (saved["full"] or not full):
             return Walk(**saved)
-        audiences = [str(r["id"]) for r in self.api.audiences()]
-        walk = Walk(full or watermark is None, stamp(self.api.server_now() - LAG), audiences)
-        if watermark is not None and not walk.full:
-            known = cursor.get("audiences") or [self.api.audience]
-            walk.bases = {a: stamp(watermark - OVERLAP) for a in audiences if a in known}
+        if watermark is None or full:
+            walk = self._whole_walk()
         else:
-            self._count(walk)
+            audiences, known = self._audiences(), cursor.get("audiences") or [self.api.audience]
+            walk = Walk(False, self._now(), audiences)
+            walk.bases = {a: stamp(watermark - OVERLAP) for a in audiences if a in known}
         walk.enter(0)
         return walk
 
+    def _whole_walk(self) -> Walk:
+        """Over everybody. The written audience is there most of the time, so it is counted while the others are looked up."""
+        own = Walk(True, "", [self.api.audience])
+        asked = self.api.ahead([self._audiences, *self._counts(own)])
+        walk = Walk(True, "", next(asked))
+        walk.started = self._now()
+        walk.totals = [*asked, *self.api.ahead(self._counts(walk)[own.legs :])]
+        walk.total = sum(t or 0 for t in walk.totals)
+        return walk
+
+    def _now(self) -> str:
+        return stamp(self.api.server_now() - LAG)
+
+    def _audiences(self) -> list[str]:
+        return [str(r["id"]) for r in self.api.audiences()]
+
     def _count(self, walk: Walk) -> None:
-        jobs = (partial(self._total, walk.audience(leg), STATUSES[leg % len(STATUSES)]) for leg in range(walk.legs))
-        walk.totals = list(self.api.ahead(jobs))
+        walk.totals = list(self.api.ahead(self._counts(walk)))
         walk.total = sum(t or 0 for t in walk.totals)
 
+    def _counts(self, walk: Walk) -> list[Callable[[], Any]]:
+        """What asks how long each leg is."""
+        return [partial(self._total, walk.audience(leg), STATUSES[leg % len(STATUSES)]) for leg in range(walk.legs)]
+
     def _total(self, audience: str, status: str) -> int:
-        return self.api.page(f"lists/{audience}/members", "members", ("id",), offset=0, count=1, status=status).total
+        try:
+            return self.api.page(f"lists/{audience}/members", "members", ("id",), offset=0, count=1, status=status).total
+        except PermanentApiError as e:
+            if e.status == 404 and audience != self.api.audience:
+                return 0  # deleted since it was listed
+            raise
 
     def reread(self, contact_ids: Sequence[str]) -> Iterator[Page]:
         """These members as they are now. Few are read one by one; from 5 % of an audience on it is walked, and whoever did
@@ -201,6 +227,9 @@ class Reader:
         self._recent: set[Mark] = set()
         self._seen: deque[set[Key]] = deque(maxlen=REMEMBERED)
         self._in_order = True
+        self._backs = self._furthest = 0
+        self._is_doubted = False
+        self.note = ""
 
     def round(self) -> Iterator[list[Record]]:
         """The new rows of every leg, page by page; `walk` stands behind them when they are handed over."""
@@ -225,14 +254,14 @@ class Reader:
         walk = self.walk
         leg, since, offset = walk.leg, walk.since, walk.offset
         while leg < walk.legs:
-            total = walk.known_total(leg)
-            for pages in range(DEEP if total != 0 else 0):
+            total, deepest = walk.known_total(leg), offset + self.api.deep
+            while total != 0:
                 yield Step(leg, since, offset)
                 if total is None or offset + self.count >= total:
                     break
-                if pages == DEEP - 1:
-                    return
                 offset += self.count - 1
+                if offset >= deepest:
+                    return
             leg, offset = leg + 1, 0
             since = walk.base(leg) if leg < walk.legs else ""
 
@@ -268,15 +297,14 @@ class Reader:
     def _take(self, page: Rows) -> list[Record]:
         """Rows not handed over before; moves the walk behind them, or back when the list has moved under it."""
         walk, rows = self.walk, page.rows
-        if walk.offset and not (rows and self._knows(_key(rows[0]))):
-            walk.offset = max(0, walk.offset - (self.count - 1))
+        if walk.offset and not (rows and self._knows(_key(rows[0]))) and self._steps_back():
             return []
         times = _times(rows)
         is_asked = not walk.since or not times or times[0] >= walk.since
         if not is_asked and self._in_order:
             log.warning("mailchimp: since_last_changed was ignored; everything is read instead")
         self._in_order = self._in_order and is_asked and "" not in times and times == sorted(times)
-        if walk.offset and walk.anchor == list(_key(rows[0])):
+        if walk.offset and rows and walk.anchor == list(_key(rows[0])):
             new = rows[1:]
         else:
             new = [r for r in rows if not self._knows(_key(r))] if self._seen else rows
@@ -285,26 +313,46 @@ class Reader:
         self._seen.append({_key(r) for r in rows})
         is_short = len(rows) < self.count
         is_end = not rows or (walk.offset + len(rows) >= page.total if page.total else is_short) or (is_short and not new)
+        is_other = bool(walk.offset and rows and not new and walk.anchor != list(_key(rows[0])))
+        if is_end and is_other and not self._is_doubted:
+            self._is_doubted = True  # a page that came twice looks like the end, too: it is asked for once more
+            return []
+        self._is_doubted = False
         self._move(rows, page.total, times, is_end)
         return self._unmet(new)
+
+    def _steps_back(self) -> bool:
+        """A page earlier; False once that has led nowhere for long. What is missed then shows in the count of all."""
+        walk = self.walk
+        self._furthest = max(self._furthest, walk.offset)
+        self._backs += 1
+        if self._backs > MOST_BACKS:
+            self.note = "Mailchimp listed contacts in no steady order, so some may be missing until the next full read."
+            return False
+        walk.offset = max(0, walk.offset - (self.count - 1))
+        return True
 
     def _move(self, rows: list[Record], total: int, times: list[str], is_end: bool) -> None:
         walk = self.walk
         if is_end:
             self._seen.clear()
             self._in_order = True
+            self._backs = self._furthest = 0
             walk.enter(walk.leg + 1)
             return
         walk.totals = walk.totals or [None] * walk.legs
         walk.totals[walk.leg] = total or None
         walk.offset, walk.anchor = walk.offset + len(rows) - 1, list(_key(rows[-1]))
-        if walk.offset < DEEP * (self.count - 1) or not self._in_order:
+        if walk.offset > self._furthest and self._backs <= MOST_BACKS:
+            self._backs = 0
+        if walk.offset < self.api.deep or not self._in_order:
             return
         last = moment(rows[-1].get("last_changed"))
         again = stamp(last - SECOND) if last else ""
         if again > walk.since:
             walk.totals[walk.leg] = max(1, total - walk.offset) if total else None
             walk.since, walk.offset, walk.anchor = again, 0, []
+            self._furthest = 0
 
     def _unmet(self, rows: list[Record]) -> list[Record]:
         """Without those that the closing round meets again just as they were."""
@@ -342,7 +390,7 @@ class Reader:
                 row["_contact_id"], row["_elsewhere"] = f"{audience}:{row['id']}", _elsewhere(row)
                 continue
             row["_contact_id"] = row["id"]
-            if row["status"] == "subscribed":
+            if row.get("status") == "subscribed":
                 row["_yes_at"] = row.get("timestamp_opt")
         return rows
 

@@ -11,38 +11,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import md5
 from typing import Any
+from urllib.parse import quote
 
-from adapters.base import Cursor, Page, Record
+from adapters.base import Page, Record
 from adapters.mailchimp_api import Api, Rows, moment, stamp
-from adapters.mailchimp_batches import CAMPAIGNS, FROM_CAMPAIGNS, FROM_PAGES, Batches, Results
+from adapters.mailchimp_batches import FROM_CAMPAIGNS, FROM_PAGES, Batches, Results
+from adapters.mailchimp_campaigns import CampaignWalk, Part, Todo, reports
 from models.errors import PermanentApiError
 
 log = logging.getLogger(__name__)
 
-REPORT_FIELDS = (
-    "id", "campaign_title", "type", "list_id", "subject_line", "emails_sent", "abuse_reports", "unsubscribed", "send_time",
-    "bounces", "forwards", "opens", "clicks", "ecommerce",
-)  # fmt: skip
 ACTIVITY_FIELDS = ("campaign_id", "list_id", "email_id", "email_address", "activity")
 UNSUBSCRIBE_FIELDS = ("email_id", "email_address", "timestamp", "reason", "campaign_id", "list_id")
 COMPLAINT_FIELDS = ("id", "campaign_id", "list_id", "email_id", "email_address", "date")
 TOLD_APART = frozenset({"open", "click"})
 """Actions that a machine may have done."""
-OVERLAP = timedelta(hours=1)
-MARGIN_DAYS = 7
-
 Event = tuple[str, str, str]
-
-
-def reports(api: Api, since: datetime | None = None) -> list[Record]:
-    """Totals of all sent campaigns, oldest first."""
-    after = {"since_send_time": stamp(since)} if since else {}
-    return sorted(api.every("reports", "reports", REPORT_FIELDS, **after).rows, key=_place)
 
 
 def campaign_pages(api: Api, since: datetime | None) -> Iterator[Page]:
@@ -63,178 +52,6 @@ def _names(api: Api) -> dict[str, Record]:
     rows = api.every("campaigns", "campaigns", fields, status="sent").rows
     settings = {str(r["id"]): r.get("settings") or {} for r in rows}
     return {i: {"_title": s.get("title"), "_subject": s.get("subject_line")} for i, s in settings.items()}
-
-
-def _place(report: Record) -> tuple[str, str]:
-    return str(report.get("send_time") or ""), str(report["id"])
-
-
-@dataclass
-class Part:
-    """One page of one campaign: the records, how many rows they came from, and how many there are."""
-
-    records: list[Record]
-    rows: int
-    total: int
-    note: str = ""
-
-
-@dataclass
-class Walk:
-    """Where a walk over campaigns stands. `after` is the place of the last finished campaign; `campaign`, `offset` and
-    `mark` belong to the one being read. mode: backfill, full or changed. batch: the batch of reads that runs or is being
-    taken in, for `batched` (campaign -> mark)."""
-
-    mode: str
-    since: str = ""
-    after: list[str] = field(default_factory=list)
-    campaign: str = ""
-    offset: int = 0
-    mark: list[Any] = field(default_factory=list)
-    batch: str = ""
-    batched: dict[str, list[Any]] = field(default_factory=dict)
-
-
-@dataclass
-class Todo:
-    report: Record
-    mark: list[Any]
-    offset: int
-    floor: datetime | None
-    """Only what happened from this midnight on is asked for; None: everything."""
-
-
-class CampaignWalk:
-    """Reads something page by page of every campaign that moved since it was last read.
-
-    marks: what of a report tells that there is something new. rows_of: how many rows to expect. read: one page.
-    batches: how to read many campaigns at once; take_in: the records of one campaign of a batch, None when it is not whole.
-    """
-
-    def __init__(
-        self,
-        api: Api,
-        days: int,
-        *,
-        marks: Callable[[Record], list[Any]],
-        rows_of: Callable[[Record], int],
-        read: Callable[[Todo, int], Part],
-        whole: bool = False,
-        batches: Batches | None = None,
-        take_in: Callable[[Todo, Results], Iterator[list[Record]] | None] | None = None,
-    ) -> None:
-        self.api, self.days = api, days
-        self.marks, self.rows_of, self.read, self.whole = marks, rows_of, read, whole
-        self.batches, self.take_in = batches, take_in
-
-    def pages(self, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Iterator[Page]:
-        """A campaign that did not move since its mark is left out, except on `full`. Incremental walks look at campaigns
-        of the last `days`; the marks of older ones are dropped, so asking for more days later reads those whole."""
-        marks: dict[str, list[Any]] = dict((cursor or {}).get("marks") or {})
-        walk = self._begin(cursor, full, since)
-        todo = self._todo(walk, marks)
-        if walk.batch:
-            yield from self._batched([t for t in todo if str(t.report["id"]) in walk.batched], walk, marks)
-            todo = [t for t in todo if str(t.report["id"]) not in walk.batched]
-            self._leave_batch(walk)
-        if self.batches and self._pays(todo):
-            yield from self._direct(todo[:1], walk, marks)  # one by itself first: a wrong request fails here, not in a batch
-            for start in range(1, len(todo), CAMPAIGNS):
-                yield from self._batched(todo[start : start + CAMPAIGNS], walk, marks)
-                self._leave_batch(walk)
-        else:
-            yield from self._direct(todo, walk, marks)
-        yield Page([], {"marks": self._young(marks), "walk": None}, done=True)
-
-    def _direct(self, todo: Sequence[Todo], walk: Walk, marks: dict[str, list[Any]]) -> Iterator[Page]:
-        jobs = (partial(self._job, t, offset) for t in todo for offset in self._offsets(t))
-        for t, planned, part in self.api.ahead(jobs):
-            offset = planned
-            while part and walk.after != list(_place(t.report)):
-                end = offset + part.rows
-                is_last = not part.rows or end >= part.total
-                walk.campaign, walk.offset, walk.mark = str(t.report["id"]), end, t.mark
-                if is_last:
-                    self._finish(t, walk, marks)
-                yield Page(part.records, self._cursor(walk, marks), note=part.note)
-                is_short = end < planned + self.api.count or planned == self._offsets(t)[-1]
-                offset, part = end, self.read(t, end) if is_short and not is_last else None
-
-    def _pays(self, todo: Sequence[Todo]) -> bool:
-        """Whether a batch is worth the wait: many campaigns, all read from the beginning, and many pages."""
-        is_whole = all(t.floor is None and not t.offset for t in todo)
-        pages = sum(len(self._offsets(t)) for t in todo)
-        return self.batches is not None and is_whole and self.batches.pays(len(todo), pages)
-
-    def _batched(self, todo: Sequence[Todo], walk: Walk, marks: dict[str, list[Any]]) -> Iterator[Page]:
-        """Campaigns through one batch; what failed there, or is not whole, is read by itself."""
-        assert self.batches and self.take_in  # only walks that have both come here
-        if not walk.batch and todo:
-            walk.batch = self.batches.begin([str(t.report["id"]) for t in todo])
-            walk.batched = {str(t.report["id"]): t.mark for t in todo}
-        for _ in self.batches.wait(walk.batch):
-            yield Page([], self._cursor(walk, marks))
-        with self.batches.results(walk.batch) as results:
-            for t in todo:
-                found = self.take_in(t, results) if results else None
-                if found is None:
-                    yield from self._direct([t], walk, marks)
-                    continue
-                for records in found:
-                    yield Page(records, self._cursor(walk, marks))
-                self._finish(t, walk, marks)
-                yield Page([], self._cursor(walk, marks))
-
-    def _leave_batch(self, walk: Walk) -> None:
-        walk.batch, walk.batched = "", {}
-
-    def _finish(self, todo: Todo, walk: Walk, marks: dict[str, list[Any]]) -> None:
-        marks[str(todo.report["id"])] = todo.mark
-        walk.after, walk.campaign, walk.offset, walk.mark = list(_place(todo.report)), "", 0, []
-
-    def _cursor(self, walk: Walk, marks: dict[str, list[Any]]) -> Cursor:
-        return {"marks": self._young(marks), "walk": asdict(walk)}
-
-    def _begin(self, cursor: Cursor | None, full: bool, since: datetime | None) -> Walk:
-        saved = (cursor or {}).get("walk")
-        if saved and (saved["mode"] != "changed" or not full):
-            return Walk(**saved)
-        if cursor is None or full:
-            return Walk("full" if full else "backfill", stamp(since) if since and not full else "")
-        return Walk("changed", stamp(self.api.server_now() - timedelta(days=self.days)))
-
-    def _todo(self, walk: Walk, marks: dict[str, list[Any]]) -> list[Todo]:
-        found = []
-        for report in reports(self.api, moment(walk.since)):
-            campaign = str(report["id"])
-            if list(_place(report)) <= walk.after or not self.rows_of(report):
-                continue
-            if campaign == walk.campaign:
-                found.append(Todo(report, walk.mark, walk.offset, self._floor(walk.mark, marks.get(campaign), walk)))
-                continue
-            mark = walk.batched.get(campaign) or [*self.marks(report), stamp(self.api.server_now())]
-            old = marks.get(campaign)
-            if walk.mode == "full" or not old or old[:-1] != mark[:-1]:
-                found.append(Todo(report, mark, 0, self._floor(mark, old, walk)))
-        return found
-
-    def _floor(self, mark: list[Any], old: list[Any] | None, walk: Walk) -> datetime | None:
-        """The first mark of all is who it went to: when that moved, everything is read again."""
-        last = moment(old[-1]) if old else None
-        if self.whole or walk.mode == "full" or last is None or old is None or old[0] != mark[0]:
-            return None
-        return (last - OVERLAP).replace(hour=0, minute=0, second=0, microsecond=0)
-
-    def _offsets(self, todo: Todo) -> range:
-        return range(todo.offset, max(self.rows_of(todo.report), todo.offset + 1), self.api.count)
-
-    def _job(self, todo: Todo, offset: int) -> tuple[Todo, int, Part | None]:
-        return todo, offset, self.read(todo, offset)
-
-    def _young(self, marks: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        """Marks of campaigns that a later incremental walk may look at."""
-        edge = stamp(self.api.server_now() - timedelta(days=self.days + MARGIN_DAYS))
-        return {c: m for c, m in marks.items() if str(m[-2] or "~") >= edge}
 
 
 def activity(api: Api, days: int, from_campaigns: int = FROM_CAMPAIGNS, from_pages: int = FROM_PAGES) -> CampaignWalk:
@@ -276,19 +93,30 @@ def _activity_marks(report: Record) -> list[Any]:
 
 def _unsubscribed(api: Api, todo: Todo, offset: int) -> Part:
     campaign = todo.report["id"]
-    path = f"reports/{campaign}/unsubscribed"
+    path = f"reports/{quote(campaign, safe='')}/unsubscribed"
     page = _or_gone(lambda: api.window(path, "unsubscribes", UNSUBSCRIBE_FIELDS, offset=offset, count=api.count))
     if page is None:
         return Part([], 0, 0, "a campaign was deleted while it was read")
-    records = [{**_owned(api, r, todo), "_id": f"{campaign}:{r['email_id']}"} for r in page.rows]
-    return Part(records, len(page.rows), page.total)
+    records = [{**_owned(api, r, todo), "_id": _id(str(campaign), _who(r))} for r in page.rows]
+    return Part(records, len(page.rows), page.total, whose=frozenset(map(_who, page.rows)))
 
 
 def _owned(api: Api, row: Record, todo: Todo) -> Record:
-    """The row with `_contact_id`, where it is about a member of another audience than the written one."""
+    """The row with `_contact_id`, where that is not its `email_id`: of members of another audience than the written one."""
     audience = str(row.get("list_id") or todo.report.get("list_id") or "")
-    contact_id = api.contact_id(audience, str(row["email_id"]))
-    return row if contact_id == row["email_id"] else {**row, "_contact_id": contact_id}
+    contact_id = api.contact_id(audience, _who(row))
+    return row if contact_id == row.get("email_id") else {**row, "_contact_id": contact_id}
+
+
+def _who(row: Record) -> str:
+    """The member's id, which is made from the address; '' when neither is told."""
+    address = str(row.get("email_address") or "").strip().lower()
+    return str(row.get("email_id") or (md5(address.encode(), usedforsecurity=False).hexdigest() if address else ""))
+
+
+def _id(*parts: str) -> str:
+    """'' where one is missing: such a record is set aside."""
+    return ":".join(parts) if all(parts) else ""
 
 
 def complaint_pages(api: Api) -> Iterator[Page]:
@@ -297,7 +125,7 @@ def complaint_pages(api: Api) -> Iterator[Page]:
     for audience in (str(r["id"]) for r in api.audiences()):
         rows = api.every(f"lists/{audience}/abuse-reports", "abuse_reports", COMPLAINT_FIELDS).rows
         total += len(rows)
-        own = [{**r, "_id": f"{audience}:{r['id']}", "_contact_id": api.contact_id(audience, str(r["email_id"]))} for r in rows]
+        own = [{**r, "_id": f"{audience}:{r['id']}", "_contact_id": api.contact_id(audience, _who(r))} for r in rows]
         yield Page(own, {}, total=total)
     yield Page([], {}, done=True, total=total)
 
@@ -324,7 +152,8 @@ class _Activity:
         if page is None:
             return Part([], 0, 0, "a campaign was deleted while it was read")
         human = self._human(todo, offset, page.rows)
-        return Part(self._records(page.rows, human, todo), len(page.rows), page.total)
+        whose = frozenset(map(_who, page.rows))
+        return Part(self._records(page.rows, human, todo), len(page.rows), page.total, whose=whose)
 
     def take_in(self, todo: Todo, results: Results) -> Iterator[list[Record]] | None:
         """Page by page what a batch brought of one campaign; None when it failed or is not whole."""
@@ -339,10 +168,11 @@ class _Activity:
 
     def _records(self, rows: list[Record], human: dict[str, Counter[Event]], todo: Todo) -> list[Record]:
         owned = (_owned(self.api, row, todo) for row in rows)
-        return [r for row in owned for r in _days(_told_apart(row, human), todo)]
+        is_known = _knows_machines(todo.report)
+        return [r for row in owned for r in _days(_told_apart(row, human, is_known), todo)]
 
     def _page(self, todo: Todo, filter_bots: str, offset: int) -> Rows:
-        path = f"reports/{todo.report['id']}/email-activity"
+        path = f"reports/{quote(str(todo.report['id']), safe='')}/email-activity"
         return self.api.window(
             path, "emails", ACTIVITY_FIELDS, offset=offset, count=self.api.count, filter_bots=filter_bots, **self._since(todo)
         )
@@ -353,7 +183,7 @@ class _Activity:
 
     def _human(self, todo: Todo, offset: int, rows: list[Record]) -> dict[str, Counter[Event]]:
         """Member -> what people did. The two lists normally stand in the same order; where they do not, all is read."""
-        active = {str(r["email_id"]) for r in rows if any(e.get("action") in TOLD_APART for e in r.get("activity") or [])}
+        active = {_who(r) for r in rows if any(e.get("action") in TOLD_APART for e in r.get("activity") or [])}
         if not active:
             return {}
         human = _events(self._page(todo, "true", offset).rows)
@@ -361,8 +191,10 @@ class _Activity:
             return human
         with self._lock:
             if self._whole[0] != str(todo.report["id"]):
-                path = f"reports/{todo.report['id']}/email-activity"
-                every = self.api.every(path, "emails", ("email_id", "activity"), filter_bots="true", **self._since(todo))
+                path = f"reports/{quote(str(todo.report['id']), safe='')}/email-activity"
+                every = self.api.every(
+                    path, "emails", ("email_id", "email_address", "activity"), filter_bots="true", **self._since(todo)
+                )
                 self._whole = (str(todo.report["id"]), _events(every.rows))
             return self._whole[1]
 
@@ -372,16 +204,21 @@ def _event(one: Record) -> Event:
 
 
 def _events(rows: list[Record]) -> dict[str, Counter[Event]]:
-    return {str(r["email_id"]): Counter(_event(e) for e in r.get("activity") or []) for r in rows}
+    return {_who(r): Counter(_event(e) for e in r.get("activity") or []) for r in rows}
 
 
-def _told_apart(row: Record, human: dict[str, Counter[Event]]) -> Record:
-    """The row with `_is_machine` at every open and click."""
-    left = Counter(human.get(str(row["email_id"]), Counter()))
+def _knows_machines(report: Record) -> bool:
+    """Whether Mailchimp told machines from people here. Where its totals do not, neither does the filter."""
+    return "proxy_excluded_opens" in (report.get("opens") or {})
+
+
+def _told_apart(row: Record, human: dict[str, Counter[Event]], is_known: bool) -> Record:
+    """The row with `_is_machine` at every open and click; of an open nothing is said where it is not known."""
+    left = Counter(human.get(_who(row), Counter()))
     events = []
     for one in row.get("activity") or []:
         key = _event(one)
-        if key[0] in TOLD_APART:
+        if key[0] in TOLD_APART and (is_known or key[0] == "click"):
             one = {**one, "_is_machine": left[key] <= 0}
             left[key] -= 1
         events.append(one)
@@ -400,8 +237,9 @@ def _days(row: Record, todo: Todo) -> Iterator[Record]:
         at = moment(one.get("timestamp"))
         days.setdefault(at.date().isoformat() if at else sent_on, []).append(one)
     first = todo.floor.date().isoformat() if todo.floor else ""
+    who = _who(row)
     for day, events in days.items():
         if day < first:
             continue
-        record = {**row, "campaign_id": campaign, "activity": events, "_id": f"{campaign}:{row['email_id']}:{day}"}
+        record = {**row, "campaign_id": campaign, "activity": events, "_id": _id(campaign, who, day)}
         yield {**record, "_sent_at": sent_at} if day == sent_on else record

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from hashlib import md5
 from typing import Any
+from urllib.parse import quote
 
 from adapters.base import Cursor, Page, Record
 from adapters.mailchimp_api import Api
@@ -49,20 +51,39 @@ def stores(api: Api) -> list[Record]:
 
 
 def pages(api: Api, stream: str, cursor: Cursor | None) -> Iterator[Page]:
-    """Everything of every store, one after the other. The cursor names the store and how far it is read."""
+    """Everything of every store, one after the other. The cursor names the store and how far it is read, and counts the
+    orders without a date, which nobody can place in time."""
     kind = KINDS[stream]
     at = (cursor or {}).get("walk") or {"store": "", "offset": 0}
-    found = stores(api)
-    for store in (s for s in found if str(s["id"]) >= at["store"]):
-        store_id = str(store["id"])
-        offset: int | None = int(at["offset"]) if store_id == at["store"] else 0
+    undated = int(at.get("undated") or 0)
+    by_id = {str(s["id"]): s for s in stores(api)}
+    found = list(by_id)
+    total = sum(api.ahead(partial(_count, api, s, kind) for s in found)) if len(found) > 1 else None
+    for store in (s for s in found if s >= at["store"]):
+        offset: int | None = int(at["offset"]) if store == at["store"] else 0
         while offset is not None:
-            part = api.window(f"ecommerce/stores/{store_id}/{kind.key}", kind.key, kind.fields, offset=offset, count=api.count)
+            part = api.window(
+                f"ecommerce/stores/{quote(store, safe='')}/{kind.key}", kind.key, kind.fields, offset=offset, count=api.count
+            )
             offset += len(part.rows)
-            records = [_whole(api, r, store, kind) for r in part.rows]
-            yield Page(records, {"walk": {"store": store_id, "offset": offset}}, total=part.total if len(found) == 1 else None)
+            records = [_whole(api, r, by_id[store], kind) for r in part.rows]
+            undated += sum("processed_at_foreign" in kind.fields and not r.get("processed_at_foreign") for r in records)
+            walk = {"store": store, "offset": offset, "undated": undated}
+            yield Page(records, {"walk": walk}, total=part.total if total is None else total)
             offset = offset if part.rows and offset < part.total else None
-    yield Page([], {"walk": None}, done=True, note="" if found else "no shop is connected to this account")
+    yield Page([], {"walk": None}, done=True, note=_note(found, undated))
+
+
+def _count(api: Api, store: str, kind: Kind) -> int:
+    return api.page(f"ecommerce/stores/{quote(store, safe='')}/{kind.key}", kind.key, ("id",), offset=0, count=1).total
+
+
+def _note(found: list[str], undated: int) -> str:
+    if not found:
+        return "no shop is connected to this account"
+    if undated:
+        return f"Orders without a date in Mailchimp's copy of the shop: {undated:,}. They are kept, and no segment counts them."
+    return ""
 
 
 def _whole(api: Api, row: Record, store: Record, kind: Kind) -> Record:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import quote
 
+from adapters.answers import scrub
 from adapters.base import Record
 from adapters.mailchimp_api import Api
 from models.changes import Batch, Kind, Member, Observed, Outcome, Target
@@ -20,11 +21,14 @@ log = logging.getLogger(__name__)
 
 EVERYBODY = {"include_cleaned": "true", "include_transactional": "true", "include_unsubscribed": "true"}
 """Without these only subscribed members are shown, and the difference is wrong for ever."""
+NOT_HERE = "not in this audience"
+NO_ADDRESS = "the contact has no e-mail address, by which alone Mailchimp lets a tag be changed"
 READS = 3
 TAG_FIELDS = ("id", "name", "type")
-UNCLEAR_WAIT_S = 30.0
-"""After no answer at all the request may still be running over there."""
 LOOKS = 3
+
+Key = tuple[Kind, str]
+"""A change: its kind and the contact."""
 
 
 class Tags:
@@ -34,10 +38,13 @@ class Tags:
         self.api = api
         self.path = f"{api.list_path}/segments"
         self._addresses: dict[str, str] = {}
+        self._pending: list[Record] | None = None
+        self._given_up: set[str] = set()
 
     def observe(self, targets: Sequence[Target]) -> list[Observed]:
         """Every tag with all its members. The remembered id counts first, then the name."""
         names: dict[str, list[Record]] = {}
+        self._pending = None
         return [self._observe(t, names) for t in targets]
 
     def _observe(self, target: Target, names: dict[str, list[Record]]) -> Observed:
@@ -50,6 +57,7 @@ class Tags:
                 target, True, tag_id, name, is_ours_kind=False, note="it is a segment that Mailchimp computes itself"
             )
         members, moved = self._members(tag_id)
+        members |= self._unconfirmed(tag_id)
         return Observed(target, True, tag_id, name, members, note="; ".join(n for n in (note, moved) if n))
 
     def _look_up(self, target: Target, names: dict[str, list[Record]]) -> tuple[Record | None, str]:
@@ -59,9 +67,10 @@ class Tags:
                 self.api.find(f"{self.path}/{target.object_id}", ",".join(TAG_FIELDS)) if target.object_id.isdigit() else None
             )
             if found is not None:
-                return found, ""
+                return found, _renamed(str(found.get("name") or ""), target.name)
             note = "the tag we made was deleted in Mailchimp"
-        same = self._named(target.name, "static", names) or self._named(target.name, "saved", names)
+        kinds = (self._named(target.name, kind, names) for kind in ("static", "saved", "fuzzy"))
+        same = next((found for found in kinds if found is not None), None)
         if same is None:
             return None, note
         if same.get("name") != target.name:
@@ -87,6 +96,14 @@ class Tags:
             ids |= now
         return frozenset(ids), "its members changed while they were read"
 
+    def _unconfirmed(self, tag_id: str) -> frozenset[str]:
+        """Contacts that have not confirmed yet can carry a tag, and no flag shows them in its list."""
+        if self._pending is None:
+            fields = ("id", "email_address", "tags_count", "tags")
+            self._pending = self.api.every(f"{self.api.list_path}/members", "members", fields, status="pending").rows
+            self._addresses.update((str(r["id"]), str(r["email_address"])) for r in self._pending if r.get("email_address"))
+        return frozenset(str(r["id"]) for r in self._pending if self._has_tag(r, str(r["id"]), tag_id))
+
     def ensure(self, target: Target) -> str:
         """The id of the tag; made empty where there is none. After an unclear answer it is looked up, not repeated."""
         for _ in range(LOOKS):
@@ -98,7 +115,7 @@ class Tags:
             except AmbiguousWriteError as e:
                 log.info("mailchimp: making a tag got no clear answer (%s); looking it up", e.status or "none")
                 if not e.status:
-                    self.api.sleep(min(UNCLEAR_WAIT_S, self.api.max_wait_s))
+                    self.api.wait_for_the_unclear()
         raise AmbiguousWriteError(
             "Mailchimp never answered clearly whether the tag was made. Run it again later.", platform="mailchimp"
         )
@@ -114,18 +131,33 @@ class Tags:
 
     def apply(self, batch: Batch) -> list[Outcome]:
         """One call for the whole batch. An answer of 200 hides failures, so everybody it does not name is looked up."""
-        adds, lost_adds = self._addressed(batch.adds)
-        removes, lost_removes = self._addressed(batch.removes)
-        done: set[tuple[Kind, str]] = set()
+        adds, lost = self._addressed("add", batch.adds)
+        removes, lost_removes = self._addressed("remove", batch.removes)
+        lost |= lost_removes
+        done: set[Key] = set()
+        said: dict[Key, str] = {}
         if adds or removes:
-            answer = self.api.change_tag(batch.object_id, list(adds.values()), list(removes.values()))
+            answer = self._changed(batch.object_id, list(adds.values()), list(removes.values()))
             done = _confirmed("add", adds, answer) | _confirmed("remove", removes, answer)
-        changes: list[tuple[Kind, Member]] = [("add", m) for m in batch.adds] + [("remove", m) for m in batch.removes]
-        open_changes = [(k, m) for k, m in changes if (k, m.contact_id) not in done]
-        keys: list[tuple[Kind, str]] = [(k, m.contact_id) for k, m in open_changes]
-        lost = frozenset(key for key in keys if key[1] in (lost_adds if key[0] == "add" else lost_removes))
-        settled = self._settled(open_changes, batch, lost)
+            said = _said("add", adds, answer) | _said("remove", removes, answer)
+        changes = _changes(batch)
+        unclear = [(k, m) for k, m in changes if (k, m.contact_id) not in done and (k, m.contact_id) not in lost]
+        settled = {**lost, **self._settled(unclear, batch, said)}
         return [settled.get((k, m.contact_id)) or Outcome(m.contact_id, k, "done") for k, m in changes]
+
+    def _changed(self, tag_id: str, add: list[str], remove: list[str]) -> Record:
+        try:
+            return self.api.change_tag(tag_id, add, remove)
+        except AmbiguousWriteError as e:
+            if not e.status:
+                self._given_up.add(tag_id)
+            raise
+
+    def let_it_settle(self, tag_id: str) -> None:
+        """Wait a while after a change of the tag that got no answer at all: it may still be under way."""
+        if tag_id in self._given_up:
+            self._given_up.discard(tag_id)
+            self.api.wait_for_the_unclear()
 
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """The same one contact at a time, starting no automation (`is_syncing`). The tag is named as it is called now, for
@@ -135,13 +167,13 @@ class Tags:
             raise PermanentApiError(
                 f"The Mailchimp tag '{batch.object_name}' is no longer there. Nothing was written.", platform="mailchimp"
             )
-        changes: list[tuple[Kind, Member]] = [("add", m) for m in batch.adds] + [("remove", m) for m in batch.removes]
+        changes = _changes(batch)
         jobs = (partial(self._tag_one, kind, member.contact_id, str(tag["name"])) for kind, member in changes)
         found = list(self.api.ahead(jobs))
         unclear = [change for change, outcome in zip(changes, found, strict=True) if outcome is None]
         if unclear:
-            self.api.sleep(min(UNCLEAR_WAIT_S, self.api.max_wait_s))
-        settled = self._settled(unclear, batch, frozenset())
+            self.api.wait_for_the_unclear()
+        settled = self._settled(unclear, batch, {})
         return [outcome or settled[kind, m.contact_id] for (kind, m), outcome in zip(changes, found, strict=True)]
 
     def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | None:
@@ -158,45 +190,66 @@ class Tags:
             return Outcome(contact_id, kind, "refused", f"Mailchimp refused it ({e.status}, {e.code})")
         return Outcome(contact_id, kind, "done")
 
-    def _addressed(self, members: Iterable[Member]) -> tuple[dict[str, str], set[str]]:
-        """Contact id -> address, and the ids that have none because Mailchimp no longer knows them."""
+    def _addressed(self, kind: Kind, members: Iterable[Member]) -> tuple[dict[str, str], dict[Key, Outcome]]:
+        """Contact id -> address, and what becomes of those who have none: Mailchimp changes tags by address only."""
         known = {m.contact_id: m.email or self._addresses.get(m.contact_id, "") for m in members}
         unknown = [i for i, address in known.items() if not address]
         rows = self.api.ahead(partial(self._member, i, "email_address") for i in unknown)
+        lost: dict[Key, Outcome] = {}
         for contact_id, row in zip(unknown, rows, strict=True):
             known[contact_id] = str((row or {}).get("email_address") or "")
-        return {i: a for i, a in known.items() if a}, {i for i, a in known.items() if not a}
+            if row is None:
+                lost[kind, contact_id] = Outcome(contact_id, kind, "missing", NOT_HERE)
+            elif not known[contact_id]:
+                lost[kind, contact_id] = Outcome(contact_id, kind, "refused", NO_ADDRESS)
+        return {i: a for i, a in known.items() if a}, lost
 
     def _member(self, member_id: str, fields: str) -> Record | None:
         return self.api.find(f"{self.api.list_path}/members/{quote(member_id, safe='')}", fields)
 
-    def _settled(
-        self, changes: Sequence[tuple[Kind, Member]], batch: Batch, lost: frozenset[tuple[Kind, str]]
-    ) -> dict[tuple[Kind, str], Outcome]:
-        """What became of changes that the answer did not confirm, read back from each contact."""
-        asked = [(k, m) for k, m in changes if (k, m.contact_id) not in lost]
-        rows = self.api.ahead(partial(self._member, m.contact_id, "id,status,tags_count,tags") for _, m in asked)
-        found = {
-            (k, m.contact_id): self._outcome(k, m.contact_id, row, batch.object_id)
-            for (k, m), row in zip(asked, rows, strict=True)
+    def _settled(self, changes: Sequence[tuple[Kind, Member]], batch: Batch, said: dict[Key, str]) -> dict[Key, Outcome]:
+        """What became of changes that the answer did not confirm, read back from each contact. said: Mailchimp's reasons."""
+        rows = self.api.ahead(partial(self._member, m.contact_id, "id,status,tags_count,tags") for _, m in changes)
+        return {
+            (k, m.contact_id): self._outcome(k, m.contact_id, row, batch.object_id, said.get((k, m.contact_id), ""))
+            for (k, m), row in zip(changes, rows, strict=True)
         }
-        missing = {key: Outcome(key[1], key[0], "missing", "not in this audience") for key in lost}
-        return {**missing, **found}
 
-    def _outcome(self, kind: Kind, contact_id: str, row: Record | None, tag_id: str) -> Outcome:
+    def _outcome(self, kind: Kind, contact_id: str, row: Record | None, tag_id: str, said: str) -> Outcome:
         if row is None:
-            return Outcome(contact_id, kind, "missing", "not in this audience")
+            return Outcome(contact_id, kind, "missing", NOT_HERE)
+        if self._has_tag(row, contact_id, tag_id) == (kind == "add"):
+            return Outcome(contact_id, kind, "already")
+        word = "put this contact into" if kind == "add" else "take this contact out of"
+        reason = f"Mailchimp would not {word} the tag (the contact is {row.get('status')})"
+        return Outcome(contact_id, kind, "refused", f"{reason}: {said}" if said else reason)
+
+    def _has_tag(self, row: Record, contact_id: str, tag_id: str) -> bool:
         tags = row.get("tags") or []
         if int(row.get("tags_count") or 0) > len(tags):
             tags = self.api.every(f"{self.api.list_path}/members/{quote(contact_id, safe='')}/tags", "tags", ("id",)).rows
-        has_tag = any(str(t.get("id")) == tag_id for t in tags)
-        if has_tag == (kind == "add"):
-            return Outcome(contact_id, kind, "already")
-        word = "put this contact into" if kind == "add" else "take this contact out of"
-        return Outcome(contact_id, kind, "refused", f"Mailchimp would not {word} the tag (the contact is {row.get('status')})")
+        return any(str(t.get("id")) == tag_id for t in tags)
 
 
-def _confirmed(kind: Kind, addresses: dict[str, str], answer: Record) -> set[tuple[Kind, str]]:
+def _changes(batch: Batch) -> list[tuple[Kind, Member]]:
+    adds: list[tuple[Kind, Member]] = [("add", m) for m in batch.adds]
+    return adds + [("remove", m) for m in batch.removes]
+
+
+def _renamed(name: str, ours: str) -> str:
+    return f"somebody renamed it to '{name}' in Mailchimp; it is kept in step under that name" if name != ours else ""
+
+
+def _said(kind: Kind, addresses: dict[str, str], answer: Record) -> dict[Key, str]:
+    """Mailchimp's own reason for each address it refused, without the address."""
+    reasons: dict[str, str] = {}
+    for error in answer.get("errors") or []:
+        text = scrub(str(error.get("error") or ""))[:120]
+        reasons.update((str(a).lower(), text) for a in error.get("email_addresses") or [])
+    return {(kind, i): reasons[a.lower()] for i, a in addresses.items() if reasons.get(a.lower())}
+
+
+def _confirmed(kind: Kind, addresses: dict[str, str], answer: Record) -> set[Key]:
     """The changes the answer vouches for: those it lists, or all when its numbers say so and nothing failed."""
     listed, total = ("members_added", "total_added") if kind == "add" else ("members_removed", "total_removed")
     rows = [r for r in answer.get(listed) or [] if isinstance(r, dict)]

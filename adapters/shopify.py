@@ -1,29 +1,39 @@
 """Shopify GraphQL Admin API 2026-10. Docs: https://shopify.dev/docs/api/admin-graphql/2026-10
 
-Reads customers, orders, products and abandoned checkouts; writes nothing but customer tags (tagsAdd, tagsRemove).
+Reads customers, orders, products and abandoned checkouts; writes nothing but customer tags (tagsAdd, tagsRemove) and customer
+metafields in the app's own namespace.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
 
 from adapters import shopify_bulk as bulk
 from adapters import shopify_documents as documents
 from adapters import shopify_engagement as engagement
+from adapters import shopify_history as history
+from adapters import shopify_shape as shape
 from adapters import shopify_walk as walk
-from adapters.base import Account, Adapter, Cursor, Finding, Page, Record, Stream
+from adapters.base import Account, Adapter, Cursor, Finding, Page, Record, Stream, Version
+from adapters.shopify_answers import FieldDenied
 from adapters.shopify_api import ShopifyApi
-from adapters.shopify_checks import HISTORY_DAYS, findings
+from adapters.shopify_checks import HIDDEN, People, findings, hides_closed, probed
 from adapters.shopify_deleted import deleted
-from adapters.shopify_documents import Kind, gid_number
-from adapters.shopify_tags import Tags, by_ids, read_back
-from models.changes import Batch, Observed, Outcome, Target
-from models.errors import PermanentApiError
+from adapters.shopify_documents import Kind
+from adapters.shopify_fields import Fields
+from adapters.shopify_nodes import by_ids, with_refund_lines
+from adapters.shopify_selections import without_fields
+from adapters.shopify_tags import Tags, read_back
+from models.changes import Batch, FieldKind, Observed, Outcome, Target
+from models.errors import PermanentApiError, ScopeError, UsageError
+
+log = logging.getLogger(__name__)
 
 STREAMS = (
     Stream("customers", "Customers", "read_customers", needed=True),
@@ -31,21 +41,12 @@ STREAMS = (
     Stream("products", "Products", "read_products"),
     Stream("checkouts", "Abandoned checkouts", "read_orders"),
 )
-CHECKOUT_DAYS = 83
-"""Abandoned checkouts are purged weekly when they are about three months old."""
 BULK_SLOTS = 4
 """Exports of ours at once; Shopify allows five to all programs that use the app."""
-FLAT_SMS = {
-    "state": "marketingState", "optInLevel": "marketingOptInLevel", "updatedAt": "marketingUpdatedAt",
-    "collectedFrom": "marketingCollectedFrom",
-}  # fmt: skip
-GAP = (
-    "Orders placed after {0} and before {1} cannot be read any more: the app lacks read_all_orders, and the last run "
-    "is more than 60 days ago."
-)
-NO_ADDRESSES = (
-    "None of the {0} customers read shows an e-mail address. The shop's plan may withhold personal data from this app; "
-    "run `rollcall check`."
+WITHHELD = "{0} It is a matter of protected customer data, not of a scope; nothing is pushed until addresses are shown."
+LEFT_OUT = "Shopify denies this app {0} of {1}; it is left out and the rest is read.{2}"
+OLDER = (
+    "Shopify answered as API {1} although {0} was asked for: {0} has ended or is not out yet. Update Rollcall, or api_version."
 )
 
 
@@ -58,15 +59,22 @@ class ShopifyAdapter(Adapter):
     noun = "Shopify tag"
     batch_size = 5_000
     contacts_stream = "customers"
+    concurrent_targets = 4
+    field_batch = 250
+    field_noun = "Shopify metafield"
+    field_starts = "a new value may start Flow automations of yours that look at changed customers"
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
         self.api = ShopifyApi(settings, now_utc=now_utc, sleep=sleep)
         self._chain_rows = int(settings.get("chain_rows") or 0)
         self._tags = Tags(self.api, sleep, chain_rows=self._chain_rows, bulk=str(settings.get("bulk") or "auto"))
+        self._fields = Fields(self.api)
         self._slots = threading.BoundedSemaphore(int(settings.get("bulk_slots") or BULK_SLOTS))
         self._looking = threading.RLock()
         self._shop: dict[str, Any] | None = None
+        self._left_out: dict[str, str] = {}
+        self._has_refund_lines = True
 
     def account(self) -> Account:
         shop = self._about["shop"]
@@ -74,9 +82,14 @@ class ShopifyAdapter(Adapter):
         details = {"plan": str(plan.get("publicDisplayName") or ""), "domain": str(shop.get("myshopifyDomain") or "")}
         return Account(shop["id"], shop["name"], shop.get("ianaTimezone") or "", shop.get("currencyCode") or "", details)
 
+    @classmethod
+    def versions(cls) -> tuple[Version, ...]:
+        return tuple(Version(name, documents.version_end(name)) for name in documents.VERSIONS)
+
     def api_end(self) -> tuple[str, date]:
-        """The API version in use and the day Shopify switches it off."""
-        return f"Shopify API {self.api.version}", documents.version_end(self.api.version) or date.max
+        """The API version that answers and the day Shopify switches it off; the one asked for until something was answered."""
+        version = self.api.answered_version or self.api.version
+        return f"Shopify API {version}", documents.version_end(version) or date.max
 
     def ends(self) -> tuple[tuple[str, date], ...]:
         found = self.api_end()
@@ -114,46 +127,69 @@ class ShopifyAdapter(Adapter):
         if stream == engagement.STREAM.name:
             yield from engagement.Engagement(self.api, self.sleep).pages(cursor, since=since)
             return
-        kind = self._kinds[stream]
-        state = self._state(kind, cursor, full=full, since=since)
-        is_whole = state.get("begin") is None
-        changed_from, is_unwalled = str(state.get("begin") or state["to"]), bool(state.get("unwalled"))
+        state = self._state(stream, cursor, full=full, since=since)
+        begun = dict(state)
         seen = addressed = 0
-        for page in self._walked(kind, state):
-            if stream == "customers" and is_whole:
+        for page in self._walked(stream, state):
+            if stream == self.contacts_stream:
                 seen += len(page.records)
                 addressed += sum(1 for r in page.records if (r.get("defaultEmailAddress") or {}).get("emailAddress"))
-            if page.done:
-                is_blank = seen >= documents.PROBED and not addressed
-                last = self._last(stream, page, changed_from, is_unwalled=is_unwalled)
-                yield replace(last, note=NO_ADDRESSES.format(seen)) if is_blank else last
-            else:
+            if not page.done:
                 yield page
+            elif not addressed and (seen or begun.get("withheld")) and self._people.is_withheld:
+                # What was read is kept, but a stream of people nobody can know is not a whole one.
+                last = self._last(stream, page, begun)
+                yield replace(last, cursor={**last.cursor, "withheld": True}, done=False)
+                raise ScopeError(WITHHELD.format(HIDDEN.format(self._people.reason)), platform=self.name)
+            else:
+                yield self._last(stream, page, begun)
 
-    def _walked(self, kind: Kind, state: Cursor) -> Iterator[Page]:
+    def _walked(self, stream: str, state: Cursor) -> Iterator[Page]:
+        """Export or pages, and on with what is left when a field had to be left out or exports did not work."""
+        while state["phase"] != "done":
+            reading = self._reading(stream, state)
+            try:
+                for page in reading.pages():
+                    yield self._shaped(stream, page)
+            except FieldDenied as e:
+                self._leave_out(stream, e)
+            state = reading.state
+
+    def _reading(self, stream: str, state: Cursor) -> bulk.Bulk | walk.Walk:
+        kind = self._kind(stream)
         if state["phase"] == "bulk":
-            export = bulk.Bulk(self.api, kind, state, self.sleep, self._slots)
-            for page in export.pages():
-                yield self._shaped(kind.stream, page)
-            state = export.state
-        if state["phase"] == "walk":
-            steps = walk.Walk(self.api, kind, state, most=int(self.settings.get("page_size") or 0), chain_rows=self._chain_rows)
-            for page in steps.pages():
-                yield self._shaped(kind.stream, page)
+            polls = int(self.settings.get("bulk_polls") or 0)
+            return bulk.Bulk(self.api, kind, state, self.sleep, self._slots, polls=polls)
+        return walk.Walk(self.api, kind, state, most=int(self.settings.get("page_size") or 0), chain_rows=self._chain_rows)
 
-    def _last(self, stream: str, page: Page, changed_from: str, *, is_unwalled: bool) -> Page:
-        """The page that ends a walk: with what was deleted meanwhile, and how far back the stream is whole."""
-        is_walled = stream == "orders" and self._is_walled
-        days = HISTORY_DAYS if is_walled else CHECKOUT_DAYS if stream == "checkouts" else 0
-        now = self.api.http.server_now or self.now_utc()
-        whole_from = (now - timedelta(days=days)).date() + timedelta(days=1) if days else None
-        cursor = {**page.cursor, "walled": True} if is_walled else page.cursor
-        wall = now - timedelta(days=HISTORY_DAYS)
-        note = GAP.format(changed_from[:10], wall.date()) if is_walled and changed_from < walk.text_time(wall) else page.note
-        if is_unwalled and not is_walled:
-            whole_from = documents.BEGINNING
-        gone = deleted(self.api, stream, changed_from)
-        return replace(page, cursor=cursor, complete_from=whole_from, gone={**page.gone, **gone}, note=note)
+    def _last(self, stream: str, page: Page, begun: Cursor) -> Page:
+        """The page that ends a walk: with what was deleted meanwhile, how far back the stream is whole, and what to know."""
+        found = history.reach(stream, begun, is_walled=stream == "orders" and self._is_walled)
+        notes = [page.note, found.note, self._left_out.get(stream, "")]
+        answered = self.api.answered_version
+        if stream == self.contacts_stream and answered and answered != self.api.version:
+            notes.append(OLDER.format(self.api.version, answered))
+        gone = deleted(self.api, stream, str(begun.get("begin") or begun["to"]))
+        return replace(
+            page,
+            cursor={**page.cursor, **found.cursor},
+            complete_from=found.whole_from,
+            gone={**page.gone, **gone},
+            note=" ".join(n for n in notes if n),
+        )
+
+    def _leave_out(self, stream: str, denied: FieldDenied) -> None:
+        """Go on without the fields that are denied; raises where a record cannot do without them."""
+        with self._looking:
+            left = without_fields(self._kind(stream), denied.trails)
+            if left is None:
+                raise denied
+            self._kinds[stream] = left
+        fields = ", ".join(".".join(trail) for trail in denied.trails)
+        scope = f" The app lacks the scope {denied.scope}." if denied.scope else ""
+        before = self._left_out.get(stream, "")
+        self._left_out[stream] = f"{before} {LEFT_OUT.format(fields, stream, scope)}".strip()
+        log.info("shopify: %s of %s is denied and left out", fields, stream)
 
     @property
     def _is_walled(self) -> bool:
@@ -161,11 +197,16 @@ class ShopifyAdapter(Adapter):
         return "read_all_orders" not in self.scopes
 
     def reread(self, contact_ids: Sequence[str]) -> Iterator[Page]:
-        kind = self._kinds["customers"]
-        for found in by_ids(self.api, documents.by_ids(kind), contact_ids):
-            records = [node for node in found.values() if node]
-            gone = {contact_id: "gone" for contact_id, node in found.items() if not node}
-            yield self._shaped("customers", Page(records, {}, gone=gone))
+        waiting = list(dict.fromkeys(contact_ids))
+        while waiting:
+            try:
+                for found in by_ids(self.api, documents.by_ids(self._kind("customers")), waiting):
+                    waiting = [c for c in waiting if c not in found]
+                    records = [node for node in found.values() if node]
+                    gone = {contact_id: "gone" for contact_id, node in found.items() if not node}
+                    yield self._shaped("customers", Page(records, {}, gone=gone))
+            except FieldDenied as e:
+                self._leave_out("customers", e)
 
     def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
         return self._tags.observe(targets, maybe)
@@ -179,6 +220,23 @@ class ShopifyAdapter(Adapter):
         """See Adapter.apply. Only the target's own name is ever written, and no other tag of a customer is touched."""
         self._ours(batch.target)
         return self._tags.apply(batch)
+
+    def field_name(self, label: str) -> str:
+        if len(label) < 2:
+            raise UsageError(f"Shopify wants at least two letters in a metafield's name: give [[field]] '{label}' another.")
+        return label
+
+    def field_problem(self, name: str, kind: FieldKind) -> str:
+        return self._fields.problem(name, kind)
+
+    def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
+        self._fields.ensure(name, label, kind)
+
+    def read_fields(self, names: Sequence[str], contact_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        return self._fields.read(names, contact_ids)
+
+    def write_fields(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Outcome]:
+        return self._fields.write(rows)
 
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
         return read_back(self._tags, batch)
@@ -201,78 +259,89 @@ class ShopifyAdapter(Adapter):
     @cached_property
     def _kinds(self) -> dict[str, Kind]:
         """The streams as far as the granted scopes reach: a field that is not permitted would cost the whole answer."""
+        return documents.kinds(
+            products="read_products" in self.scopes,
+            customers="read_customers" in self.scopes,
+            metafields=self._metafields,
+            version=self.api.version,
+        )
+
+    def _kind(self, stream: str) -> Kind:
         with self._looking:
-            products = "read_products" in self.scopes
-            return documents.kinds(products=products, metafields=self._metafields, version=self.api.version)
+            return self._kinds[stream]
 
     def _shaped(self, stream: str, page: Page) -> Page:
-        for record in page.records if stream != "orders" else ():
-            if self._metafields:
-                self._name_metafields(record)
-            _attach(stream, record)
+        for record in page.records:
+            if self._metafields and stream == "customers":
+                shape.name_metafields(record, self._metafields)
+            shape.attach(stream, record)
+            if stream == "customers" and shape.is_blank(record) and self._people.shown:
+                record["_state"] = shape.ERASED
+        if stream == "orders" and self._has_refund_lines:
+            try:
+                with_refund_lines(self.api, page.records)
+            except ScopeError as e:
+                self._has_refund_lines = False
+                log.warning("shopify: what came back with a refund is not read: %s", e)
         return page
 
-    def _name_metafields(self, record: Record) -> None:
-        for alias, path in self._metafields.items():
-            if alias in record:
-                namespace, _, key = path.rpartition(".")
-                value = (record.pop(alias) or {}).get("value")
-                record.setdefault("metafields", {}).setdefault(namespace, {})[key] = value
+    @cached_property
+    def _people(self) -> People:
+        """What this shop shows of its people: only where it shows some does somebody's blank record mean an erasure."""
+        return probed(self.api)
 
-    def _state(self, kind: Kind, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Cursor:
+    def _state(self, stream: str, cursor: Cursor | None, *, full: bool, since: datetime | None) -> Cursor:
         is_unwalled = bool(cursor and cursor["phase"] == "done" and cursor.get("walled") and not self._is_walled)
         if is_unwalled:  # the scope has come since: all that lay behind the wall is read now
             cursor, since = None, None
+        if cursor and cursor.get("withheld") and not self._people.is_withheld:
+            cursor, since = None, None  # nobody was to be seen until now
         if cursor and cursor["phase"] == "walk" and not (full and cursor.get("begin")):
             return dict(cursor)
         if cursor and cursor["phase"] == "bulk":
             return dict(cursor)
-        now = self.api.server_time()
-        state = walk.begin(kind, cursor, now, full=full, since=since)
+        kind = self._kind(stream)
+        state = walk.begin(kind, cursor, self.api.server_time(), full=full, since=since)
+        state = history.opened(state, cursor, full=full, since=since)
+        if cursor and cursor.get("withheld"):
+            state["withheld"] = True
         if is_unwalled:
             state["unwalled"] = True
+        if stream == "checkouts" and hides_closed(self.api):
+            return {**state, "also": "status:open", "then": ["status:closed"]}
         if state["from"] is not None:
             return state
         state["total"] = self._total(kind)
-        return self._by_export(kind, state) or state
+        return self._by_export(stream, state) or state
 
     def _total(self, kind: Kind) -> int | None:
         """Shopify's own count of the whole stream; None where it only knows 'at least'."""
         found = self.api.ask(documents.count(kind))[kind.count] or {}
         return int(found["count"]) if found.get("precision") == "EXACT" else None
 
-    def _by_export(self, kind: Kind, state: Cursor) -> Cursor | None:
+    def _by_export(self, stream: str, state: Cursor) -> Cursor | None:
         """The same backfill as bulk exports, when it is large enough (bulk = auto), or wished (always)."""
         mode, total = str(self.settings.get("bulk") or "auto"), state["total"]
         is_large = total is None or total >= bulk.AUTO_FROM
         if mode == "never" or (mode == "auto" and not is_large):
             return None
-        # The whole selection once, for one record: a field without its scope would fail the export without a word.
-        first = self.api.ask(documents.page(kind), {"first": 1, "after": None, "query": None})[kind.root]["nodes"]
+        first = self._first(stream)
         if not first:
             return None
-        windows = bulk.plan_windows(str(first[0][kind.time_field]), state["to"], total or bulk.WINDOW_ROWS)
-        more = {key: state[key] for key in ("unwalled",) if key in state}
-        return {"phase": "bulk", "to": state["to"], "windows": windows, "operation": "", "roots": 0, "total": total, **more}
+        windows = bulk.plan_windows(str(first[self._kind(stream).time_field]), state["to"], total or bulk.WINDOW_ROWS)
+        begun = {"phase": "bulk", "to": state["to"], "windows": windows, "operation": "", "roots": 0, "total": total}
+        return {**begun, **walk.carried(state)}
 
-
-def _attach(stream: str, record: Record) -> None:
-    """What a mapping cannot say: the first variant's SKU and the first collection of a product, the items of a checkout,
-    and the SMS consent of older versions in its newer place."""
-    if stream == "customers":
-        phone = record.get("defaultPhoneNumber")
-        if phone and "marketingState" in phone:
-            phone["smsMarketingConsent"] = {new: phone.pop(old, None) for new, old in FLAT_SMS.items()}
-    elif stream == "products":
-        record["_sku"] = next((v["sku"] for v in record["variants"]["nodes"] if v.get("sku")), None)
-        record["_collection"] = next((c["title"] for c in record["collections"]["nodes"] if c.get("title")), None)
-    elif stream == "checkouts":
-        lines = record["lineItems"]["nodes"]
-        record["_items"] = [
-            {"product_id": gid_number(n["product"]["id"]) if n.get("product") else None, "title": n.get("title"),
-             "quantity": n.get("quantity")}
-            for n in lines
-        ]  # fmt: skip
+    def _first(self, stream: str) -> Record | None:
+        """The oldest record, by the whole selection: a field without its scope would fail the export without a word."""
+        while True:
+            kind = self._kind(stream)
+            try:
+                found = self.api.ask(documents.page(kind), {"first": 1, "after": None, "query": None})[kind.root]["nodes"]
+            except FieldDenied as e:
+                self._leave_out(stream, e)
+                continue
+            return found[0] if found else None
 
 
 adapter = ShopifyAdapter

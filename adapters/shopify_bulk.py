@@ -3,6 +3,9 @@
 The cursor of an export: {"phase": "bulk", "to", "windows": [[from, to], ...], "operation", "marker", "roots", "total"}. The
 first window is the one at work: `operation` is its job, `roots` how many of its records were already handed over. When a job
 fails its window is halved; when that no longer helps, the rest is read page by page from the window's beginning.
+
+A job that is taken up again tells how things were when it was made; a round of what changed may have brought newer records
+since. So those of its records that were changed after it began are read anew before they are handed over.
 https://shopify.dev/docs/api/usage/bulk-operations/queries
 """
 
@@ -20,11 +23,13 @@ from typing import Any
 
 from adapters import shopify_documents as documents
 from adapters.base import Cursor, Page, Record
+from adapters.paging import Chain
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_documents import Kind
-from adapters.shopify_export import Export
-from adapters.shopify_walk import read_time, text_time
-from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+from adapters.shopify_export import Export, UnknownType
+from adapters.shopify_nodes import nodes_of
+from adapters.shopify_walk import CHAIN_ROWS, Size, carried, read_time, sized, text_time, whole
+from models.errors import AmbiguousWriteError, ApiError, PermanentApiError, ScopeError
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +58,7 @@ class Job:
     url: str
     objects: int
     roots: int
+    created_at: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -83,10 +89,14 @@ class Bulk:
         state: Cursor,
         sleep: Callable[[float], None],
         slots: AbstractContextManager[Any] | None = None,
+        *,
+        polls: int = 0,
     ) -> None:
-        """slots: held while a job of ours runs, so that streams read at once leave room for other programs."""
+        """slots: held while a job of ours runs, so that streams read at once leave room for other programs. polls: how often
+        a job is looked at before it is given up."""
         self.api, self.kind, self.state, self._sleep = api, kind, state, sleep
         self._slots = slots or nullcontext()
+        self._is_taken_up, self._polls = bool(state["operation"]), polls or MOST_POLLS
 
     def pages(self) -> Iterator[Page]:
         while self.state["phase"] == "bulk":
@@ -124,7 +134,9 @@ class Bulk:
         begin, end = self.state["windows"][0]
         query = documents.window(self.kind.time_filter, begin, end) or ""
         document = documents.bulk(self.kind, query, f"rollcall {self.kind.stream} {begin} {end}")
-        self.state.update({"operation": self._mine(document) or self._run(document), "roots": 0})
+        found = self._mine(document)
+        self._is_taken_up = bool(found)
+        self.state.update({"operation": found or self._run(document), "roots": 0})
 
     def _mine(self, document: str) -> str:
         """The id of a job with exactly our document, mark and all; other programs' jobs are not ours to touch."""
@@ -159,7 +171,7 @@ class Bulk:
 
     def _finished(self) -> Job:
         wait_s = POLL_FIRST_S
-        for _ in range(MOST_POLLS):
+        for _ in range(self._polls):
             found = self.api.ask(documents.BULK_POLL, {"id": self.state["operation"]})["bulkOperation"]
             if not found:
                 return Job("", "GONE", "", 0, 0)
@@ -169,16 +181,24 @@ class Bulk:
                 str(found.get("url") or ""),
                 int(found.get("objectCount") or 0),
                 int(found.get("rootObjectCount") or 0),
+                str(found.get("createdAt") or ""),
             )
             if not job.is_running:
                 if found.get("errorCode") == "ACCESS_DENIED":
-                    raise ScopeError(
-                        "Shopify denies access to a field of the export. Run `rollcall check`.", platform="shopify"
-                    )
+                    # Pages name the field that is denied, and can leave it out; an export only says that there is one.
+                    raise NotInBulk("Shopify denies access to a field of the export")
                 return job
             self._sleep(wait_s)
             wait_s = min(POLL_MOST_S, wait_s * POLL_GROWTH)
+        self._cancel()
         raise NotInBulk("the export did not end")
+
+    def _cancel(self) -> None:
+        """Free the slot of our own job, known by its id; other programs' jobs are not ours to touch."""
+        try:
+            self.api.ask(documents.BULK_CANCEL, {"id": self.state["operation"]}, cost=10)
+        except ApiError as e:
+            log.info("shopify: our export could not be cancelled (%s)", e.code or e.status)
 
     def _deliver(self, job: Job) -> Iterator[Page]:
         """The window's records behind those already handed over. Nothing is handed over unless the file is whole."""
@@ -197,21 +217,62 @@ class Bulk:
                 log.warning("shopify: an export of %s holds %d lines, %d expected", self.kind.stream, export.lines, job.objects)
                 self._halve()
                 return
+            changed = self._changed_since(job)
+            if changed is None:
+                self._once_more()
+                return
             try:
-                yield from self._slices(export)
-            except ValueError:
-                log.warning("shopify: an export of %s holds a line that is no JSON; its window stays open", self.kind.stream)
+                yield from self._slices(export, changed)
+            except ValueError as e:
+                log.warning("shopify: an export of %s is not usable (%s); its window stays open", self.kind.stream, e)
                 self._halve()
+            except UnknownType as e:
+                raise NotInBulk("the export holds lines of an unknown type") from e
 
-    def _slices(self, export: Export) -> Iterator[Page]:
-        for records in export.records(int(self.state["roots"]), PAGE_ROWS):
-            self.state["roots"] = int(self.state["roots"]) + len(records)
+    def _changed_since(self, job: Job) -> frozenset[str] | None:
+        """The ids of what was changed after a job that is taken up again was made; none for a job of just now.
+
+        None where that is so much that a new job is the better answer.
+
+        Lists without an order by change (checkouts) are never read whole beside a newer round, and need none of this.
+        """
+        if not self._is_taken_up or self.kind.time_filter != "updated_at" or not job.created_at:
+            return frozenset()
+        query, after, found = documents.window("updated_at", job.created_at, None), None, set()
+        chain, size = Chain(f"Shopify's changed {self.kind.stream}", "shopify"), Size()
+        while True:
+            variables = {"after": after, "query": query}
+            part = sized(self.api, size, documents.changed(self.kind), variables)[self.kind.root]
+            found |= {str(n["id"]) for n in part["nodes"] if n}
+            after = chain.next(part["pageInfo"]["endCursor"]) if part["pageInfo"]["hasNextPage"] else None
+            if not after:
+                return frozenset(found)
+            if len(found) >= CHAIN_ROWS:
+                return None
+
+    def _renewed(self, records: list[Record], changed: frozenset[str]) -> list[Record]:
+        """The records, those of `changed` as they are at this moment; who is gone meanwhile is left out."""
+        old = [str(r["id"]) for r in records if r["id"] in changed]
+        if not old:
+            return records
+        fresh: dict[str, Record | None] = {}
+        for found in nodes_of(self.api, documents.by_ids(self.kind), old):
+            fresh |= {gid: whole(self.api, self.kind, node) if node else None for gid, node in found.items()}
+        newest = (fresh.get(r["id"], r) for r in records)
+        return [r for r in newest if r is not None]
+
+    def _slices(self, export: Export, changed: frozenset[str]) -> Iterator[Page]:
+        for taken in export.records(int(self.state["roots"]), PAGE_ROWS):
+            records = self._renewed(taken, changed)
+            self.state["roots"] = int(self.state["roots"]) + len(taken)
             if self.state["roots"] < export.roots:
                 yield self._page(records)
-            else:
+            elif export.is_joined:
                 self._next_window()
                 yield self._page(records)
                 return
+            else:
+                raise ValueError("children without their parent")
         self._next_window()
         yield self._page([])
 
@@ -243,5 +304,5 @@ class Bulk:
         begin = self.state["windows"][0][0]
         self.state = {
             "phase": "walk", "begin": None, "from": begin, "to": self.state["to"], "after": None, "low": "", "rows": 0,
-            "size": 0, "total": self.state.get("total"),
+            "size": 0, "total": self.state.get("total"), **carried(self.state),
         }  # fmt: skip

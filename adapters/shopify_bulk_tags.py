@@ -16,7 +16,7 @@ import orjson
 import requests
 
 from adapters import shopify_documents as documents
-from adapters.answers import is_loopback, origin
+from adapters.answers import is_loopback, loads, origin
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk import POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S, RUNNING
 from adapters.shopify_documents import customer_gid, gid_number
@@ -103,7 +103,7 @@ class BulkTags:
         shift = 0
         for line in body.splitlines():
             try:
-                row = orjson.loads(line)
+                row = loads(line)
             except ValueError:
                 continue
             number = row.get("__lineNumber")

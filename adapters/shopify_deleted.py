@@ -30,7 +30,8 @@ def deleted(api: ShopifyApi, stream: str, since: str) -> dict[str, str]:
     if subject is None:
         return {}
     try:
-        return {gid_number(event["subjectId"]): "gone" for event in _events(api, documents.deleted_since(subject, since))}
+        events = _events(api, documents.deleted_since(subject, since))
+        return {gid_number(e["subjectId"]): "gone" for e in events if _is_deletion(e, subject, since)}
     except ScopeError as e:
         log.info("shopify: deleted %s are found by full reads only: %s", stream, e)
     except PermanentApiError as e:
@@ -38,6 +39,12 @@ def deleted(api: ShopifyApi, stream: str, since: str) -> dict[str, str]:
             raise
         log.info("shopify: deleted %s are found by full reads only (%s)", stream, e.code)
     return {}
+
+
+def _is_deletion(event: dict[str, Any], subject: str, since: str) -> bool:
+    """Filtered again: were the search ignored, every product that ever had an event would seem to be gone."""
+    kind, at = str(event.get("subjectType") or ""), str(event.get("createdAt") or "")
+    return str(event.get("action")).lower() == "destroy" and kind.upper() == subject and at >= since
 
 
 def _events(api: ShopifyApi, query: str) -> Iterator[dict[str, Any]]:

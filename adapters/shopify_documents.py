@@ -14,6 +14,8 @@ from datetime import date
 from typing import Any
 
 API_VERSION = "2026-10"
+VERSIONS = ("2026-10", "2026-07", "2026-04", "2026-01")
+"""What we can speak, the newest first. 2027-01 is a release candidate; it is read like the newest one."""
 BEGINNING = date(1970, 1, 1)
 PROBED = 25
 """Customers looked at to see whether the plan shows addresses."""
@@ -94,18 +96,30 @@ _CHECKOUT = f"""id name createdAt updatedAt completedAt discountCodes customer{{
 _CHECKOUT_LINE = f"id title quantity sku product{{id}} variant{{id}} discountedTotalPriceSet{_MONEY}"
 
 _NEEDS_PRODUCTS = " product{id} variant{id}"
+_NEEDS_CUSTOMERS = (" customer{id defaultEmailAddress{emailAddress}}", "\n customer{id}")
 
 
-def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None, version: str = API_VERSION) -> dict[str, Kind]:
+def kinds(
+    *,
+    products: bool = True,
+    customers: bool = True,
+    metafields: Mapping[str, str] | None = None,
+    version: str = API_VERSION,
+) -> dict[str, Kind]:
     """The streams by name.
 
-    products: False leaves out what needs read_products, so that one missing scope does not cost the orders.
+    products, customers: False leaves out what needs read_products or read_customers, so that one missing scope does not
+    cost the orders.
     metafields: alias -> 'namespace.key' of the customer metafields the owner mapped.
     version: older ones lack some fields, and asking for one of those costs the whole answer.
     """
     line, checkout_line = _LINE, _CHECKOUT_LINE
     customer = _CUSTOMER if version >= "2026-10" else _CUSTOMER.replace(_SMS_CONSENT, _FLAT_SMS_CONSENT)
     order = _ORDER if version >= "2026-07" else _ORDER.replace(_SINCE_2026_07, "")
+    checkout = _CHECKOUT
+    if not customers:
+        for part in _NEEDS_CUSTOMERS:
+            order, checkout = order.replace(part, ""), checkout.replace(part, "")
     if not products:
         line, checkout_line = line.replace(_NEEDS_PRODUCTS, ""), checkout_line.replace(_NEEDS_PRODUCTS, "")
     return {
@@ -130,7 +144,7 @@ def kinds(*, products: bool = True, metafields: Mapping[str, str] | None = None,
         ),
         "checkouts": Kind(
             "checkouts", "abandonedCheckouts", "abandonedCheckoutsCount", "AbandonedCheckout", "created_at",
-            "createdAt", "CREATED_AT", _CHECKOUT,
+            "createdAt", "CREATED_AT", checkout,
             (Connection("lineItems", 50, checkout_line, ("AbandonedCheckoutLineItem",)),),
         ),
     }  # fmt: skip
@@ -188,6 +202,14 @@ def count(kind: Kind) -> str:
     return f"query Count{{ {kind.count}(limit:null){{ count precision }} }}"
 
 
+def changed(kind: Kind) -> str:
+    """The ids alone of what has changed in a window of time."""
+    return (
+        f"query Changed($first:Int!,$after:String,$query:String){{ {kind.root}(first:$first, after:$after, query:$query, "
+        f"sortKey:{kind.sort}){{ {_PAGE_INFO} nodes{{ id }} }} }}"
+    )
+
+
 def by_ids(kind: Kind) -> str:
     return f"query ByIds($ids:[ID!]!){{ nodes(ids:$ids){{ ... on {kind.type_name}{{ {node(kind)} }} }} }}"
 
@@ -200,9 +222,9 @@ def bulk(kind: Kind, query: str, marker: str) -> str:
     return f"# {marker}\n{{ {kind.root}(query:{json.dumps(query)}){{ edges{{ node{{ {body} }} }} }} }}"
 
 
-def window(field: str, since: str | None, until: str | None) -> str | None:
+def window(field: str, since: str | None, until: str | None, also: str = "") -> str | None:
     """The one builder of a time filter. Dates are quoted, `>=` and `<` only; an empty filter is None, never a stub."""
-    parts = []
+    parts = [also] if also else []
     if since:
         parts.append(f"{field}:>='{since}'")
     if until:
@@ -222,12 +244,18 @@ SHOP = """query Shop{ shop{ id name myshopifyDomain currencyCode ianaTimezone cr
  currentAppInstallation{ accessScopes{handle} } publicApiVersions{ handle supported displayName } }"""
 ZONE = "query Zone{ shop{ ianaTimezone } }"
 SERVER_TIME = "query Now{ shop{ id } }"
-PERSONAL_DATA = "query Probe{ customers(first:25){ nodes{ id defaultEmailAddress{emailAddress} } } }"
+PERSONAL = ("defaultEmailAddress{emailAddress}", "defaultPhoneNumber{phoneNumber}", "firstName", "lastName")
+PERSONAL_DATA = f"query Probe{{ customers(first:25){{ nodes{{ id {' '.join(PERSONAL)} }} }} }}"
 OLDEST_ORDER = "query Oldest{ orders(first:1, sortKey:CREATED_AT){ nodes{ id createdAt } } }"
 CHECKOUT_COUNTS = """query Counts{ all: abandonedCheckoutsCount(limit:null){count} open: abandonedCheckoutsCount(limit:null,
  query:"status:open"){count} closed: abandonedCheckoutsCount(limit:null, query:"status:closed"){count} }"""
 DELETED = f"""query Deleted($first:Int!,$after:String,$query:String){{ events(first:$first, after:$after, query:$query,
- sortKey:ID){{ {_PAGE_INFO} nodes{{ id createdAt ... on BasicEvent{{ subjectId }} }} }} }}"""
+ sortKey:ID){{ {_PAGE_INFO} nodes{{ id createdAt action ... on BasicEvent{{ subjectId subjectType }} }} }} }}"""
+_RETURNED = "quantity restockType subtotalSet{shopMoney{amount}} lineItem{id}"
+REFUND_LINES = f"""query RefundLines($ids:[ID!]!){{ nodes(ids:$ids){{ ... on Refund{{ id
+ refundLineItems(first:20){{ {_PAGE_INFO} nodes{{ {_RETURNED} }} }} }} }} }}"""
+MORE_REFUND_LINES = f"""query MoreRefundLines($id:ID!,$first:Int!,$after:String){{ node(id:$id){{ ... on Refund{{
+ refundLineItems(first:$first, after:$after){{ {_PAGE_INFO} nodes{{ {_RETURNED} }} }} }} }} }}"""
 TAGGED = f"""query Tagged($first:Int!,$after:String,$query:String){{ customers(first:$first, after:$after, query:$query,
  sortKey:ID){{ {_PAGE_INFO} nodes{{ id tags }} }} }}"""
 TAGS_OF = "query TagsOf($ids:[ID!]!){ nodes(ids:$ids){ ... on Customer{ id tags } } }"
@@ -236,6 +264,8 @@ BULK_RUN = """mutation Run($query:String!){ bulkOperationRunQuery(query:$query, 
  bulkOperation{ id status createdAt } userErrors{ field message code } } }"""
 BULK_POLL = """query Poll($id:ID!){ bulkOperation(id:$id){ id status errorCode createdAt completedAt objectCount
  rootObjectCount fileSize url partialDataUrl } }"""
+BULK_CANCEL = """mutation Cancel($id:ID!){ bulkOperationCancel(id:$id){ bulkOperation{ id status }
+ userErrors{ field message } } }"""
 BULK_MINE = """query Mine{ bulkOperations(first:20, query:"operation_type:query", sortKey:CREATED_AT,
  reverse:true){ nodes{ id status createdAt query } } }"""
 BULK_MUTATE = """mutation Mutate($mutation:String!,$path:String!){ bulkOperationRunMutation(mutation:$mutation,

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from adapters.answers import loads
 from adapters.base import Record
 from adapters.shopify_documents import Kind
 
@@ -25,6 +26,10 @@ PUT_AT_ONCE = 5_000
 T = TypeVar("T")
 
 
+class UnknownType(Exception):
+    """The platform has a kind of child that is newer than we are; its pages tell where it belongs, its exports do not."""
+
+
 class Export:
     """One result file. `lines` and `roots` are what it really holds; a last line that is cut counts for nothing."""
 
@@ -32,6 +37,12 @@ class Export:
         self.path, self.kind = path, kind
         self._places = {name: connection.name for connection in kind.connections for name in connection.types}
         self.lines, self.roots = self._counted()
+        self._start = self._joined_children = 0
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether every child found its parent, once all records were read from the first one on."""
+        return self._start > 0 or not self.kind.connections or self._joined_children == self.lines - self.roots
 
     def _counted(self) -> tuple[int, int]:
         lines = children = 0
@@ -44,13 +55,17 @@ class Export:
         return lines, lines - children
 
     def records(self, start: int, most: int) -> Iterator[list[Record]]:
-        """Lists of up to `most` records behind the first `start`; ValueError for a line that is no JSON."""
+        """Lists of up to `most` records behind the first `start`.
+
+        ValueError for a line that is no JSON, UnknownType for a child that belongs to no connection we know of.
+        """
         if not self.kind.connections:
             for lines in _lists(islice(self._roots(), start, None), most):
                 yield [self._join(root, ()) for root in _parsed(lines)]
             return
         with closing(sqlite3.connect(self.path.with_suffix(".db"), isolation_level=None)) as db:
             self._put_children(db)
+            self._start, self._joined_children = start, 0
             for lines in _lists(islice(self._roots(), start, None), most):
                 yield self._joined(db, _parsed(lines))
 
@@ -76,6 +91,7 @@ class Export:
         ids = orjson.dumps([r["id"] for r in roots]).decode()
         query = "SELECT parent, body FROM children WHERE parent IN (SELECT value FROM json_each(?)) ORDER BY number"
         found = db.execute(query, [ids]).fetchall()
+        self._joined_children += len(found)
         children: dict[str, list[dict[str, Any]]] = {}
         for (parent, _), child in zip(found, _parsed([body for _, body in found]), strict=True):
             children.setdefault(parent, []).append(child)
@@ -88,8 +104,9 @@ class Export:
             root[connection.name] = {"nodes": []}
         for child in children:
             place = self._places.get(child.pop("__typename", ""))
-            if place:
-                root[place]["nodes"].append(child)
+            if not place:
+                raise UnknownType(self.kind.stream)
+            root[place]["nodes"].append(child)
         return root
 
 
@@ -106,7 +123,7 @@ def _parent(line: bytes) -> str:
 
 
 def _parsed(lines: Any) -> list[Record]:
-    records: list[Record] = orjson.loads(b"[" + b",".join(lines) + b"]")
+    records: list[Record] = loads(b"[" + b",".join(lines) + b"]")
     for record in records:
         record.pop("__parentId", None)
     return records

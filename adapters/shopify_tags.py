@@ -16,9 +16,9 @@ from adapters.paging import Chain
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk_tags import WORTH_IT, BulkTags, NotAsJob
 from adapters.shopify_documents import customer_gid, gid_number
+from adapters.shopify_nodes import by_ids
 from adapters.shopify_walk import CHAIN_ROWS, Size, sized
 from models.changes import Batch, Member, Observed, Outcome, OutcomeKind, Target
-from models.errors import PermanentApiError, RetryableApiError
 
 log = logging.getLogger(__name__)
 
@@ -26,26 +26,6 @@ ALIASES = 50
 COST_EACH = 10
 MOST_TAGS = 245
 """Shopify takes 250 tags a customer; the last few are left to the people in the shop."""
-IDS_AT_ONCE = 250
-
-
-def by_ids(api: ShopifyApi, document: str, contact_ids: Iterable[str]) -> Iterator[dict[str, Any | None]]:
-    """Slices of {contact id: node, or None when there is no such customer}, as they are at this moment."""
-    waiting = list(dict.fromkeys(contact_ids))
-    size, cost_each = IDS_AT_ONCE, 1.0
-    while waiting:
-        asked, waiting = waiting[:size], waiting[size:]
-        known = [c for c in asked if c.isdigit()]
-        try:
-            ids = [customer_gid(c) for c in known]
-            nodes = api.ask(document, {"ids": ids}, cost=cost_each * len(ids))["nodes"] if ids else []
-        except (PermanentApiError, RetryableApiError) as e:
-            if size == 1 or not (e.code == "MAX_COST_EXCEEDED" or (isinstance(e, RetryableApiError) and e.counts)):
-                raise
-            size, waiting = max(1, size // 2), asked + waiting
-            continue
-        cost_each = api.requested_cost / max(1, len(ids))
-        yield {**dict.fromkeys(asked), **dict(zip(known, nodes, strict=True))}
 
 
 class Tags:
@@ -70,9 +50,9 @@ class Tags:
         return [self._observed(t, members[t.name.casefold()], spellings.get(t.name.casefold(), "")) for t in targets]
 
     def _observed(self, target: Target, members: set[str], spelling: str) -> Observed:
-        return Observed(
-            target, bool(members), target.name if members else "", spelling or target.name, members=frozenset(members)
-        )
+        """A tag that nobody carries cannot be told from one that was deleted: one of ours is there all the same."""
+        exists = bool(members or target.object_id)
+        return Observed(target, exists, target.name if exists else "", spelling or target.name, members=frozenset(members))
 
     def tags_of(self, contact_ids: Iterable[str]) -> Iterator[tuple[str, list[str] | None]]:
         """(contact id, tags), None for a customer who does not exist."""

@@ -2,7 +2,8 @@
 
 The cursor of a walk: {"phase": "walk", "begin", "from", "to", "after", "low", "rows", "size", "total"}. `begin` is where the
 whole walk began (None: a full one), `from` and `to` bound the chain being read, `after` is Shopify's own cursor in it,
-`low` the least time on its last page, `rows` how long it is. A finished walk leaves {"phase": "done", "to"}.
+`low` the least time on its last page, `rows` how long it is. `also` is one more search term and `then` those to walk with
+afterwards, where a list shows only a part without them. A finished walk leaves {"phase": "done", "to"}.
 Times are 'YYYY-MM-DDTHH:MM:SSZ', Shopify's clock, and compare as text.
 """
 
@@ -33,6 +34,8 @@ CHAIN_ROWS = 20_000
 OVERLAP = timedelta(minutes=10)
 """The search index trails the objects, so every round looks back this far behind the last one's end."""
 CHECKOUT_WINDOW = timedelta(days=30)
+CARRIED = ("unwalled", "last", "whole_from", "since", "is_round", "withheld")
+"""What a walk's cursor keeps for its end, whichever way the records come; see shopify_history.py."""
 CALM_TRIES = 2
 """A page that fails this often in a row is asked for again at half its size before the patience of http.py is used."""
 
@@ -115,7 +118,8 @@ class Walk:
         return Chain(f"Shopify's {self.kind.root}", "shopify")
 
     def _read(self) -> dict[str, Any]:
-        query = documents.window(self.kind.time_filter, self.state["from"], self.state["to"])
+        also = str(self.state.get("also") or "")
+        query = documents.window(self.kind.time_filter, self.state["from"], self.state["to"], also)
         data = sized(self.api, self._size, self._document, {"after": self.state["after"], "query": query})
         connection = data[self.kind.root]
         assert isinstance(connection, dict)
@@ -156,6 +160,10 @@ class Walk:
             self._cut()
         elif following:
             state["after"] = following
+        elif state.get("then"):
+            self._chain = self._new_chain()
+            state.update({"also": state["then"][0], "then": state["then"][1:], "from": state["begin"], "after": None})
+            state.update({"low": "", "rows": 0})
         else:
             self.state = {"phase": "done", "to": state["to"], "size": state["size"], "total": state.get("total")}
 
@@ -173,13 +181,16 @@ def begin(kind: Kind, cursor: Cursor | None, now: datetime, *, full: bool, since
     """
     lower: datetime | None = since
     if cursor and not full:
-        lower = read_time(cursor["to"]) - OVERLAP - timedelta(seconds=1)
-        if kind.time_filter == "created_at":
-            lower = now - CHECKOUT_WINDOW
+        is_sliding = kind.time_filter == "created_at"
+        lower = read_time(cursor["to"]) - (CHECKOUT_WINDOW if is_sliding else OVERLAP) - timedelta(seconds=1)
     start = text_time(lower) if lower else None
     end = text_time(now.replace(microsecond=0) + timedelta(seconds=1))
     size = int((cursor or {}).get("size") or 0)
     return {"phase": "walk", "begin": start, "from": start, "to": end, "after": None, "low": "", "rows": 0, "size": size}
+
+
+def carried(state: Cursor) -> Cursor:
+    return {key: state[key] for key in CARRIED if key in state}
 
 
 def whole(api: ShopifyApi, kind: Kind, record: Record) -> Record:

@@ -35,11 +35,11 @@ TARGET = Path(__file__).resolve().parents[1] / "connector" / "sandbox" / "schema
 
 QUERIES = """abandonedCheckouts abandonedCheckoutsCount bulkOperation bulkOperations collection collections collectionsCount
 currentAppInstallation customer customerByIdentifier customerSegmentMembers customerSegmentMembersQuery customers customersCount
-events node nodes order orders ordersCount product productVariant productVariants products productsCount publicApiVersions
-segment segments segmentsCount shop"""
+events metafieldDefinition node nodes order orders ordersCount product productVariant productVariants products productsCount
+publicApiVersions segment segments segmentsCount shop"""
 MUTATIONS = """bulkOperationCancel bulkOperationRunMutation bulkOperationRunQuery customerEmailMarketingConsentUpdate
-customerSegmentMembersQueryCreate customerUpdate metafieldsSet segmentCreate segmentDelete segmentUpdate stagedUploadsCreate
-tagsAdd tagsRemove"""
+customerSegmentMembersQueryCreate customerUpdate metafieldDefinitionCreate metafieldsDelete metafieldsSet segmentCreate
+segmentDelete segmentUpdate stagedUploadsCreate tagsAdd tagsRemove"""
 TYPES = """AbandonedCheckout AbandonedCheckoutLineItem AccessScope ApiVersion App AppInstallation Attribute
 AutomaticDiscountApplication BasicEvent BulkOperation Collection Count Customer CustomerEmailAddress
 CustomerEmailMarketingConsentState
@@ -49,7 +49,8 @@ CustomerSmsMarketingConsent CustomerSmsMarketingConsentState CustomerStatistics
 CustomerVisit DiscountAllocation DiscountApplication DiscountCodeApplication Domain Event JobResult LegacyInteroperability
 LineItem
 MailingAddress
-ManualDiscountApplication Metafield MetafieldsSetUserError MoneyBag MoneyV2 Node Order OrderApp OrderAttribution PageInfo
+ManualDiscountApplication Metafield MetafieldDefinition MetafieldDefinitionCreateUserError MetafieldDefinitionType
+MetafieldIdentifier MetafieldsSetUserError MoneyBag MoneyV2 Node Order OrderApp OrderAttribution PageInfo
 PricingPercentageValue PricingValue Product ProductPriceRangeV2 ProductVariant Refund RefundLineItem ScriptDiscountApplication
 SEO Segment Shop ShopPlan StagedMediaUploadTarget StagedUploadParameter TaxLine TaxonomyCategory UTMParameters UserError
 BulkMutationUserError BulkOperationUserError HasMetafields DisplayableError CollectionSource SelectedOption"""

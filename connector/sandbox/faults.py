@@ -4,29 +4,58 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from connector.sandbox.base import Clock, Request, Response
+from connector.sandbox.base import Request, Response
+from connector.sandbox.fault_answers import answer
+from connector.sandbox.fault_pages import halved, is_stored, leads_to, place, walk_of
 
-Kind = Literal["429", "500", "502", "reset", "truncated", "stall"]
-KINDS: tuple[Kind, ...] = ("429", "500", "502", "reset", "truncated", "stall")
+Kind = Literal[
+    "429", "500", "502", "reset", "truncated", "stall", "trickle", "html", "length", "gzip", "empty",
+    "403", "477", "throttled", "redirect", "shrunk", "repeated",
+]  # fmt: skip
+KINDS: tuple[Kind, ...] = (
+    "429", "500", "502", "reset", "truncated", "stall", "trickle", "html", "length", "gzip", "empty",
+)  # fmt: skip
+"""What any request to any platform may meet, and what repeating it helps against: dealt where no kinds are named.
+
+stall: nothing for `stall_s`, then the answer. trickle: the answer in pieces over `stall_s`. html: 200 with a page of a
+proxy. length: less announced than comes. gzip: called packed, and is not. empty: 200 without a body.
+"""
+OWN_KINDS: tuple[Kind, ...] = ("403", "477", "throttled", "redirect", "shrunk", "repeated")
+"""The rest, dealt where they are named. 403: Mailchimp's network refuses without a reason. 477: a HubSpot account moves.
+throttled: Shopify's refusal with status 200 and no data. redirect: to another host. shrunk: a page with half the rows
+asked for. repeated: the page before once more, with the cursor that leads here.
+"""
+ALL_KINDS = KINDS + OWN_KINDS
+ONLY = {"403": "mailchimp", "477": "hubspot", "throttled": "shopify"}
+NEEDS_ANSWER = frozenset({"truncated", "stall", "trickle", "length", "shrunk", "repeated"})
+"""Kinds that are something done to a true answer: the request took effect, whatever `when` says."""
+NOT_STORED = frozenset({"429", "403", "477", "throttled"})
+"""Refusals that the storage of result files does not know."""
 WHENS = ("before", "after")
 DEFAULT_STALL_S = 2.0
+KEPT = 8
+"""Answers of one walk that can be given again."""
 READING_POSTS = ("/search", "/batch/read", "/search-lists")
+
+__all__ = ["ALL_KINDS", "KINDS", "OWN_KINDS", "WHENS", "Fault", "Faults", "Kind", "answer", "is_write"]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault to commit. when: before the platform sees the request, or after it took effect and the answer is lost.
-
-    A truncated answer and a stall keep the effect whatever `when` says of a truncated one: there is no half answer without one.
-    """
+    """One fault to commit. when: before the platform sees the request, or after it took effect and the answer is lost."""
 
     kind: Kind
     when: str
     stall_s: float = DEFAULT_STALL_S
+
+    @property
+    def takes_effect(self) -> bool:
+        return self.when == "after" or self.kind in NEEDS_ANSWER
 
 
 @dataclass
@@ -41,9 +70,10 @@ class _Script:
 
 @dataclass
 class Faults:
-    """Decides which request fails, and how. p: share of requests; kinds are dealt like cards, so that each occurs early.
+    """Decides which request fails, and how: a share `p` of them by chance, or every `every`-th of a platform.
 
-    platform: only this one; "" is all. down: platforms that answer 503 to everything. log: what occurred.
+    Kinds are dealt like cards, so that each occurs early. platform: only this one; "" is all. hint_s: what Retry-After of
+    every fault says. down: platforms that answer 503 to everything. log: what occurred.
     """
 
     p: float = 0.0
@@ -52,12 +82,15 @@ class Faults:
     whens: tuple[str, ...] = WHENS
     platform: str = ""
     stall_s: float = DEFAULT_STALL_S
+    every: int = 0
+    hint_s: float | None = None
     down: frozenset[str] = frozenset()
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._scripts: list[_Script] = []
+        self._before: dict[tuple[str, str], deque[tuple[str, Response]]] = {}
         self._restart()
 
     @classmethod
@@ -74,15 +107,15 @@ class Faults:
         return faults
 
     def set(self, settings: dict[str, Any]) -> None:
-        """Change what happens from now on. Keys: p, seed, kinds, when, platform, stall_s, down, next, reset.
+        """Change what happens from now on. Keys: those of SETTINGS, next (a list of scripted faults), reset.
 
         ValueError names a key or value that is not known; nothing is changed then.
         """
         checked = _checked(settings)
         with self._lock:
             if settings.get("reset"):
-                self.p, self.platform, self.down = 0.0, "", frozenset()
-                self.kinds, self.whens, self.stall_s = KINDS, WHENS, DEFAULT_STALL_S
+                self.p, self.every, self.platform, self.down = 0.0, 0, "", frozenset()
+                self.kinds, self.whens, self.stall_s, self.hint_s = KINDS, WHENS, DEFAULT_STALL_S, None
                 self._scripts.clear()
             for key, value in checked.items():
                 if key == "next":
@@ -94,25 +127,70 @@ class Faults:
     def _restart(self) -> None:
         self._random = random.Random(self.seed)
         self._decks: dict[tuple[str, bool], list[tuple[Kind, str]]] = {}
+        self._seen: dict[str, int] = {}
 
     def decide(self, platform: str, request: Request) -> Fault | None:
         """The fault this request meets, or None."""
         with self._lock:
             for script in self._scripts:
-                if script.times > 0 and _matches(script, platform, request):
+                if script.times > 0 and _matches(script, platform, request) and self._fits(script.kind, platform, request):
                     script.times -= 1
                     return Fault(script.kind, script.when, self.stall_s)
-            if not self.p or (self.platform and platform != self.platform) or self._random.random() >= self.p:
+            if self.platform and platform != self.platform:
                 return None
-            kind, when = self._deal(platform, is_write(platform, request))
-            return Fault(kind, when, self.stall_s)
+            self._seen[platform] = self._seen.get(platform, 0) + 1
+            is_due = bool(self.every) and self._seen[platform] % self.every == 0
+            is_unlucky = bool(self.p) and self._random.random() < self.p
+            return self._deal(platform, request) if is_due or is_unlucky else None
 
-    def _deal(self, platform: str, writes: bool) -> tuple[Kind, str]:
+    def _deal(self, platform: str, request: Request) -> Fault | None:
+        """The first card of the deck that this request can meet; None where it can meet none of those left."""
+        writes = is_write(platform, request)
         deck = self._decks.setdefault((platform, writes), [])
         if not deck:
-            deck += [(kind, when) for kind in self.kinds for when in self.whens]
+            deck += [(k, w) for k in self.kinds if _may_meet(k, platform, writes) for w in self.whens]
             self._random.shuffle(deck)
-        return deck.pop()
+        for n, (kind, when) in enumerate(deck):
+            if self._fits(kind, platform, request):
+                del deck[n]
+                return Fault(kind, when, self.stall_s)
+        return None
+
+    def _fits(self, kind: Kind, platform: str, request: Request) -> bool:
+        if not _may_meet(kind, platform, is_write(platform, request)) or (kind in NOT_STORED and is_stored(request)):
+            return False
+        if kind == "shrunk":
+            return halved(platform, request) is not None
+        if kind == "repeated":
+            return self._page_before(platform, request) is not None
+        return True
+
+    def remember(self, platform: str, request: Request, response: Response) -> None:
+        """The answer just given, where a later fault may have to give it again."""
+        is_wanted = "repeated" in self.kinds and (self.p or self.every)
+        if response.status != 200 or not (is_wanted or any(s.kind == "repeated" and s.times for s in self._scripts)):
+            return
+        with self._lock:
+            self._keep(platform, request, response)
+
+    def _keep(self, platform: str, request: Request, response: Response) -> None:
+        walk = walk_of(platform, request)
+        if walk:
+            self._before.setdefault((platform, walk), deque(maxlen=KEPT)).append((place(platform, request), response))
+
+    def again(self, platform: str, request: Request) -> Response | None:
+        """The page before the one that is asked for."""
+        with self._lock:
+            return self._page_before(platform, request)
+
+    def _page_before(self, platform: str, request: Request) -> Response | None:
+        walk = walk_of(platform, request)
+        if not walk or not place(platform, request):
+            return None
+        for begun, response in reversed(list(self._before.get((platform, walk), ()))):
+            if leads_to(platform, begun, response.body, request):
+                return response
+        return None
 
     def note(self, at: datetime, platform: str, request: Request, fault: Fault) -> None:
         with self._lock:
@@ -132,9 +210,13 @@ class Faults:
         with self._lock:
             return {
                 "p": self.p, "seed": self.seed, "kinds": list(self.kinds), "when": list(self.whens), "platform": self.platform,
-                "stall_s": self.stall_s, "down": sorted(self.down), "waiting": sum(s.times for s in self._scripts),
-                "log": list(self.log),
+                "stall_s": self.stall_s, "every": self.every, "hint_s": self.hint_s, "down": sorted(self.down),
+                "waiting": sum(s.times for s in self._scripts), "log": list(self.log),
             }  # fmt: skip
+
+
+def _may_meet(kind: Kind, platform: str, writes: bool) -> bool:
+    return ONLY.get(kind, platform) == platform and not (writes and kind in ("shrunk", "repeated"))
 
 
 def _matches(script: _Script, platform: str, request: Request) -> bool:
@@ -145,6 +227,9 @@ def _matches(script: _Script, platform: str, request: Request) -> bool:
     return script.match in request.path or script.match in request.body.decode("utf-8", "replace")
 
 
+SETTINGS = ("p", "seed", "kinds", "when", "platform", "stall_s", "every", "hint_s", "down")
+
+
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in settings.items():
@@ -152,10 +237,10 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
             checked["p"] = float(value)
             if not 0 <= checked["p"] <= 1:
                 raise ValueError("p must be between 0 and 1")
-        elif key == "seed":
-            checked["seed"] = int(value)
-        elif key == "stall_s":
-            checked["stall_s"] = float(value)
+        elif key in ("seed", "every"):
+            checked[key] = int(value)
+        elif key in ("stall_s", "hint_s"):
+            checked[key] = float(value)
         elif key == "platform":
             checked["platform"] = str(value)
         elif key == "kinds":
@@ -168,15 +253,15 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
         elif key == "next":
             checked["next"] = [_script(v) for v in value]
         elif key != "reset":
-            raise ValueError(f"'{key}' is no setting of faults: p, seed, kinds, when, platform, stall_s, down, next, reset")
+            raise ValueError(f"'{key}' is no setting of faults: {', '.join(SETTINGS)}, next, reset")
     return checked
 
 
 def _kind(value: Any) -> Kind:
-    for kind in KINDS:
+    for kind in ALL_KINDS:
         if str(value) == kind:
             return kind
-    raise ValueError(f"'{value}' is no kind of fault: {', '.join(KINDS)}")
+    raise ValueError(f"'{value}' is no kind of fault: {', '.join(ALL_KINDS)}")
 
 
 def _when(value: Any) -> str:
@@ -202,52 +287,3 @@ def is_write(platform: str, request: Request) -> bool:
     if platform == "shopify":
         return b"mutation" in request.body or "/upload" in request.path
     return not request.path.endswith(READING_POSTS)
-
-
-def answer(platform: str, kind: str, clock: Clock) -> Response:
-    """The platform's own words for a fault that has an answer: 429, 500, 502 or 503 (down)."""
-    if kind == "502":
-        page = b"<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>"
-        return Response(502, {"Content-Type": "text/html"}, page)
-    if kind == "503":
-        return Response(503, {"Content-Type": "text/html"}, b"<html><body><h1>Service Unavailable</h1></body></html>")
-    return _ANSWERS[platform](kind, f"{clock().timestamp():.6f}")
-
-
-def _shopify(kind: str, reference: str) -> Response:
-    if kind == "429":
-        body = {"errors": "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service."}
-        return Response.json(body, 429, {"Retry-After": "1.0"})
-    return Response.json({"errors": "Internal Server Error"}, 500)
-
-
-def _mailchimp(kind: str, reference: str) -> Response:
-    titles = {"429": ("TooManyRequests", "You have exceeded the limit of 10 simultaneous connections."),
-              "500": ("Internal Server Error", "An unexpected internal error has occurred.")}  # fmt: skip
-    title, detail = titles[kind]
-    body = {
-        "type": "https://mailchimp.com/developer/marketing/docs/errors/",
-        "title": title,
-        "status": int(kind),
-        "detail": detail,
-        "instance": reference,
-    }
-    return Response.json(body, int(kind), {"Content-Type": "application/problem+json; charset=utf-8"})
-
-
-def _hubspot(kind: str, reference: str) -> Response:
-    body: dict[str, Any] = {"status": "error", "correlationId": reference}
-    if kind == "429":
-        body |= {
-            "message": "You have reached your ten_secondly_rolling limit.",
-            "errorType": "RATE_LIMIT",
-            "policyName": "TEN_SECONDLY_ROLLING",
-            "groupName": "publicapi:crm",
-            "requestId": reference,
-        }
-    else:
-        body |= {"message": "internal error", "category": "INTERNAL_ERROR"}
-    return Response.json(body, int(kind))
-
-
-_ANSWERS = {"shopify": _shopify, "mailchimp": _mailchimp, "hubspot": _hubspot}

@@ -27,7 +27,6 @@ from connector.sandbox.hubspot_wire import Call, Refusal, Route, Router
 from connector.sandbox.hubspot_writes import ObjectWrites
 from connector.sandbox.shop import Shop
 
-URL_MOST = 16 * 1024
 SYNONYMS = {
     "first_name": "firstname",
     "last_name": "lastname",
@@ -83,7 +82,7 @@ class HubspotSimulator:
             return Response(response.status, {**headers, **response.headers}, response.body)
 
     def _enter(self, request: Request) -> None:
-        if _url_length(request) > URL_MOST:
+        if _url_length(request, self.switches.url_limit) > self.switches.url_limit:
             raise Refusal(414, "", "URI Too Long")
         wait_s = self.switches.moving_for_s
         if wait_s is not None:
@@ -209,9 +208,9 @@ def _bucket(request: Request) -> str:
     return "associations" if request.path.startswith("/crm/associations/") else "other"
 
 
-def _url_length(request: Request) -> int:
+def _url_length(request: Request, most: int) -> int:
     """As sent: with the query percent-encoded."""
     raw = len(request.path) + sum(len(name) + len(value) + 2 for name, values in request.query.items() for value in values)
-    if raw * 3 <= URL_MOST:
+    if raw * 3 <= most:
         return raw
     return len(quote(request.path)) + 1 + len(urlencode(request.query, doseq=True))

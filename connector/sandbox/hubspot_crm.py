@@ -297,6 +297,12 @@ class Crm:
         live = self.tables[to_type].live
         return sorted(target for target in self.links.get((from_type, to_type), {}).get(from_id, ()) if target in live)
 
+    def main_of(self, from_type: str, from_id: int, to_type: str) -> int | None:
+        """The associated record that was there first: the primary one, where the pair of types knows primary ones."""
+        live = self.tables[to_type].live
+        found = self.links.get((from_type, to_type), {}).get(from_id, ())
+        return next((target for target in found if target in live), None)
+
     def by_property(self, object_type: str, name: str, value: str) -> Record | None:
         """A record by a unique property."""
         if object_type == "contacts" and name == "email":
@@ -333,6 +339,8 @@ def forward_only(before: str | None, after: str | None) -> bool:
     return STAGES.index(after) >= STAGES.index(before)
 
 
-def label_list(from_type: str, to_type: str) -> list[dict[str, Any]]:
+def label_list(from_type: str, to_type: str, *, is_main: bool = True) -> list[dict[str, Any]]:
+    """The kinds of an association; only a record's main one is labelled so."""
     pairs = LABELS.get((from_type, to_type), [])
-    return [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label} for type_id, label in pairs]
+    shown = [(type_id, label) for type_id, label in pairs if is_main or label is None]
+    return [{"category": "HUBSPOT_DEFINED", "typeId": type_id, "label": label} for type_id, label in shown]

@@ -15,6 +15,8 @@ WINDOW_MS = 10_000
 SEARCHES_PER_S = 5
 ASSOCIATIONS_PER_DAY = 500_000
 ASSOCIATIONS_IN_WINDOW = {"free": 100, "starter": 100, "professional": 150, "enterprise": 150, "increased": 150}
+DEPRECATED = "1"
+"""Headers of a limit that is no longer enforced: still sent, and a trap for who believes them."""
 UNLIMITED = 1_000_000
 """What the headers announce while the limits are off, so that nobody paces himself against a limit that is not there."""
 
@@ -37,13 +39,13 @@ class Buckets:
         """Take one call of kind search, associations or anything else; the headers of its answer. Refusal with 429."""
         now = to_ms(at)
         self._new_day(at)
+        window, day = TIERS[self.settings.tier]
+        if self.limits.on and self.today >= self._most(day):
+            raise self._refusal("DAILY", "daily", {} if kind == "search" else self.headers())
         if kind == "search":
             self._take(self.searches, now, 1000, self._most(SEARCHES_PER_S), "SECONDLY", "secondly")
             self.today += 1
             return {}
-        window, day = TIERS[self.settings.tier]
-        if self.limits.on and self.today >= self._most(day):
-            raise self._refusal("DAILY", "daily", self.headers())
         if kind == "associations":
             self._take_association(now)
         else:
@@ -61,6 +63,8 @@ class Buckets:
             "X-HubSpot-RateLimit-Max": str(most),
             "X-HubSpot-RateLimit-Remaining": str(max(most - used, 0)),
             "X-HubSpot-RateLimit-Interval-Milliseconds": str(WINDOW_MS),
+            "X-HubSpot-RateLimit-Secondly": DEPRECATED,
+            "X-HubSpot-RateLimit-Secondly-Remaining": DEPRECATED,
             "X-HubSpot-RateLimit-Daily": str(most_today),
             "X-HubSpot-RateLimit-Daily-Remaining": str(max(most_today - used_today, 0)),
         }

@@ -256,8 +256,11 @@ class Lists:
         return empty()
 
     def all_folders(self, call: Call) -> Response:
-        children = [{**one, "childLists": self._in(one["id"])} for key, one in self.folders.items() if key != "0"]
-        return answer({"folder": {**self.folders["0"], "childNodes": children, "childLists": self._in("0")}})
+        return answer({"folder": self._tree("0")})
+
+    def _tree(self, key: str) -> Json:
+        inside = [self._tree(one) for one, folder in self.folders.items() if folder["parentFolderId"] == key]
+        return {**self.folders[key], "childNodes": inside, "childLists": self._in(key)}
 
     def _in(self, folder: str) -> list[str]:
         return [str(one.id) for one in self.live() if one.folder == folder]

@@ -151,6 +151,8 @@ class Marketing:
 
     def events(self, call: Call) -> Response:
         """Newest first. `offset` is opaque and only given while there is more."""
+        if self.crm.settings.email_events_ended:
+            raise not_found()
         if bool(call.text("appId")) != bool(call.text("campaignId")):
             raise invalid("appId and campaignId must be given together")
         kind = call.text("eventType")

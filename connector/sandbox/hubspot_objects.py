@@ -117,7 +117,8 @@ class ObjectReads:
             else:
                 found[record.id] = record
         shown = [self.show(found[i], names) for i in sorted(found, reverse=True)]
-        return mixed(call, shown, [_missing(table, missing)] if missing else [], len(missing))
+        error = _missing(table, [] if self.crm.settings.absent_unnamed else missing)
+        return mixed(call, shown, [error] if missing else [], len(missing))
 
     def associations(self, call: Call) -> Response:
         """`paging` belongs to each `from`; records without associations are absent."""
@@ -125,16 +126,20 @@ class ObjectReads:
         inputs = call.object().get("inputs")
         _inputs({"inputs": inputs}, ASSOCIATIONS_MOST)
         results, without = [], []
+        errors: list[Json] = []
+        if self.crm.settings.association_failures and inputs:
+            self.crm.settings.association_failures -= 1
+            errors.append({"status": "error", "category": "INTERNAL_ERROR", "message": "internal error"})
+            inputs = inputs[::2]
         for row in inputs or ():
             page = self._associated_page(origin, row["id"], to, str(row.get("after") or ""), self.crm.settings.association_page)
             if page["to"]:
                 results.append({"from": {"id": row["id"]}, **page})
             else:
                 without.append(row["id"])
-        errors = []
         if without and self.crm.settings.no_association_is_an_error:
             text = f"No {to} is associated with {origin} {', '.join(without)}."
-            errors = [
+            errors += [
                 {
                     "status": "error",
                     "category": "OBJECT_NOT_FOUND",
@@ -143,14 +148,15 @@ class ObjectReads:
                     "context": {"fromObjectId": without},
                 }
             ]
-        return mixed(call, results, errors, len(without) if errors else 0)
+        return mixed(call, results, errors, max(len(without), 1) if errors else 0)
 
     def _associated_page(self, origin: str, record_id: str, to: str, after: str, size: int) -> Json:
         record = self.crm.tables[origin].resolve(record_id)
         found = self.crm.associated(origin, record.id, to) if record else []
         start = bisect.bisect_left(found, int(after)) if after.isdigit() else 0
-        kinds = label_list(origin, to)
-        page: Json = {"to": [{"toObjectId": str(i), "associationTypes": kinds} for i in found[start : start + size]]}
+        main = self.crm.main_of(origin, record.id, to) if record else None
+        kinds = {is_main: label_list(origin, to, is_main=is_main) for is_main in (True, False)}
+        page: Json = {"to": [{"toObjectId": str(i), "associationTypes": kinds[i == main]} for i in found[start : start + size]]}
         if start + size < len(found):
             page["paging"] = {"next": {"after": str(found[start + size])}}
         return page
@@ -186,12 +192,12 @@ def _inputs(body: Json, most: int) -> list[str]:
 
 
 def _missing(table: Table, ids: list[str]) -> Json:
-    return {
+    body = {
         "status": "error",
-        "category": "OBJECT_NOT_FOUND",
+        "category": "OBJECT_NOT_FOUND" if ids else "VALIDATION_ERROR",
         "message": f"Could not get some {_singular(table.name).upper()} objects, they may be deleted or not exist.",
-        "context": {"ids": ids},
     }
+    return {**body, "context": {"ids": ids}} if ids else body
 
 
 def _singular(name: str) -> str:

@@ -84,6 +84,14 @@ class Settings:
     no_association_is_an_error: bool = False
     """Records without associations are reported in `errors` of a 207 instead of being absent."""
     association_page: int = 500
+    association_failures: int = 0
+    """So many answers about associations are 207 and leave out every other record, with an error that names none."""
+    absent_unnamed: bool = False
+    """A batch read's 207 says in other words, and without their ids, that records are not there."""
+    url_limit: int = 16 * 1024
+    """Characters of an address beyond which the answer is 414; somewhere between 8 and 32 KB in the real account."""
+    email_events_ended: bool = False
+    """Version 1 of the e-mail events is switched off, as announced for September 2027."""
     lock_after: int | None = None
     """So many writes to one record within two seconds, and the next answers 423."""
     keep_primary_id: bool = False

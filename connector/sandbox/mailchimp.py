@@ -193,6 +193,11 @@ class MailchimpSimulator:
             load_shop(audience, shop)
             return audience
 
+    def delete_audience(self, list_id: str = LIST_ID) -> None:
+        """As the owner does it in the app: every address of it answers 404, and no list shows it."""
+        with self._lock:
+            del self.account.audiences[list_id]
+
     def tag(self, name: str) -> Tag:
         """The tag of this name; KeyError when there is none."""
         found = self.account.tag_named(name)
@@ -320,7 +325,7 @@ class MailchimpSimulator:
         method = "GET" if request.method == "HEAD" else request.method
         try:
             if is_outside:
-                _check_key(request)
+                _check_key(request, is_revoked=self.switches.is_revoked)
                 method = _overridden(request, method)
             response = self._dispatch(request, method, now)
         except Problem as problem:
@@ -361,7 +366,7 @@ def _missing() -> Problem:
     return Problem(401, "API Key Missing", "Your request did not include an API key.")
 
 
-def _check_key(request: Request) -> None:
+def _check_key(request: Request, *, is_revoked: bool) -> None:
     """Basic with any name, or Bearer. A key of another data centre is as wrong as one that does not exist."""
     trigger = request.headers.get("x-trigger-error", "")
     if trigger:
@@ -379,7 +384,7 @@ def _check_key(request: Request) -> None:
     elif scheme.lower() != "bearer":
         raise _missing()
     host = re.match(r"(\w+)\.api\.mailchimp\.com", request.headers.get("host", ""))
-    if key != API_KEY or (host and host[1] != API_KEY.rpartition("-")[2]):
+    if is_revoked or key != API_KEY or (host and host[1] != API_KEY.rpartition("-")[2]):
         raise Problem(401, "API Key Invalid", INVALID_KEY)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from connector.sandbox.base import Response
-from connector.sandbox.mailchimp_state import STATUSES, Account, Member, need_list
+from connector.sandbox.mailchimp_state import STATUSES, Account, Member, digest, need_list
 from connector.sandbox.mailchimp_wire import Call, Json, answer, collection, invalid, listing, shape
 
 MEMBER = shape(
@@ -101,6 +101,9 @@ def one_list(account: Account, call: Call) -> Response:
 def members(account: Account, call: Call) -> Response:
     need_list(account, call)
     found = _narrowed(account, call, _base_order(account, call))
+    if account.switches.unstable_ties:
+        account.asked += 1
+        found.sort(key=lambda member: (member.wire["last_changed"], digest(str(account.asked), str(member.uid))))
     if call.choice("sort_dir", ("ASC", "DESC"), "ASC") == "DESC":
         found.reverse()
     return listing(call, MEMBERS, "members", found, more={"list_id": account.list_id}, build=lambda member: member.wire)

@@ -255,10 +255,15 @@ def _events(campaign: Campaign, uid: int, since: str | None, humans_only: bool) 
     return out
 
 
+def _humans_only(account: Account, call: Call) -> bool:
+    """Where nobody counts machines apart, nobody can leave them out either."""
+    return call.flag("filter_bots") and account.switches.proxy_fields
+
+
 def email_activity(account: Account, call: Call) -> Response:
     """Every recipient; filter_bots takes away events, never a recipient."""
     found = _campaign(account, call)
-    since, humans_only = call.time("since"), call.flag("filter_bots")
+    since, humans_only = call.time("since"), _humans_only(account, call)
     uids = _present(account, found.recipients)
     if since and account.switches.since_shortens:
         uids = [uid for uid in uids if _events(found, uid, since, humans_only)]
@@ -289,7 +294,7 @@ def _activity(event: Event) -> Json:
 def open_details(account: Account, call: Call) -> Response:
     """Openers only. filter_bots drops who was opened for by machines alone."""
     found = _campaign(account, call)
-    since, humans_only = call.time("since"), call.flag("filter_bots")
+    since, humans_only = call.time("since"), _humans_only(account, call)
     opens: dict[int, list[Event]] = {}
     for uid in _present(account, found.recipients):
         events = [event for event in _events(found, uid, since, humans_only) if event[1] == "open"]
@@ -429,7 +434,7 @@ def one_activity(account: Account, call: Call) -> Response:
         raise not_found()
     row = _person(account, found, member.uid)
     del row["merge_fields"], row["vip"]
-    events = _events(found, member.uid, call.time("since"), call.flag("filter_bots"))
+    events = _events(found, member.uid, call.time("since"), _humans_only(account, call))
     row["activity"] = [_activity(event) for event in events]
     return answer(call, ACTIVITY["emails"], row)
 

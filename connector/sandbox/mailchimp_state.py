@@ -33,8 +33,9 @@ class Switches:
     since_inclusive: whether since_last_changed includes its own second. since_shortens: whether email-activity leaves out
     recipients without activity since then. repeat_is_error: whether adding who is in the tag already, or removing who is
     not, comes back under errors. bulk_starts_journeys: whether the bulk tag call starts "tag added" journeys.
-    proxy_fields: whether reports carry proxy_excluded_*. can_write: False is a viewer's key. held_slots: abandoned requests
-    that still hold one of the ten connections. batch_polls: polls for which a batch stays in each state.
+    proxy_fields: whether reports carry proxy_excluded_*; without them filter_bots takes nothing away [U]. can_write: False is
+    a viewer's key. is_revoked: the key is refused. unstable_ties: contacts of one second come in another order each time [U].
+    held_slots: abandoned requests that still hold one of the ten connections. batch_polls: polls for which a batch stays in each state.
     batch_split: results per file of a batch's archive. batch_no_url: finished batches show no address. batch_errors: operations
     whose id holds one of these texts answer 500 in a batch. latency_s: seconds every answer takes, its slot held meanwhile.
     break_next: answers for the next requests, in turn: "429" (no body), "403" (HTML of the network in front) or "502" (the
@@ -49,6 +50,8 @@ class Switches:
     bulk_starts_journeys: bool = True
     proxy_fields: bool = True
     can_write: bool = True
+    is_revoked: bool = False
+    unstable_ties: bool = False
     held_slots: int = 0
     batch_polls: int = 1
     batch_split: int = 50
@@ -166,6 +169,7 @@ class Account:
         self.store: Store | None = None
         self.journeys: list[Journey] = []
         self.effects: list[Json] = first.effects if first else []
+        self.asked = 0
         self._next_uid, self._next_tag, self._next_merge = 500001 + 10_000_000 * self.number, 7001 + 10_000 * self.number, 1
         self._orders: dict[str, tuple[list[str], list[Member]]] = {}
         self._counts: dict[tuple[int, frozenset[str]], int] = {}
@@ -408,6 +412,6 @@ class Account:
 
 
 def need_list(account: Account, call: Call) -> None:
-    """Problem 404 when the path names an audience that is not this account's."""
-    if call.args["list_id"] != account.list_id:
+    """Problem 404 when the path names an audience that is not this account's, or no longer."""
+    if call.args["list_id"] != account.list_id or account.list_id not in account.audiences:
         raise not_found()

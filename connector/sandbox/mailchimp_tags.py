@@ -33,6 +33,8 @@ ITEMS_MAX = 500
 TOO_MANY = (
     "Maximum allowed member items exceeded, please provide at most 500 items in members_to_add field or members_to_remove field"
 )
+NAME_LENGTH = 50
+"""Not documented today; older versions took no longer names for a static segment (smartchicago/kimball#36) [U]."""
 NOT_HERE = "Email addresses do not exist in this audience."
 
 
@@ -96,6 +98,8 @@ def create_segment(account: Account, call: Call) -> Response:
     if options is not None:
         _check_options(account, options)
     addresses = _addresses(body, "static_segment")
+    if len(str(body.get("name") or "")) > NAME_LENGTH:
+        raise invalid("name", f"This value is too long. It should have {NAME_LENGTH} characters or less.")
     tag = account.add_tag(str(body.get("name") or ""), options)
     account.log("segment.create", tag.name, "", "created")
     # A tag that is new in this call has no journey that could wait for it.

@@ -24,14 +24,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from connector.sandbox.base import Clock, Limits, Request, Response, Simulator, dressed
+from connector.sandbox.fault_pages import halved
 from connector.sandbox.faults import Fault, Faults, answer
 from connector.sandbox.folder import write_folder
+from connector.sandbox.foreign import Copying, copy
 from connector.sandbox.shop import Shop
 
 log = logging.getLogger(__name__)
 
 PLATFORMS = {"shopify": "ShopifySimulator", "mailchimp": "MailchimpSimulator", "hubspot": "HubspotSimulator"}
 HOST = "127.0.0.1"
+PIECES = 8
+"""How many pieces an answer that trickles comes in."""
 
 
 def utc_now() -> datetime:
@@ -62,7 +66,8 @@ class Sandbox:
     ) -> None:
         self.faults = faults or Faults()
         self.clock = clock
-        self._numbers = itertools.count(1)
+        self._numbers, self._served = itertools.count(1), itertools.count(1)
+        self._copying: list[Copying] = []
         self._server = _Server((HOST, port), _Handler)
         self._server.sandbox = self
         self.url = f"http://{HOST}:{self._server.server_port}"
@@ -72,6 +77,13 @@ class Sandbox:
         gc.collect()
         gc.freeze()  # the shop stays; searching it for garbage again and again would cost most of the time
         self._thread: threading.Thread | None = None
+
+    def add(self, kind: type[Simulator], shop: Shop) -> Simulator:
+        """Serve one more platform under its own name, such as one that another package brings. Call it before start()."""
+        made = kind(self.clock, base_url=f"{self.url}/{kind.name}")  # type: ignore[call-arg]  # the constructor every simulator has
+        made.load(shop)
+        self.simulators[made.name] = made
+        return made
 
     def start(self) -> str:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="sandbox")
@@ -108,6 +120,8 @@ class Sandbox:
             if request.path == "/faults":
                 self.faults.set(body)
                 return Response.json(self.faults.dump())
+            if request.path == "/foreign":
+                return Response.json(self.foreign(body))
             if request.path == "/switch":
                 return Response.json(self.switch(body))
         except (ValueError, TypeError, KeyError, AttributeError) as e:
@@ -134,6 +148,24 @@ class Sandbox:
             wanted = {**common, **special.get(name, {})}
             counts[name] = sum(simulator.change(c, dict(wanted)) for c in customers) if wanted else 0
         return counts
+
+    def foreign(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Somebody else's connector copies once, or goes on by itself until {"off": true}."""
+        if body.get("off"):
+            self._copying.clear()
+            return {"on": 0}
+        copying = Copying.parse(body, self.simulators)
+        if copying.every:
+            self._copying.append(copying)
+            return {"on": len(self._copying)}
+        return {"changed": copy(self.simulators, copying)}
+
+    def served(self) -> None:
+        """After each request to a platform: whatever goes on beside us."""
+        number = next(self._served)
+        for copying in self._copying:
+            if number % copying.every == 0:
+                copy(self.simulators, copying)
 
     def switch(self, body: dict[str, Any]) -> dict[str, Any]:
         """Set a simulator's switches: {"shopify": {"is_frozen": true}}. ValueError for a switch it does not have."""
@@ -187,42 +219,76 @@ class _Handler(BaseHTTPRequestHandler):
         fault = sandbox.faults.decide(prefix, request)
         simulator = sandbox.simulators[prefix]
         if fault is None:
-            return self._send(simulator.handle(request))
+            response = simulator.handle(request)
+            sandbox.faults.remember(prefix, request, response)
+            sandbox.served()
+            return self._send(response)
         sandbox.faults.note(sandbox.clock(), prefix, request, fault)
         return self._fail(simulator, request, fault)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
     def _fail(self, simulator: Simulator, request: Request, fault: Fault) -> None:
-        """Commit a fault. A truncated answer needs one, so the request always took effect; a stall only delays."""
+        """Commit a fault."""
+        faults = self.server.sandbox.faults
         if fault.kind == "stall" and fault.when == "before":
             time.sleep(fault.stall_s)
         whole = None
-        if fault.when == "after" or fault.kind in ("truncated", "stall"):
-            whole = simulator.handle(request)
-        if fault.kind == "stall" and fault.when == "after":
-            time.sleep(fault.stall_s)
-        if fault.kind == "stall" and whole is not None:
+        if fault.takes_effect:
+            asked = halved(simulator.name, request) if fault.kind == "shrunk" else request
+            again = faults.again(simulator.name, request) if fault.kind == "repeated" else None
+            whole = again or simulator.handle(asked or request)
+        if whole is not None and fault.kind in ("stall", "shrunk", "repeated"):
+            if fault.kind == "stall" and fault.when == "after":
+                time.sleep(fault.stall_s)
             return self._send(whole)
-        if fault.kind == "truncated" and whole is not None and len(whole.body) > 1:
-            return self._send(whole, cut=True)
-        if fault.kind in ("reset", "truncated"):
+        if whole is not None and fault.kind in ("truncated", "length", "trickle") and len(whole.body) > 1:
+            return self._mangle(whole, fault)
+        if fault.kind in ("reset", "truncated", "length"):
             return self._reset()
-        return self._send(answer(simulator.name, fault.kind, self.server.sandbox.clock))
+        if fault.kind == "trickle" and whole is not None:
+            return self._send(whole)
+        return self._send(answer(simulator.name, fault.kind, self.server.sandbox.clock, faults.hint_s))
 
-    def _send(self, response: Response, *, cut: bool = False) -> None:
+    def _mangle(self, whole: Response, fault: Fault) -> None:
+        """Truncated: all is announced, half of it comes. Length: half is announced, all of it comes."""
+        hint_s = self.server.sandbox.faults.hint_s
+        if hint_s is not None and fault.kind != "trickle":
+            whole = Response(whole.status, {**whole.headers, "Retry-After": f"{hint_s:g}"}, whole.body)
+        half = len(whole.body) // 2
+        if fault.kind == "truncated":
+            return self._send(whole, body=whole.body[:half])
+        if fault.kind == "length":
+            return self._send(whole, announced=half)
+        self._send(whole, pause_s=fault.stall_s / PIECES)
+
+    def _send(
+        self, response: Response, *, body: bytes | None = None, announced: int | None = None, pause_s: float = 0.0
+    ) -> None:
+        """body: what is sent instead of all that is announced; the connection ends with it. pause_s: between its pieces."""
         sandbox = self.server.sandbox
         response = dressed(response, sandbox.clock(), sandbox.request_id())
         self.send_response_only(response.status)
         for key, value in response.headers.items():
             self.send_header(key, value)
         if response.status not in (204, 304):
-            self.send_header("Content-Length", str(len(response.body)))
+            self.send_header("Content-Length", str(len(response.body) if announced is None else announced))
         self.end_headers()
-        if self.command != "HEAD" and response.body:
-            self.wfile.write(response.body[: len(response.body) // 2] if cut else response.body)
+        data = response.body if body is None else body
+        if self.command != "HEAD" and data:
+            self._write(data, pause_s)
         self.wfile.flush()
-        self.close_connection = self.close_connection or cut
+        self.close_connection = self.close_connection or body is not None
+
+    def _write(self, data: bytes, pause_s: float) -> None:
+        if not pause_s:
+            self.wfile.write(data)
+            return
+        size = -(-len(data) // PIECES)
+        for start in range(0, len(data), size):
+            self.wfile.write(data[start : start + size])
+            self.wfile.flush()
+            time.sleep(pause_s)
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

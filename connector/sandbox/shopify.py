@@ -59,15 +59,20 @@ RATE_LIMITS = "https://shopify.dev/api/usage/rate-limits"
 @dataclass
 class Switches:
     """What a test can turn. index_lag_s: how long searches still see old tags. bulk_polls: looks until a job ends.
+    fail_bulk: how many jobs end badly, with the error code fail_bulk_with, or in the state CANCELED or EXPIRED.
 
     automations: tag -> mails that a Flow automation starts for each customer who gets it, each time anew; for tags in
     automations_once only the first time. grant: why client credentials are refused ("" gives a token). renamed_to: another
     host that all requests are sent to. lifetime_s of a granted token. is_revoked: no token is taken any more. denied: root
-    lists that this token may not see. shop_number: another one is another shop's token. count_ceiling: counts say 'at least'
-    above it (0: never). members_at_once: larger segments must be prepared before they are read.
+    lists that this token may not see, denied_fields: fields (Order.email) it may not. shop_number: another one is another
+    shop's token. count_ceiling: counts say 'at least' above it (0: never). members_at_once: larger segments must be prepared
+    before they are read. fail_bulk: so many exports end as fail_bulk_with says (an error code, CANCELED). frozen_with: the
+    status of a frozen shop. definition_room: so many definitions of customer metafields may be made. hides_closed: a list of
+    checkouts without a status shows the open ones only.
     """
 
     is_frozen: bool = False
+    frozen_with: int = 402
     renamed_to: str = ""
     blank_personal_data: bool = False
     scopes: frozenset[str] | list[str] = SCOPES
@@ -81,9 +86,12 @@ class Switches:
     automations_once: list[str] = field(default_factory=list)
     is_revoked: bool = False
     denied: list[str] = field(default_factory=list)
+    denied_fields: list[str] = field(default_factory=list)
+    hides_closed: bool = False
     shop_number: int = 60_000_000_001
     count_ceiling: int = 0
     members_at_once: int = 10_000
+    definition_room: int = 250
 
 
 class ShopifySimulator:
@@ -102,6 +110,7 @@ class ShopifySimulator:
         self.world_name, self.currency, self.timezone = "Empty shop", "EUR", "UTC"
         self.segments: dict[str, dict[str, Any]] = {}
         self.jobs: dict[str, Job] = {}
+        self.definitions: dict[str, dict[str, Any]] = {}
         self.uploads: dict[str, bytes] = {}
         self.expected_uploads: set[str] = set()
         self.tokens: dict[str, datetime | None] = {TOKEN: None}
@@ -178,7 +187,7 @@ class ShopifySimulator:
         if self.switches.renamed_to:
             return Response(301, {"Location": f"https://{self.switches.renamed_to}{request.path}"})
         if self.switches.is_frozen:
-            return Response.json({"errors": "Unavailable Shop"}, 402)
+            return Response.json({"errors": "Unavailable Shop"}, self.switches.frozen_with)
         if request.path == "/admin/oauth/access_token":
             return self._grant(request)
         found = re.fullmatch(r"/admin/api/([^/]+)/graphql\.json", request.path)

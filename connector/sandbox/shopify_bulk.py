@@ -233,8 +233,8 @@ def run_query(engine: Engine, job: Job, ctx: Context, *, is_grouped: bool) -> No
 
 
 def fail(job: Job, error: str) -> None:
-    """Let a job end as FAILED with about a third of its rows in the partial file."""
+    """Let a job end as FAILED, or as CANCELED, with about a third of its rows in the partial file."""
     rows = job.body.splitlines(keepends=True)
-    job.ends_as, job.error = "FAILED", error
+    job.ends_as, job.error = ("CANCELED", None) if error == "CANCELED" else ("FAILED", error)
     job.partial, job.body = b"".join(rows[: len(rows) // 3]), b""
     job.lines = len(rows) // 3

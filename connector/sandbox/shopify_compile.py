@@ -29,6 +29,16 @@ from graphql import (
 
 from connector.sandbox.shopify_request import Context, Cost, Operation, Parsed, Refused, Resolver, Step
 
+WITHHELD = frozenset(
+    (
+        *(f"Customer.{n}" for n in ("firstName", "lastName", "email", "phone", "defaultEmailAddress", "defaultPhoneNumber",
+                                    "defaultAddress")),
+        *(f"Order.{n}" for n in ("email", "shippingAddress", "customer", "customerJourneySummary", "attribution", "refunds")),
+        "AbandonedCheckout.shippingAddress", "LineItem.product", "Product.collections", "Refund.refundLineItems",
+    )
+)  # fmt: skip
+"""Fields that the switch `denied_fields` can close one by one, as a plan or an app's approval may."""
+
 
 class Tables(Protocol):
     """What a compiler asks the engine: the schema, who reads a field, which scope a type takes, what a value is."""
@@ -116,7 +126,8 @@ class Compiler:
                 line.update(sub(item, ctx))
                 line["__parentId"] = parent
 
-        return self._guarded(top if is_top else below, connection, nodes[0].name.value, path)
+        name = nodes[0].name.value
+        return self._withheld(self._guarded(top if is_top else below, connection, name, path), kind, name, path)
 
     def _below(self, kind: GraphQLObjectType, nodes: list[FieldNode], *names: str) -> list[FieldNode]:
         """The field nodes reached through these names (edges, node), fragments opened."""
@@ -175,14 +186,28 @@ class Compiler:
         get, arguments = self._getter(kind, nodes[0], definition, path)
         target = get_named_type(definition.type)
         if isinstance(target, (GraphQLScalarType, GraphQLEnumType)):
-            return get, Cost(10) if kind is self.schema.mutation_type else None
+            return self._withheld(get, kind, name, path), Cost(10) if kind is self.schema.mutation_type else None
         sets = [n.selection_set for n in nodes if n.selection_set]
         sub, below = self._value(target, sets, path)
         is_list = isinstance(
             definition.type.of_type if isinstance(definition.type, GraphQLNonNull) else definition.type, GraphQLList
         )
         step = _each(get, sub) if is_list else _one(get, sub)
-        return self._guarded(step, target, name, path), self._cost(kind, target, below, arguments)
+        guarded = self._withheld(self._guarded(step, target, name, path), kind, name, path)
+        return guarded, self._cost(kind, target, below, arguments)
+
+    def _withheld(self, step: Step, kind: GraphQLObjectType, name: str, path: tuple[str, ...]) -> Step:
+        full = f"{kind.name}.{name}"
+        if full not in WITHHELD:
+            return step
+
+        def withheld(obj: Any, ctx: Context) -> Any:
+            if full not in ctx.shop.switches.denied_fields:
+                return step(obj, ctx)
+            ctx.deny(path, name, "")
+            return None
+
+        return withheld
 
     def _getter(
         self, kind: GraphQLObjectType, node: FieldNode, definition: GraphQLField, path: tuple[str, ...]

@@ -44,13 +44,18 @@ def _blank(ctx: Context) -> bool:
     return bool(ctx.shop.switches.blank_personal_data)
 
 
+def _is_hidden(c: CustomerNode, ctx: Context) -> bool:
+    """Of a person who was erased nothing personal is left; a plan may hide everybody's."""
+    return c.consent == "REDACTED" or _blank(ctx)
+
+
 def _email(c: CustomerNode, ctx: Context) -> dict[str, Any] | None:
-    if not c.source.email or _blank(ctx):
+    if not c.source.email or _is_hidden(c, ctx):
         return None
     url = f"https://shop.example/account/{c.number}"
     return {
         "emailAddress": c.source.email,
-        "marketingState": c.consent if c.consent != "REDACTED" else "INVALID",
+        "marketingState": c.consent,
         "marketingOptInLevel": "SINGLE_OPT_IN" if c.consent == "SUBSCRIBED" else None,
         "marketingUpdatedAt": time_text(c.consent_at),
         "marketingUnsubscribeUrl": url,
@@ -61,7 +66,7 @@ def _email(c: CustomerNode, ctx: Context) -> dict[str, Any] | None:
 
 
 def _phone(c: CustomerNode, ctx: Context) -> dict[str, Any] | None:
-    if not c.source.phone or _blank(ctx):
+    if not c.source.phone or _is_hidden(c, ctx):
         return None
     consent = {"state": c.sms, "optInLevel": None, "updatedAt": None, "collectedFrom": None}
     flat = "NOT_SUBSCRIBED" if c.sms == "NEVER_SUBSCRIBED" else c.sms
@@ -77,7 +82,7 @@ def _phone(c: CustomerNode, ctx: Context) -> dict[str, Any] | None:
 
 def _address(c: CustomerNode, ctx: Context) -> dict[str, Any] | None:
     source = c.source
-    if _blank(ctx) or not (source.city or source.country or source.postcode):
+    if _is_hidden(c, ctx) or not (source.city or source.country or source.postcode):
         return None
     country = COUNTRIES.get(source.country, source.country)
     return {
@@ -95,7 +100,7 @@ def _name(c: CustomerNode) -> str:
 
 def _visible(c: CustomerNode, ctx: Context) -> list[OrderNode]:
     wall = ctx.shop.wall(ctx)
-    return c.orders if wall is None else [o for o in c.orders if o.purchase.at >= wall]
+    return c.orders if wall is None else [o for o in c.orders if o.created_at >= wall]
 
 
 def _customer_orders(c: CustomerNode, ctx: Context, args: dict[str, Any]) -> Page:
@@ -121,11 +126,11 @@ CUSTOMER: dict[str, Any] = {
     "legacyResourceId": lambda c, ctx: str(c.number),
     "createdAt": lambda c, ctx: time_text(c.created_at),
     "updatedAt": lambda c, ctx: time_text(c.updated_at),
-    "firstName": lambda c, ctx: None if _blank(ctx) else c.source.first_name or None,
-    "lastName": lambda c, ctx: None if _blank(ctx) else c.source.last_name or None,
-    "displayName": lambda c, ctx: "" if _blank(ctx) else _name(c) or c.source.email,
-    "email": lambda c, ctx: None if _blank(ctx) else c.source.email or None,
-    "phone": lambda c, ctx: None if _blank(ctx) else c.source.phone or None,
+    "firstName": lambda c, ctx: None if _is_hidden(c, ctx) else c.source.first_name or None,
+    "lastName": lambda c, ctx: None if _is_hidden(c, ctx) else c.source.last_name or None,
+    "displayName": lambda c, ctx: "" if _is_hidden(c, ctx) else _name(c) or c.source.email,
+    "email": lambda c, ctx: None if _is_hidden(c, ctx) else c.source.email or None,
+    "phone": lambda c, ctx: None if _is_hidden(c, ctx) else c.source.phone or None,
     "locale": lambda c, ctx: c.source.language or "en",
     "state": lambda c, ctx: "DISABLED",
     "tags": lambda c, ctx: c.tags,
@@ -223,7 +228,7 @@ ORDER: dict[str, Any] = {
     "legacyResourceId": lambda o, ctx: str(o.number),
     "name": lambda o, ctx: f"#{o.name}",
     "number": lambda o, ctx: o.name,
-    "createdAt": lambda o, ctx: time_text(o.purchase.at),
+    "createdAt": lambda o, ctx: time_text(o.created_at),
     "processedAt": lambda o, ctx: time_text(o.purchase.at),
     "updatedAt": lambda o, ctx: time_text(o.updated_at),
     "cancelledAt": lambda o, ctx: time_text(o.updated_at) if o.purchase.cancelled else None,
@@ -233,7 +238,7 @@ ORDER: dict[str, Any] = {
     "test": lambda o, ctx: o.purchase.test,
     "confirmed": lambda o, ctx: True,
     "edited": lambda o, ctx: bool(o.removed),
-    "email": lambda o, ctx: o.customer.source.email or None if o.customer and not _blank(ctx) else None,
+    "email": lambda o, ctx: o.customer.source.email or None if o.customer and not _is_hidden(o.customer, ctx) else None,
     "tags": lambda o, ctx: o.tags,
     "sourceName": lambda o, ctx: "web",
     "sourceIdentifier": lambda o, ctx: o.purchase.order_id,

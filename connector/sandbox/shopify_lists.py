@@ -62,7 +62,7 @@ class Listing:
         known = self.views.get(key)
         if known is not None:
             return known
-        rows = [r for r in self.rows() if wall is None or r.purchase.at >= wall]
+        rows = [r for r in self.rows() if wall is None or r.created_at >= wall]
         if found.matches is not None:
             rows = [r for r in rows if found.matches(r)]
         read, number = self.sorts[sort], self.number
@@ -250,7 +250,7 @@ class _Without:
 def order_fields() -> dict[str, Searchable]:
     return {
         "updated_at": Searchable("time", lambda o: o.updated_at),
-        "created_at": Searchable("time", lambda o: o.purchase.at),
+        "created_at": Searchable("time", lambda o: o.created_at),
         "processed_at": Searchable("time", lambda o: o.purchase.at),
         "id": Searchable("number", lambda o: o.number),
         "customer_id": Searchable("number", lambda o: o.customer and o.customer.number),

@@ -110,7 +110,8 @@ class RefundNode:
 class OrderNode:
     """index: the customer's how-manieth order, 1 is the first. removed: lines an edit took out, by their place.
 
-    purchase.source may hold `currency` (the shop's at the time) and `presentment` (the buyer's, as in USD 1.1)."""
+    purchase.source may hold `currency` (the shop's at the time), `presentment` (the buyer's, as in USD 1.1) and `imported_at`
+    (ISO: an order of another shop system, made here later than it was placed)."""
 
     kind = "Order"
     number: int
@@ -126,9 +127,14 @@ class OrderNode:
     _updated_at: datetime | None = None
 
     @property
+    def created_at(self) -> datetime:
+        imported_at = self.purchase.source.get("imported_at")
+        return datetime.fromisoformat(imported_at) if imported_at else self.purchase.at
+
+    @property
     def updated_at(self) -> datetime:
         if self._updated_at is None:
-            moments = [self.purchase.at, *(at for at, _ in self.refund_rows())]
+            moments = [self.created_at, *(at for at, _ in self.refund_rows())]
             self._updated_at = max(moments) + (timedelta(hours=1) if self.purchase.cancelled else timedelta())
         return self._updated_at
 

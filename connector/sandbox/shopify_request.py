@@ -50,20 +50,15 @@ class Context:
     children: list[dict[str, Any]] = field(default_factory=list)
 
     def deny(self, path: tuple[str, ...], name: str, scope: str) -> None:
+        """scope: '' where it is the plan or the app's approval that withholds the field, not a scope."""
         if any(e.get("path") == list(path) for e in self.errors):
             return
-        access = f"`{scope}` access scope."
-        self.errors.append(
-            {
-                "message": f"Access denied for {name} field. Required access: {access}",
-                "path": list(path),
-                "extensions": {
-                    "code": "ACCESS_DENIED",
-                    "documentation": "https://shopify.dev/api/usage/access-scopes",
-                    "requiredAccess": access,
-                },
-            }
-        )
+        extensions = {"code": "ACCESS_DENIED", "documentation": "https://shopify.dev/api/usage/access-scopes"}
+        message = f"Access denied for {name} field."
+        if scope:
+            access = f"`{scope}` access scope."
+            message, extensions = f"{message} Required access: {access}", {**extensions, "requiredAccess": access}
+        self.errors.append({"message": message, "path": list(path), "extensions": extensions})
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connector.sandbox.shopify_lists import Listing, Page, plain_page
+from connector.sandbox.shopify_metafields import definition
 from connector.sandbox.shopify_objects import CustomerNode, World, found_refunds, time_text
 from connector.sandbox.shopify_request import Context, refusal
 from connector.sandbox.shopify_segments import members_query, segment_members
@@ -69,16 +70,26 @@ def listing(name: str) -> Callable[..., Page | None]:
             return None
         if name == "abandonedCheckouts":
             purge(ctx.shop)
+            args = _of_a_status(ctx, args)
         made: Listing = ctx.shop.lists[name]
         return made.page(ctx, args, ctx.shop.wall(ctx) if name == "orders" else None)
 
     return read
 
 
+def _of_a_status(ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
+    """Whether a list of checkouts without a status holds the closed ones is not documented: both are played."""
+    query = args.get("query") or ""
+    if not ctx.shop.switches.hides_closed or "status:" in query:
+        return args
+    return {**args, "query": f"{query} status:open".strip()}
+
+
 def counting(name: str) -> Callable[..., dict[str, Any]]:
     def read(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any]:
         if name == "abandonedCheckouts":
             purge(ctx.shop)
+            args = _of_a_status(ctx, args)
         made: Listing = ctx.shop.lists[name]
         return made.count(ctx, args, ctx.shop.wall(ctx) if name == "orders" else None)
 
@@ -99,7 +110,7 @@ def found(ctx: Context, gid: str, kind: str = "") -> Any:
         return bulk_operation(None, ctx, {"id": gid})
     obj = world.by_id.get(gid)
     wall = ctx.shop.wall(ctx)
-    if obj is not None and match.group(1) == "Order" and wall is not None and obj.purchase.at < wall:
+    if obj is not None and match.group(1) == "Order" and wall is not None and obj.created_at < wall:
         return None
     return obj
 
@@ -186,6 +197,7 @@ QUERIES: dict[str, Callable[..., Any]] = {
     "productVariant": one("ProductVariant"),
     "collection": one("Collection"),
     "customerByIdentifier": customer_by,
+    "metafieldDefinition": definition,
     "bulkOperation": bulk_operation,
     "bulkOperations": bulk_operations,
     "segments": segments,

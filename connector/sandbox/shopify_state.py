@@ -46,7 +46,7 @@ def lists(shop: ShopifySimulator) -> dict[str, Listing]:
         {
             "ID": lambda o: 0,
             "ORDER_NUMBER": lambda o: o.name,
-            "CREATED_AT": lambda o: o.purchase.at,
+            "CREATED_AT": lambda o: o.created_at,
             "PROCESSED_AT": lambda o: o.purchase.at,
             "UPDATED_AT": lambda o: o.updated_at,
             "TOTAL_PRICE": lambda o: float(o.purchase.total),

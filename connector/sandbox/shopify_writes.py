@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from connector.sandbox import shopify_bulk as bulk
-from connector.sandbox.shopify_objects import CustomerNode, hash_text, metafield, time_text
+from connector.sandbox.shopify_metafields import METAFIELDS
+from connector.sandbox.shopify_objects import CustomerNode, hash_text, time_text
 from connector.sandbox.shopify_request import Context, Refused
 from connector.sandbox.shopify_segments import members_query_create
 from connector.sandbox.shopify_state import lag
@@ -134,48 +135,6 @@ def consent_update(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, A
     return {"customer": customer, "userErrors": []}
 
 
-def metafields_set(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any] | None:
-    """All or nothing; at most 25; compareDigest sets only what has not moved since it was read."""
-    if not _must_write(ctx, "metafieldsSet"):
-        return None
-    wanted = args["metafields"]
-    if len(wanted) > 25:
-        problem = _user_error(
-            ["metafields"], "Exceeded the maximum metafields input limit of 25.", code="LESS_THAN_OR_EQUAL_TO"
-        )
-        return {"metafields": None, "userErrors": [problem]}
-    errors = [e for i, one in enumerate(wanted) if (e := _metafield_problem(ctx, i, one))]
-    if errors:
-        return {"metafields": None, "userErrors": errors}
-    made = []
-    for one in wanted:
-        customer = _customer(ctx, one["ownerId"])
-        assert customer is not None
-        namespace = one.get("namespace") or "$app"
-        value = metafield(customer, namespace, one["key"], one["value"], ctx.now)
-        old = customer.metafields.get((namespace, one["key"]))
-        value |= {"id": old["id"], "createdAt": old["createdAt"]} if old else {}
-        customer.metafields[namespace, one["key"]] = value | {"type": one.get("type") or "single_line_text_field"}
-        _touch(ctx, customer)
-        ctx.shop.effect("metafield_set", f"{namespace}.{one['key']}", customer.id)
-        made.append(customer.metafields[namespace, one["key"]])
-    return {"metafields": made, "userErrors": []}
-
-
-def _metafield_problem(ctx: Context, index: int, one: dict[str, Any]) -> dict[str, Any] | None:
-    field = ["metafields", str(index)]
-    customer = _customer(ctx, one["ownerId"])
-    if customer is None:
-        return _user_error([*field, "ownerId"], "Owner does not exist.", code="INVALID", elementIndex=index)
-    if not 2 <= len(one["key"]) <= 64:
-        return _user_error([*field, "key"], "Key must be 2 to 64 characters long.", code="TOO_SHORT", elementIndex=index)
-    known = customer.metafields.get((one.get("namespace") or "$app", one["key"]))
-    if "compareDigest" in one and one["compareDigest"] != (known and known["compareDigest"]):
-        message = "The resource has been updated since it was loaded. Try again with an updated `compareDigest` value."
-        return _user_error(field, message, code="STALE_OBJECT", elementIndex=index)
-    return None
-
-
 def segment_create(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, Any] | None:
     """A name that is taken is not refused but numbered."""
     if not _must_write(ctx, "segmentCreate"):
@@ -225,6 +184,8 @@ def segment_delete(_obj: Any, ctx: Context, args: dict[str, Any]) -> dict[str, A
 
 
 def _slots(ctx: Context, kind: str) -> dict[str, Any] | None:
+    for job in ctx.shop.jobs.values():
+        job.look(ctx.now)
     running = [j for j in ctx.shop.jobs.values() if j.type == kind and j.status in bulk.OPEN]
     if len(running) < bulk.AT_ONCE:
         return None
@@ -326,7 +287,7 @@ MUTATIONS: dict[str, Callable[..., Any]] = {
     "tagsRemove": tags_remove,
     "customerUpdate": customer_update,
     "customerEmailMarketingConsentUpdate": consent_update,
-    "metafieldsSet": metafields_set,
+    **METAFIELDS,
     "customerSegmentMembersQueryCreate": members_query_create,
     "segmentCreate": segment_create,
     "segmentUpdate": segment_update,

@@ -6,6 +6,7 @@ The client still speaks /crm/v3 and /crm/v4; the only thing between is a rewrite
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -13,13 +14,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 import pytest
 
-from connector.sandbox.base import Request
+from connector.sandbox.base import Limits, Request
 from connector.sandbox.hubspot import HubspotSimulator
-from tests.sandbox.hubspot_calls import VERSION, Account, people, purchase, shop
+from connector.sandbox.shop import Mailing
+from tests.sandbox.hubspot_calls import NOON, VERSION, Account, people, purchase, shop
 
 hubspot = pytest.importorskip("hubspot")
-NEWER = {"dataSensitivity"}  # in answers since the client was made
-DATED = ((r"^/crm/v[34]/(objects|properties|lists|associations|pipelines|owners)", rf"/crm/\1/{VERSION}"),)
+NEWER = {"dataSensitivity", "primaryEmailCampaignId", "allEmailCampaignIds"}  # in answers since the client was made
+DATED = (
+    (r"^/crm/v[34]/(objects|properties|lists|associations|pipelines|owners)", rf"/crm/\1/{VERSION}"),
+    (r"^/marketing/v3/emails/?", rf"/marketing/emails/{VERSION}/"),
+)
 
 
 class Wire:
@@ -50,7 +55,14 @@ class Wire:
 
 @pytest.fixture
 def account() -> Account:
-    return Account(shop(people(130), [purchase(1, "00001"), purchase(2, "00002")]))
+    mailings = [Mailing(f"m{n}", f"News {n}", "Hello", NOON - timedelta(days=n), ["00001"]) for n in range(1, 4)]
+    one = people(130)
+    one[0].extra = {
+        "hubspot": {
+            "company": {"name": "Acme"}, "deals": [{"dealname": "won", "amount": "9"}], "tickets": [{"subject": "late"}],
+        }
+    }  # fmt: skip
+    return Account(shop(one, [purchase(1, "00001"), purchase(2, "00002")], mailings))
 
 
 @pytest.fixture
@@ -206,3 +218,125 @@ def test_pipelines(client: Any, wire: Wire) -> None:
     found = client.crm.pipelines.pipelines_api.get_all("deals")
     assert [stage.metadata["probability"] for stage in found.results[0].stages][-2:] == ["1.0", "0.0"]
     assert dropped(found, wire.sent) == []
+
+
+@pytest.mark.parametrize("kind", ["orders", "deals", "companies", "tickets", "products", "line_items"])
+def test_every_object_we_read_by_page_by_batch_and_by_search(client: Any, wire: Wire, kind: str) -> None:
+    objects = client.crm.objects
+    page = objects.basic_api.get_page(kind, limit=100, properties=["hs_object_id", "hs_merged_object_ids"])
+    assert dropped(page, wire.sent) == []
+    ids = [one.id for one in page.results]
+    body = {"properties": ["hs_object_id"], "propertiesWithHistory": [], "inputs": [{"id": i} for i in ids]}
+    batch = objects.batch_api.read(kind, body)
+    assert dropped(batch, wire.sent) == []
+    changed = {"propertyName": "hs_lastmodifieddate", "operator": "BETWEEN", "value": "1000", "highValue": "1900000000000"}
+    keyset = {"propertyName": "hs_object_id", "operator": "GT", "value": "0"}
+    query = {
+        "filterGroups": [{"filters": [changed, keyset]}], "properties": ["hs_object_id"], "limit": 200, "after": "0",
+        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+    }  # fmt: skip
+    found = objects.search_api.do_search(kind, query)
+    assert dropped(found, wire.sent) == []
+    assert ids and sorted(one.id for one in batch.results) == sorted(ids) == sorted(one.id for one in found.results)
+
+
+def test_a_batch_update_of_which_some_rows_fail(client: Any, account: Account, wire: Wire) -> None:
+    account.sim.switches.rows_fail_alone = True
+    rows = [
+        {"id": account.contact_id(1), "objectWriteTraceId": "r-1", "properties": {"city": "Rome"}},
+        {"id": account.contact_id(2), "objectWriteTraceId": "r-2", "properties": {"lifecyclestage": "no such stage"}},
+        {"id": "4711", "objectWriteTraceId": "r-3", "properties": {"city": "Rome"}},
+    ]
+    answer = client.crm.contacts.batch_api.update({"inputs": rows})
+    assert (answer.num_errors, [one.id for one in answer.results]) == (2, [account.contact_id(1)])
+    assert [e.context["objectWriteTraceId"] for e in answer.errors] == [["r-2"], ["r-3"]]
+    assert orjson.loads(answer.errors[0].message.partition(": ")[2])[0]["error"] == "INVALID_OPTION"
+    assert set(wire.sent["errors"][0]) <= set(type(answer.errors[0]).attribute_map.values())
+
+
+def test_a_merged_contact_answers_under_its_new_id(client: Any, account: Account) -> None:
+    old = account.contact_id(1)
+    survivor = account.sim.merge("00001", "00002")
+    assert survivor is not None
+    found = client.crm.contacts.basic_api.get_by_id(old, properties=["hs_merged_object_ids"])
+    assert (found.id, old in found.properties["hs_merged_object_ids"].split(";")) == (str(survivor.id), True)
+
+
+def test_a_search_beyond_ten_thousand_and_a_full_bucket(client: Any, account: Account) -> None:
+    api, errors = client.crm.contacts.search_api, hubspot.crm.contacts
+    with pytest.raises(errors.ApiException) as beyond:
+        api.do_search({"filterGroups": [], "properties": [], "sorts": [], "limit": 200, "after": "10000"})
+    assert (beyond.value.status, orjson.loads(beyond.value.body)["category"]) == (400, "VALIDATION_ERROR")
+    account.sim.buckets.limits = Limits(on=True)
+    with pytest.raises(errors.ApiException) as limited:
+        for _ in range(101):
+            client.crm.contacts.basic_api.get_page(limit=1)
+    body = orjson.loads(limited.value.body)
+    assert (limited.value.status, body["policyName"], body["errorType"]) == (429, "TEN_SECONDLY_ROLLING", "RATE_LIMIT")
+
+
+def test_associations_over_several_pages(client: Any, account: Account, wire: Wire) -> None:
+    account.sim.switches.association_page = 1
+    one = account.contact_id(1)
+    api = client.crm.associations.v4.batch_api
+    company, order = (next(iter(account.sim.crm.tables[kind].live)) for kind in ("companies", "orders"))
+    account.sim.crm.associate("orders", order, "contacts", int(account.contact_id(2)))
+    seen, inputs = [], [{"id": str(order)}]
+    while inputs:
+        answer = api.get_page("orders", "contacts", {"inputs": inputs})
+        assert dropped(answer, wire.sent) == []
+        seen += [str(to.to_object_id) for row in answer.results for to in row.to]
+        inputs = [{"id": row._from.id, "after": row.paging.next.after} for row in answer.results if row.paging]
+    assert seen == [one, account.contact_id(2)]
+    linked = api.get_page("contacts", "companies", {"inputs": [{"id": one}]})
+    assert str(linked.results[0].to[0].to_object_id) == str(company)
+    assert [t.type_id for t in linked.results[0].to[0].association_types] == [1, 279]
+
+
+def test_lists_that_are_taken_deleted_or_fill_themselves(client: Any, account: Account, wire: Wire) -> None:
+    api, members, folders = client.crm.lists.lists_api, client.crm.lists.memberships_api, client.crm.lists.folders_api
+    made = api.create({"name": "VIP", "objectTypeId": "0-1", "processingType": "MANUAL"}).list.list_id
+    with pytest.raises(hubspot.crm.lists.ApiException) as taken:
+        api.create({"name": "VIP", "objectTypeId": "0-1", "processingType": "MANUAL"})
+    assert orjson.loads(taken.value.body)["subCategory"] == "ILS.DUPLICATE_LIST_NAMES"
+    dynamic = account.sim.add_list("Theirs", "DYNAMIC")
+    with pytest.raises(hubspot.crm.lists.ApiException) as refused:
+        members.add_and_remove(str(dynamic.id), {"recordIdsToAdd": [account.contact_id(1)], "recordIdsToRemove": []})
+    assert refused.value.status == 400
+    folder = folders.create({"name": "Rollcall", "parentFolderId": "0"})
+    assert dropped(folder, wire.sent) == []
+    tree = folders.get_all()
+    assert dropped(tree, wire.sent) == []
+    assert [child.name for child in tree.folder.child_nodes] == ["Rollcall"]
+    api.remove(made)
+    with pytest.raises(hubspot.crm.lists.ApiException) as gone:
+        api.get_by_id(made)
+    assert gone.value.status == 404
+    api.restore(made)
+    assert api.get_by_id(made).list.name == "VIP"
+
+
+def test_a_property_that_is_not_there_and_one_that_is_ours(client: Any, wire: Wire) -> None:
+    core = client.crm.properties.core_api
+    with pytest.raises(hubspot.crm.properties.ApiException) as missing:
+        core.get_by_name("contacts", "rollcall_segments")
+    assert (missing.value.status, orjson.loads(missing.value.body)["category"]) == (404, "OBJECT_NOT_FOUND")
+    found = core.get_by_name("contacts", "hs_email_optout")
+    assert dropped(found, wire.sent) == []
+    assert (found.hubspot_defined, found.modification_metadata.read_only_value) == (True, True)
+
+
+def test_marketing_emails_and_their_numbers(client: Any, wire: Wire) -> None:
+    api = client.marketing.emails.marketing_emails_api
+    names, after = [], None
+    while True:
+        page = api.get_page(limit=2, **({"after": after} if after else {}))
+        names += [one.name for one in page.results]
+        if page.paging is None:
+            break
+        after = page.paging.next.after
+    assert sorted(names) == ["News 1", "News 2", "News 3"]
+    counted = api.get_page(limit=100, include_stats=True)
+    assert {one.stats.counters["sent"] for one in counted.results} == {1}
+    assert len(counted.results) == 2, "one is hidden, as in the real account"
+    assert dropped(counted, wire.sent) == []

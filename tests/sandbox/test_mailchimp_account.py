@@ -87,3 +87,21 @@ def test_another_program_reads_and_copies_tags_fields_and_statuses() -> None:
 
 def test_control_knows_nothing_else() -> None:
     assert control(two(), "GET", "weather")[0] == 404
+
+
+def test_an_audience_can_be_deleted_and_a_key_revoked() -> None:
+    client = two()
+    client.simulator.delete_audience()
+    assert [each["id"] for each in client.get("/lists")["lists"]] == [OTHER]
+    for path in ("", "/members", "/segments"):
+        client("GET", f"{LIST}{path}", expect=404)
+    assert client.get(f"/lists/{OTHER}/members")["total_items"] == 2
+    client.simulator.switches.is_revoked = True
+    assert client("GET", "/lists", expect=401)["title"] == "API Key Invalid"
+
+
+def test_contacts_of_one_second_can_come_in_another_order_each_time() -> None:
+    client = account([customer(number, seconds_ago=60) for number in range(30)])
+    client.simulator.switches.unstable_ties = True
+    first, second = ([row["id"] for row in client.get(f"{LIST}/members", count=30)["members"]] for _ in range(2))
+    assert first != second and sorted(first) == sorted(second)

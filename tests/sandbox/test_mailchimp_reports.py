@@ -83,6 +83,7 @@ def test_totals_of_a_report_tell_machines_from_people() -> None:
     client.simulator.switches.proxy_fields = False
     assert "proxy_excluded_opens" not in client.get(REPORT)["opens"]
     assert "total_proxy_excluded_opens" not in client.get(f"{REPORT}/open-details")
+    assert [event["action"] for event in activity(client, filter_bots=True)[address(2)]] == ["open"]
 
 
 def test_campaigns_are_chosen_by_time_sent() -> None:

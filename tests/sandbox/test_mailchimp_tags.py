@@ -114,6 +114,7 @@ def test_names_are_unique_without_regard_to_case_and_a_deleted_tag_is_404() -> N
     path = tag(client)
     client("POST", f"{LIST}/segments", {"name": "PX: AT RISK", "static_segment": []}, expect=400)
     client("POST", f"{LIST}/segments", {"name": "", "static_segment": []}, expect=400)
+    client("POST", f"{LIST}/segments", {"name": "x" * 51, "static_segment": []}, expect=400)
     client("DELETE", path, expect=204)
     client("GET", path, expect=404)
     client("POST", path, {"members_to_add": [address(1)]}, expect=404)

@@ -10,6 +10,7 @@ import responses
 
 from connector.sandbox.mailchimp import API_KEY, LIST_ID
 from connector.sandbox.mailchimp_state import subscriber_hash
+from tests.platforms.mailchimp.described import described_path, operations
 from tests.sandbox.mailchimp_account import LIST, address, lively
 from tests.simulated import simulated
 
@@ -22,6 +23,15 @@ class Both:
 
     def __init__(self, mock: responses.RequestsMock) -> None:
         self.plain = lively()
+        self.asked: set[tuple[str, str | None]] = set()
+        handle = self.plain.simulator.handle
+
+        def noted(request: Any) -> Any:
+            if "user-agent" in request.headers:  # the plain client has none
+                self.asked.add((request.method.lower(), described_path(request.path.removeprefix("/3.0") or "/")))
+            return handle(request)
+
+        self.plain.simulator.handle = noted  # type: ignore[method-assign]  # to see what the vendor's client sends
         self.host = simulated("mailchimp", self.plain.simulator, mock) + "/3.0"
         self.client = self.vendor(API_KEY)
 
@@ -68,6 +78,21 @@ def test_the_vendors_client_reads_the_same_bodies(both: Both, path: str, ask: An
     assert ask(both.client) == both.plain.get(path)
 
 
+def test_it_reads_groups(both: Both) -> None:
+    category = both.client.lists.get_list_interest_categories(LIST_ID)["categories"][0]["id"]
+    path = f"{LIST}/interest-categories/{category}/interests"
+    assert both.client.lists.list_interest_category_interests(LIST_ID, category) == both.plain.get(path)
+
+
+def test_it_has_been_asked_for_every_operation_we_use(both: Both) -> None:
+    for _, ask in READS:
+        ask(both.client)
+    test_it_reads_groups(both)
+    test_it_makes_fills_and_empties_a_tag(both)
+    test_its_batches_run_to_the_end(both)
+    assert {(method, path) for path, methods in operations().items() for method in methods} - both.asked == set()
+
+
 def test_its_paging_filters_and_fields_mean_the_same(both: Both) -> None:
     query = {"count": 2, "offset": 1, "status": "subscribed", "sort_field": "last_changed", "sort_dir": "ASC",
              "fields": ["members.id", "total_items"]}  # fmt: skip
@@ -83,6 +108,7 @@ def test_it_makes_fills_and_empties_a_tag(both: Both) -> None:
     quiet = {"tags": [{"name": "px", "status": "inactive"}], "is_syncing": True}
     assert both.client.lists.update_list_member_tags(LIST_ID, HASH, quiet).status_code == 204
     assert both.client.lists.get_segment_members_list(LIST_ID, tag["id"])["total_items"] == 0
+    assert both.client.lists.create_list_member_event(LIST_ID, HASH, {"name": "px", "is_syncing": False}).status_code == 204
 
 
 def test_its_batches_run_to_the_end(both: Both) -> None:

@@ -51,7 +51,7 @@ def graphql(sandbox: Sandbox, text: str, **more: Any) -> requests.Response:
 
 def add_tag(sandbox: Sandbox, tag: str) -> requests.Response:
     gid = "gid://shopify/Customer/7000000000001"
-    return graphql(sandbox, f'mutation{{tagsAdd(id:"{gid}",tags:["{tag}"]){{userErrors{{message}}}}}}')
+    return graphql(sandbox, f'mutation{{tagsAdd(id:"{gid}",tags:["{tag}"]){{userErrors{{message}}}}}}', allow_redirects=False)
 
 
 def control(sandbox: Sandbox, path: str, body: dict[str, Any]) -> Any:
@@ -94,28 +94,67 @@ def test_a_change_reaches_the_platforms_that_know_the_customer(sandbox: Sandbox)
     assert wrong.status_code == 400 and "shoe" in wrong.text
 
 
+STATUS = {"redirect": 302, "html": 200, "gzip": 200, "empty": 200, "stall": 200, "trickle": 200, "throttled": 200}
+CUT = ("reset", "truncated", "gzip")
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "length"] + ["redirect", "throttled"])
 def test_each_fault_comes_before_or_after_the_effect(sandbox: Sandbox, kind: str, when: str) -> None:
     script = {"platform": "shopify", "match": "tagsAdd", "kind": kind, "when": when}
     control(sandbox, "/faults", {"next": [script], "stall_s": 0.01})
     try:
         answer = add_tag(sandbox, "x")
     except requests.RequestException:
-        assert kind in ("reset", "truncated")
+        assert kind in CUT
     else:
-        assert answer.status_code == (200 if kind == "stall" else int(kind))
-        assert kind != "502" or answer.text.startswith("<html>")
+        assert answer.status_code == STATUS.get(kind, 0) or answer.status_code == int(kind)
+        assert kind not in ("502", "html") or answer.text.startswith("<html>")
+        assert kind != "empty" or answer.content == b""
+        assert kind != "throttled" or (answer.json()["errors"][0]["extensions"]["code"], "data" in answer.json()) == (
+            "THROTTLED",
+            False,
+        )
     is_done = len(state(sandbox)["effects"]["shopify"]) == 1
-    assert is_done == (when == "after" or kind in ("truncated", "stall"))
+    assert is_done == (when == "after" or kind in ("truncated", "stall", "trickle"))
     (fault,) = state(sandbox)["faults"]["log"]
     assert (fault["kind"], fault["when"], fault["platform"], fault["is_write"]) == (kind, when, "shopify", True)
     assert add_tag(sandbox, "y").status_code == 200
 
 
+def test_a_wrong_length_cuts_the_answer_at_half(sandbox: Sandbox) -> None:
+    ping = f"{sandbox.url}/mailchimp/3.0/ping"
+    control(sandbox, "/faults", {"next": [{"match": "ping", "kind": "length"}]})
+    first, second = (requests.get(ping, headers=MAILCHIMP, timeout=10).content for _ in "12")
+    assert first == second[: len(second) // 2]
+
+
+def contacts(sandbox: Sandbox, **params: Any) -> Any:
+    url = f"{sandbox.url}/hubspot/crm/objects/2026-09/contacts"
+    return requests.get(url, params=params, headers=HUBSPOT, timeout=10).json()
+
+
+def test_a_page_can_shrink_and_a_page_can_come_again(sandbox: Sandbox) -> None:
+    control(sandbox, "/faults", {"next": [{"kind": "shrunk"}, {"kind": "repeated"}]})
+    small = contacts(sandbox, limit=4)
+    assert [r["id"] for r in small["results"]] == ["101", "102"] and small["paging"]["next"]["after"] == "103"
+    first = contacts(sandbox, limit=2)
+    assert contacts(sandbox, limit=2, after="103") == first, "the first page has none before it and is given as it is"
+    assert contacts(sandbox, limit=2, after="103")["results"][0]["id"] == "103"
+    assert [f["kind"] for f in state(sandbox)["faults"]["log"]] == ["shrunk", "repeated"]
+
+
+def test_refusals_of_one_platform_are_met_there_only(sandbox: Sandbox) -> None:
+    control(sandbox, "/faults", {"next": [{"kind": "477"}, {"kind": "403"}]})
+    ping = f"{sandbox.url}/mailchimp/3.0/ping"
+    assert [requests.get(ping, headers=MAILCHIMP, timeout=10).status_code for _ in "12"] == [403, 200]
+    moving = requests.get(f"{sandbox.url}/hubspot/crm/objects/2026-09/contacts", headers=HUBSPOT, timeout=10)
+    assert (moving.status_code, moving.headers["Retry-After"]) == (477, "3600")
+
+
 def test_random_faults_are_dealt_so_that_each_kind_occurs(sandbox: Sandbox) -> None:
     control(sandbox, "/faults", {"p": 1.0, "seed": 4, "stall_s": 0, "platform": "shopify"})
-    for _ in range(12):
+    for _ in range(2 * len(KINDS)):
         try:
             graphql(sandbox, "{shop{name}}")
         except requests.RequestException:
@@ -125,6 +164,12 @@ def test_random_faults_are_dealt_so_that_each_kind_occurs(sandbox: Sandbox) -> N
     assert requests.get(f"{sandbox.url}/mailchimp/3.0/ping", headers=MAILCHIMP, timeout=10).status_code == 200
     control(sandbox, "/faults", {"reset": True})
     assert graphql(sandbox, "{shop{name}}").status_code == 200
+
+
+def test_faults_can_be_due_on_every_nth_request_with_a_hint_when_to_come_back(sandbox: Sandbox) -> None:
+    control(sandbox, "/faults", {"every": 3, "kinds": ["500"], "hint_s": 0})
+    answers = [graphql(sandbox, "{shop{name}}") for _ in range(6)]
+    assert [a.status_code for a in answers] == [200, 200, 500] * 2 and answers[2].headers["Retry-After"] == "0"
 
 
 def test_a_platform_that_is_down_answers_503_until_it_is_up(sandbox: Sandbox) -> None:

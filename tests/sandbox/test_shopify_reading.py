@@ -321,3 +321,54 @@ def test_a_field_the_schema_has_and_the_shop_lacks_answers_with_the_emptiest_val
         "{orders(first:1){nodes{poNumber riskLevel totalWeight merchantEditable}}}"
     )["orders"]["nodes"]
     assert node["poNumber"] is None and node["merchantEditable"] is False
+
+
+@pytest.mark.parametrize("status", [402, 403, 423])
+def test_a_shop_may_be_frozen_in_three_ways(status: int) -> None:
+    client = Client()
+    client.simulator.switches.is_frozen, client.simulator.switches.frozen_with = True, status
+    answer = client.post("{shop{name}}")
+    assert (answer.status, answer.body) == (status, b'{"errors":"Unavailable Shop"}')
+
+
+def test_one_field_may_be_denied_without_a_word_on_a_scope() -> None:
+    client = Client(shop(purchases=[purchase(1)]))
+    client.simulator.switches.denied_fields = ["Order.email"]
+    answer = client.ask("{orders(first:1){nodes{id email}}}")
+    (order,) = answer["data"]["orders"]["nodes"]
+    assert order["id"] and order["email"] is None
+    (error,) = answer["errors"]
+    assert (error["path"], error["extensions"]["code"]) == (["orders", "nodes", "email"], "ACCESS_DENIED")
+    assert "requiredAccess" not in error["extensions"]
+
+
+def test_a_list_of_checkouts_without_a_status_may_hold_the_open_ones_only() -> None:
+    client = Client()
+    client.simulator.world.checkouts[0].cart.completed_at = NOW
+    text = "query($q:String){abandonedCheckouts(first:9,query:$q){nodes{id}} abandonedCheckoutsCount(query:$q){count}}"
+    for hides, found in ((False, {None: 1, "status:closed": 1, "status:open": 0}), (True, {None: 0, "status:closed": 1})):
+        client.simulator.switches.hides_closed = hides
+        for query, count in found.items():
+            answer = client.data(text, q=query)
+            assert (len(answer["abandonedCheckouts"]["nodes"]), answer["abandonedCheckoutsCount"]["count"]) == (count, count)
+
+
+def test_nothing_personal_is_left_of_a_person_who_was_erased() -> None:
+    client = Client(shop([customer(1, phone="+49301", city="Bonn"), customer(2)], [purchase(1)]))
+    client.simulator.change("00001", {"consent": "redacted"})
+    erased, other = client.data(
+        """{customers(first:2){nodes{note firstName defaultEmailAddress{emailAddress} defaultPhoneNumber{phoneNumber}
+        defaultAddress{city} numberOfOrders}}}"""
+    )["customers"]["nodes"]
+    assert erased == {
+        "note": "00001", "firstName": None, "defaultEmailAddress": None, "defaultPhoneNumber": None, "defaultAddress": None,
+        "numberOfOrders": "1",
+    }  # fmt: skip
+    assert other["defaultEmailAddress"]
+
+
+def test_an_imported_order_was_placed_before_it_was_made() -> None:
+    made = (NOW - timedelta(days=2)).isoformat()
+    client = Client(shop(purchases=[purchase(1, days_ago=100, source={"imported_at": made})], history_scope=False))
+    (order,) = client.data("{orders(first:1){nodes{createdAt processedAt updatedAt}}}")["orders"]["nodes"]
+    assert order["processedAt"] < order["createdAt"] == order["updatedAt"] == "2026-11-19T12:00:00Z"

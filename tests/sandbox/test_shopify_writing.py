@@ -101,7 +101,7 @@ def test_metafields_are_all_or_nothing_and_compare_and_set() -> None:
     client = Client()
     text = """mutation($m:[MetafieldsSetInput!]!){metafieldsSet(metafields:$m){metafields{value compareDigest}
         userErrors{code elementIndex}}}"""
-    one = {"ownerId": client.gid(1), "namespace": "a", "key": "score", "value": "1"}
+    one = {"ownerId": client.gid(1), "namespace": "a", "key": "score", "value": "1", "type": "number_integer"}
     bad = {**one, "ownerId": "gid://shopify/Customer/1"}
     assert client.data(text, m=[one, bad])["metafieldsSet"]["userErrors"][0]["elementIndex"] == 1
     read = 'query($i:ID!){customer(id:$i){metafield(namespace:"a",key:"score"){value}}}'
@@ -197,6 +197,9 @@ def test_a_job_fails_on_request_with_part_of_its_rows_and_without_scope_with_non
     job = finished(client, ORDERS)
     assert (job["status"], job["errorCode"], job["url"]) == ("FAILED", "INTERNAL_SERVER_ERROR", None)
     assert 0 < len(lines(client, job["partialDataUrl"])) < 14
+    client.simulator.switches.fail_bulk, client.simulator.switches.fail_bulk_with = 1, "CANCELED"
+    job = finished(client, ORDERS)
+    assert (job["status"], job["errorCode"]) == ("CANCELED", None) and lines(client, job["partialDataUrl"])
     client.simulator.switches.scopes = ["read_customers"]
     assert finished(client, ORDERS)["errorCode"] == "ACCESS_DENIED"
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import orjson
+
 from adapters.hubspot import HubspotAdapter
 from connector.sandbox.base import Limits, Request, dressed
 from connector.sandbox.hubspot import HubspotSimulator
@@ -17,6 +19,8 @@ BASE = "http://sandbox.test/hubspot"
 
 
 class World:
+    loads, dumps = staticmethod(orjson.loads), staticmethod(orjson.dumps)
+
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 21, 12, 0, 0, 700_000)
         self.statuses: list[int] = []

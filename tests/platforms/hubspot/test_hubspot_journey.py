@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from connector.normalize import Normalizer, load_mapping
+from connector.sandbox.hubspot_wire import to_ms
 from models.changes import Batch, Member, Target
 from tests.platforms.hubspot.hubspot_world import World
 
@@ -80,3 +84,36 @@ def test_email_events_are_read_only_when_asked_for_and_name_their_email(world: W
     rows = Normalizer(load_mapping("hubspot"), {}, world.now.date()).normalize("email_events", events[0]).get("events", [])
     assert all(r["email"] == "00001@shop.example" for r in rows)
     assert world.pull("email_events")[0] == []
+
+
+def test_events_say_from_which_day_they_are_whole(world: World) -> None:
+    first = list(world.adapter.pages("email_events", None, since=datetime(2026, 1, 3, 15)))
+    assert [p.complete_from for p in first if p.done] == [date(2026, 1, 4)]
+    whole = list(world.adapter.pages("email_events", None))
+    assert whole[-1].complete_from == date(2025, 11, 22), "a year back, when nobody says"
+    assert not any(p.complete_from for p in world.adapter.pages("email_events", whole[-1].cursor))
+    half = next(p for p in whole if not p.done)
+    assert list(world.new_adapter().pages("email_events", half.cursor))[-1].complete_from == date(2025, 11, 22)
+
+
+def test_events_that_come_late_are_met_by_the_next_run_and_have_the_same_name(world: World) -> None:
+    first = {e["_id"] for e in world.pull("email_events")[0]}
+    world.now += timedelta(hours=20)
+    events = world.simulator.marketing._all_events()  # the platform's own records
+    events.append(replace(events[-1], created=to_ms(world.now - timedelta(hours=21)), number=99))
+    found = [e["_id"] for e in world.pull("email_events")[0]]
+    assert len(found) == 1 and not first & set(found)
+    assert [e["_id"] for e in world.pull("email_events")[0]] == found, "read once more, and known by its name"
+
+
+@pytest.mark.parametrize("began", ["never", "in the middle", "finished"])
+def test_the_end_of_the_events_api_ends_nothing_else(world: World, began: str) -> None:
+    pages = list(world.adapter.pages("email_events", None))
+    cursor = {"never": None, "in the middle": pages[0].cursor, "finished": pages[-1].cursor}[began]
+    world.simulator.switches.email_events_ended = True
+    (page,) = world.adapter.pages("email_events", cursor)
+    assert (page.records, page.done, "Write email_events = false" in page.note) == ([], True, True)
+    assert page.complete_from == (None if began == "finished" else world.now.date())
+    assert len(world.pull("emails")[0]) == 14
+    finding = {f.name: f for f in world.new_adapter(email_events=True).check()}["hubspot e-mail events"]
+    assert (finding.level, "Not available" in finding.text) == ("warning", True)

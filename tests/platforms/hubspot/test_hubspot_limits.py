@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.hubspot_objects import CONTACTS
-from models.errors import AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
+from models.errors import AuthError, ConfigError, PermanentApiError, QuotaExhausted, RetryableApiError, ScopeError
 
 JSON = {"Content-Type": "application/json"}
 
@@ -42,6 +42,35 @@ def test_the_days_quota_stops_the_run_until_the_accounts_midnight(server: Any) -
         list(server.adapter().pages("contacts", None))
     assert stopped.value.wait_s == 11 * 3600  # 12:00 UTC is 13:00 in Berlin
     assert max(server.waits, default=0) < 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "wait_s"),
+    [
+        ('{"message":"You have reached your daily limit."}', {}, 11 * 3600),
+        ('{"policyName":"DAILY"}', {"Retry-After": "600"}, 600),
+        ('{"category":"RATE_LIMITS","policyName":"daily"}', {}, 11 * 3600),
+    ],
+)
+def test_the_days_quota_is_known_by_any_of_its_signs_and_says_when_it_goes_on(
+    server: Any, body: str, headers: dict[str, str], wait_s: float
+) -> None:
+    adapter = server.adapter()
+    adapter.account()
+    server.once("GET /crm/objects", (429, {**JSON, **headers}, body))
+    with pytest.raises(QuotaExhausted, match=r"goes on after 2026-11-21 (23:00|12:10) UTC") as stopped:
+        list(adapter.pages("contacts", None))
+    assert stopped.value.wait_s == wait_s
+
+
+def test_the_deprecated_limit_of_a_second_is_not_believed(server: Any) -> None:
+    left = {**JSON, "X-HubSpot-RateLimit-Max": "190", "X-HubSpot-RateLimit-Remaining": "180"}
+    secondly = {"X-HubSpot-RateLimit-Secondly": "1", "X-HubSpot-RateLimit-Secondly-Remaining": "0"}
+    server.once("account-info", (200, {**left, **secondly}, '{"portalId":1}'), times=100)
+    adapter = server.adapter()
+    for _ in range(90):
+        adapter.account()
+    assert server.waits == []
 
 
 def test_a_reserve_of_the_day_is_left_to_the_owners_other_apps(server: Any) -> None:
@@ -104,6 +133,67 @@ def test_an_old_api_key_is_refused_in_words_and_never_sent(server: Any, token: s
     with pytest.raises(AuthError, match="service key"):
         server.adapter(token=token).account()
     assert not server.calls
+
+
+@pytest.mark.parametrize("token", ["pat-na1-0f", "pat-eu1-0f", "CPDm7f-oauth-or-static", "Bearer pat-na1-0f", " pat-na1-0f\n"])
+def test_tokens_of_every_kind_travel_in_the_same_header(server: Any, token: str) -> None:
+    server.adapter(token=token).account()
+    assert server.calls[0].headers["Authorization"] == f"Bearer {token.replace('Bearer ', '').strip()}"
+
+
+@pytest.mark.parametrize(
+    ("category", "words"), [("EXPIRED_AUTHENTICATION", "has expired"), ("INVALID_AUTHENTICATION", "mistyped, deleted")]
+)
+def test_a_refused_token_is_told_with_the_way_out_and_its_number_is_in_the_log(
+    server: Any, category: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server.once("account-info", (401, JSON, f'{{"category":"{category}","correlationId":"c-401"}}'))
+    with pytest.raises(AuthError) as refused:
+        server.adapter().account()
+    for part in (words, "Make a service key", "then run `rollcall check`"):
+        assert part in str(refused.value)
+    assert "request c-401" in caplog.text
+
+
+@pytest.mark.parametrize("version", ["v3", "2026/09", "2026-10", "latest"])
+def test_a_version_that_cannot_be_one_is_refused_before_anything_is_sent(server: Any, version: str) -> None:
+    with pytest.raises(ConfigError, match="write 2026-03 or 2026-09"):
+        server.adapter(api_version=version)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"category":"MISSING_SCOPES","errors":[{"context":{"requiredGranularScopes":["crm.objects.orders.read"]}}]}',
+        '{"category":"MISSING_SCOPES","context":{"requiredScopes":["crm.objects.orders.read"]}}',
+        '{"category":"MISSING_SCOPES","requiredScopes":["crm.objects.orders.read"]}',
+        '{"category":"MISSING_SCOPES","errors":[{"message":"needs crm.objects.orders.read."}]}',
+        '{"category":"MISSING_SCOPES","message":"one of [crm.objects.orders.read]","errors":["odd"],"context":"odd"}',
+    ],
+)
+def test_the_missing_scope_is_found_wherever_hubspot_names_it(server: Any, body: str) -> None:
+    server.once("properties/2026-09/orders", (403, JSON, body))
+    with pytest.raises(ScopeError) as refused:
+        list(server.adapter().pages("orders", None))
+    assert refused.value.scope == "crm.objects.orders.read"
+
+
+def test_a_feature_the_subscription_lacks_is_told_apart_from_a_scope(server: Any) -> None:
+    server.once("properties/2026-09/orders", (403, JSON, '{"category":"MISSING_SUBSCRIPTION","message":"no"}'))
+    with pytest.raises(ScopeError, match="the subscription does not include it"):
+        list(server.adapter().pages("orders", None))
+
+
+def test_every_refusal_leaves_its_number_in_the_log_and_nothing_about_a_person(
+    server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server.once("account-info", (400, JSON, '{"category":"VALIDATION_ERROR","message":"jane@x.test","correlationId":"c-7"}'))
+    with pytest.raises(PermanentApiError):
+        server.adapter().account()
+    assert "400 (VALIDATION_ERROR), request c-7" in caplog.text
+    assert "jane" not in caplog.text and "pat-eu1" not in caplog.text
 
 
 def test_a_wrong_token_is_an_authentication_finding(server: Any) -> None:

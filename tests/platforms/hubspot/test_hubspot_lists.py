@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.hubspot_door import is_allowed
 from models.changes import Batch, Member, Target
 from models.errors import AmbiguousWriteError, PermanentApiError
 
@@ -71,6 +72,15 @@ def test_every_change_has_one_outcome(vip: Any) -> None:
     assert vip.lists["611"]["members"] == set("134")
 
 
+@pytest.mark.parametrize("added", ["recordsIdsAdded", "recordIdsAdded"])
+@pytest.mark.parametrize("removed", ["recordsIdsRemoved", "recordIdsRemoved"])
+def test_both_spellings_of_the_answers_keys_are_read(vip: Any, added: str, removed: str) -> None:
+    vip.once("add-and-remove", (200, JSON, f'{{"{added}":["4"],"{removed}":["2"],"recordIdsMissing":[]}}'))
+    assert results(vip.adapter(), batch(adds="1 4", removes="2 5")) == {
+        "add 1": "already", "add 4": "done", "remove 2": "done", "remove 5": "already",
+    }  # fmt: skip
+
+
 def test_one_bad_id_does_not_stop_the_others(vip: Any) -> None:
     found = results(vip.adapter(), batch(adds="4 5 bad 6", removes="1 2"))
     assert [k for k, v in found.items() if v == "refused"] == ["add bad"]
@@ -78,10 +88,19 @@ def test_one_bad_id_does_not_stop_the_others(vip: Any) -> None:
     assert len(found) == 6
 
 
-def test_a_list_deleted_meanwhile_refuses_all_in_words(vip: Any) -> None:
-    vip.once("add-and-remove", (404, JSON, "{}"))
-    outcomes = vip.adapter().apply(batch(adds="4", removes="1"))
-    assert [(o.result, o.reason) for o in outcomes] == [("refused", "HubSpot no longer has this list")] * 2
+@pytest.mark.parametrize(("change", "why"), [("deleted", "deleted it"), ("DYNAMIC", "fills itself")])
+def test_a_list_that_can_no_longer_be_filled_is_told_once_and_nobody_is_taken_for_refused(
+    world: Any, change: str, why: str
+) -> None:
+    made = world.adapter.ensure(VIP)
+    held = world.simulator.lists.lists[int(made)]
+    if change == "deleted":
+        held.deleted_at = world.now
+    else:
+        held.processing = change
+    with pytest.raises(PermanentApiError, match=why):
+        world.adapter.apply(Batch(VIP, made, VIP.name, tuple(Member(world.id_of(n)) for n in range(1, 200))))
+    assert len(world.asked("add-and-remove")) == 1
 
 
 @pytest.mark.parametrize("status", [500, 503, 504])
@@ -113,10 +132,26 @@ def test_a_name_taken_between_look_and_make_is_looked_up(vip: Any) -> None:
     assert vip.adapter().ensure(VIP) == "611"
 
 
-def test_a_name_that_stays_taken_by_a_deleted_list_is_told(vip: Any) -> None:
-    vip.once("/name/", (404, JSON, "{}"), times=99)
-    with pytest.raises(PermanentApiError, match="deleted list may still hold the name"):
-        vip.adapter().ensure(VIP)
+@pytest.mark.parametrize("version", ["2026-09", "2026-03"])
+@pytest.mark.parametrize(("name", "type_id"), [("rollcall: vip & GOLD", "0-1"), (VIP.name, "0-2")])
+def test_the_list_that_holds_the_name_is_named(world: Any, name: str, type_id: str, version: str) -> None:
+    world.new_adapter(api_version=version)
+    world.simulator.lists.add_list(name, "MANUAL", type_id=type_id)
+    with pytest.raises(PermanentApiError, match=f"The list '{name}'.* has that name already. Rename it"):
+        world.adapter.ensure(VIP)
+    assert not [e for e in world.simulator.effects if e["kind"] == "list.create"]
+
+
+@pytest.mark.parametrize("status", [400, 409])
+def test_a_name_taken_meanwhile_is_looked_up_whatever_the_refusal_is_called(server: Any, status: int) -> None:
+    def taken(call: Any) -> Any:
+        if call.method != "POST" or not call.path.endswith("/lists/2026-09") or server.lists:
+            return None
+        server.list_named("700", call.body["name"])
+        return status, JSON, '{"category":"CONFLICT","subCategory":"ILS.DUPLICATE_LIST_NAMES"}' if status == 400 else "{}"
+
+    server.hooks.append(taken)
+    assert server.adapter().ensure(VIP) == "700"
 
 
 def test_a_lost_answer_to_making_a_list_makes_no_second_one(server: Any) -> None:
@@ -148,6 +183,38 @@ def test_nothing_but_lists_and_their_members_is_ever_written(vip: Any) -> None:
         if c.method != "GET" and not re.search(r"/(search|batch/read|all)$", c.path)
     }  # fmt: skip
     assert written == {"POST /crm/lists/2026-09", "PUT /crm/lists/2026-09/611/memberships/add-and-remove"}
+
+
+def test_lists_are_made_in_the_folder_the_owner_named_and_it_is_made_once(world: Any) -> None:
+    for name in ("VIP", "At risk"):
+        world.new_adapter(list_folder="Rollcall").ensure(Target("hubspot", name, f"Rollcall: {name}"))
+    folders = {f["id"] for f in world.simulator.lists.folders.values() if f["name"] == "Rollcall"}
+    assert {held.folder for held in world.simulator.lists.lists.values()} == folders
+    assert [e["kind"] for e in world.simulator.effects] == ["folder.create", "list.create", "list.create"]
+
+
+def test_a_folder_within_another_is_found(world: Any) -> None:
+    folders = world.simulator.lists.folders
+    folders["50"] = {"id": "50", "name": "Marketing", "parentFolderId": "0"}
+    folders["51"] = {"id": "51", "name": "Rollcall", "parentFolderId": "50"}
+    made = world.new_adapter(list_folder="Rollcall").ensure(VIP)
+    assert world.simulator.lists.lists[int(made)].folder == "51"
+
+
+def test_a_folder_that_cannot_be_had_does_not_keep_a_list_from_being_made(server: Any) -> None:
+    server.once("lists/2026-09/folders", (403, JSON, '{"category":"MISSING_SCOPES"}'), times=9)
+    assert server.adapter(list_folder="Rollcall").ensure(VIP)
+    assert [c.body for c in server.paths("POST /crm/lists/2026-09$")] == [
+        {"name": VIP.name, "objectTypeId": "0-1", "processingType": "MANUAL"}
+    ]
+
+
+@pytest.mark.parametrize("body", [{"name": "Theirs", "parentFolderId": "0"}, {"name": "Rollcall", "parentFolderId": "7"}, {}])
+def test_no_folder_but_the_one_named_is_ever_made(body: dict[str, Any]) -> None:
+    path = "/crm/lists/2026-09/folders"
+    assert not is_allowed("POST", path, body, with_property=True, folder="Rollcall")
+    assert not is_allowed("POST", path, {"name": "Rollcall", "parentFolderId": "0"}, with_property=True)
+    assert not is_allowed("PUT", f"{path}/move-list", body, with_property=True, folder="Rollcall")
 
 
 @pytest.mark.parametrize(

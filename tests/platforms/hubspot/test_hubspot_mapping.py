@@ -44,6 +44,11 @@ def test_an_opt_out_of_one_subscription_type_is_about_that_type_only(normalizer:
     assert answers(rows) == [("", "not_specified"), ("55", "unsubscribed")]
 
 
+@pytest.mark.parametrize(("word", "expected"), [("true", True), ("false", False), ("TBD", False), (None, None), ("", None)])
+def test_a_non_marketing_contact_is_known_as_one(normalizer: Normalizer, word: str | None, expected: bool | None) -> None:
+    assert contact(normalizer, hs_marketable_status=word)["contacts"][0]["is_marketable"] is expected
+
+
 def test_every_address_and_merged_id_is_an_identifier(normalizer: Normalizer) -> None:
     raw = {"id": "90", "properties": {"email": " A@x.test"}, "_emails": ["B@x.test"], "_merged": ["11"]}
     found = [(r["kind"], r["value"], r["is_main"]) for r in normalizer.normalize("contacts", raw)["identifiers"]]
@@ -112,3 +117,36 @@ def test_a_cart_is_dated_by_the_shop_and_lists_its_items(normalizer: Normalizer)
     assert cart["started_at"].startswith("2026-11-01 08:00:00")
     assert (cart["contact_id"], cart["total"], cart["currency"], cart["completed_at"]) == ("1", "12.50", "EUR", None)
     assert '"Beans"' in cart["items"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "stage", "expected"),
+    [
+        ({}, "Cancelled", ("cancelled", True)),
+        ({}, "Refunded", ("refunded", False)),
+        ({}, "Open", ("unknown", False)),
+        ({}, None, ("unknown", False)),
+        ({"hs_external_order_status": "paid"}, "Cancelled", ("paid", False)),
+    ],
+)
+def test_an_order_no_shop_gave_a_status_is_judged_by_its_stage(
+    normalizer: Normalizer, properties: Any, stage: str | None, expected: Any
+) -> None:
+    raw = {"id": "9", "properties": {"hs_total_price": "10", **properties}, "_stage": stage}
+    order = normalizer.normalize("orders", raw)["orders"][0]
+    assert (order["status"], order["is_cancelled"]) == expected
+
+
+def test_a_product_is_found_by_the_number_its_lines_name(normalizer: Normalizer) -> None:
+    product = normalizer.normalize("products", {"id": "31", "properties": {"name": "Beans", "price": "4.50", "hs_sku": "B1"}})
+    found = {k: product["products"][0][k] for k in ("product_id", "title", "sku", "price")}
+    assert found == {"product_id": "31", "title": "Beans", "sku": "B1", "price": "4.50"}
+    line = {"id": "5", "properties": {"hs_product_id": "31", "hs_sku": "B1"}}
+    rows = normalizer.normalize("orders", {"id": "9", "properties": {}, "line_items": [line]})["order_lines"]
+    assert rows[0]["product_id"] == "31"
+
+
+def test_a_draft_names_no_day_on_which_it_was_sent(normalizer: Normalizer) -> None:
+    sent = normalizer.normalize("emails", {"id": "1", "name": "News", "_sent_at": "2026-05-01T00:00:00Z"})["campaigns"]
+    draft = normalizer.normalize("emails", {"id": "2", "name": "Soon", "publishDate": "2027-05-01T00:00:00Z"})["campaigns"]
+    assert (sent[0]["sent_at"][:10], draft[0]["sent_at"]) == ("2026-05-01", None)

@@ -10,7 +10,7 @@ import pytest
 from adapters.hubspot_door import is_allowed
 from adapters.hubspot_property import PROPERTY, option_value
 from connector.sandbox.hubspot_settings import WriteRule
-from models.changes import Batch, Member, Target
+from models.changes import Batch, Member, Observed, Target
 from models.errors import PermanentApiError
 from tests.platforms.hubspot.hubspot_world import World
 
@@ -171,12 +171,74 @@ def test_a_merge_between_plan_and_write_puts_nobody_on_unasked(world: World) -> 
     assert members(world, VIP) == frozenset()
 
 
-def test_the_plan_says_where_property_and_list_differ(both: World) -> None:
+def seen(world: World) -> Observed:
+    return world.adapter.observe([VIP], {})[0]
+
+
+def test_a_member_who_lost_the_option_is_found_and_gets_it_again(both: World) -> None:
     push(both, VIP, adds="1 2 3")
     both.new_adapter(hubspot_property=True)
-    assert both.adapter.observe([VIP], {})[0].note == ""
+    assert (seen(both).partial, seen(both).note) == (frozenset(), "")
     both.simulator.change("00002", {PROPERTY: ""})
-    assert "2 contacts carry it" in both.adapter.observe([VIP], {})[0].note
+    assert (seen(both).partial, seen(both).members) == ({both.id_of(2)}, {both.id_of(n) for n in (1, 2, 3)})
+    assert "1 on the list do not carry it" in seen(both).note
+    assert push(both, VIP, adds="2") == {"2": ("already", "")}
+    assert (value(both, 2), seen(both).partial) == ({"vip"}, frozenset())
+
+
+def test_members_from_before_the_property_was_switched_on_get_the_option(both: World) -> None:
+    both.new_adapter()
+    push(both, VIP, adds="1 2")
+    both.new_adapter(hubspot_property=True)
+    assert seen(both).partial == {both.id_of(1), both.id_of(2)}
+    push(both, VIP, adds="1 2")
+    assert (value(both, 1), value(both, 2), seen(both).partial) == ({"vip"}, {"vip"}, frozenset())
+
+
+@pytest.mark.parametrize("why", ["not ours", "not permitted"])
+def test_nobody_is_said_to_lack_a_property_that_cannot_be_used(both: World, why: str) -> None:
+    both.new_adapter()
+    push(both, VIP, adds="1 2")
+    if why == "not ours":
+        both.simulator.crm.catalog.ensure("contacts", PROPERTY, "text")
+    adapter = both.new_adapter(hubspot_property=True)
+    if why == "not permitted":
+        handle = both.simulator.handle
+
+        def closed(request: Any) -> Any:
+            given = handle(request)
+            is_ours = request.path.endswith(f"/contacts/{PROPERTY}")
+            return type(given)(403, {}, b'{"category":"MISSING_SCOPES"}') if is_ours else given
+
+        both.simulator.handle = closed  # type: ignore[method-assign]  # a key that may not see definitions
+    found = adapter.observe([VIP], {})[0]
+    assert (found.partial, len(found.members), found.note) == (frozenset(), 2, "")
+
+
+def test_an_index_that_lags_makes_nobody_look_as_if_the_option_were_lost(both: World) -> None:
+    both.simulator.switches.index_lag_s = 3600
+    push(both, VIP, adds="1 2 3")
+    assert (seen(both).partial, seen(both).note) == (frozenset(), "")
+
+
+def test_who_carries_the_option_and_is_not_on_the_list_is_told(both: World) -> None:
+    push(both, VIP, adds="1")
+    both.simulator.change("00009", {PROPERTY: "vip"})
+    assert (seen(both).partial, seen(both).members) == (frozenset(), {both.id_of(1)})
+    assert "1 contacts carry it in the property rollcall_segments and are not on the list" in seen(both).note
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["207", "400"])
+def test_an_option_somebody_took_out_meanwhile_is_added_again(both: World, alone: bool) -> None:
+    both.simulator.switches.rows_fail_alone = alone
+    push(both, VIP, adds="1")
+    definition = both.simulator.crm.catalog.find("contacts", PROPERTY)
+    assert definition is not None
+    definition.options = [{"label": "By hand", "value": "by_hand", "displayOrder": 0, "hidden": False}]
+    before = len(both.asked("batch/update"))
+    assert {r for r, _ in push(both, VIP, adds="2 3").values()} == {"done"}
+    assert (value(both, 2), definition.values()) == ({"vip"}, {"by_hand", "vip"})
+    assert len(both.asked("batch/update")) == before + 2
 
 
 def test_without_the_switch_no_property_is_read_or_written(world: World) -> None:
@@ -257,12 +319,26 @@ def test_batches_carry_ids_a_trace_and_our_property_only(both: World) -> None:
     ]  # fmt: skip
 
 
-def test_check_says_what_the_property_needs(both: World) -> None:
-    finding = next(f for f in both.adapter.check() if f.name == "hubspot property")
-    assert "crm.schemas.contacts.write" in finding.text
+def about_the_property(world: World) -> tuple[str, str]:
+    finding = next(f for f in world.new_adapter(hubspot_property=True).check() if f.name == "hubspot property")
+    return finding.level, finding.text
+
+
+def test_check_says_what_the_property_needs_and_whether_it_can_be_used(both: World) -> None:
+    level, text = about_the_property(both)
+    assert (level, "crm.schemas.contacts.write" in text) == ("ok", True)
+    both.simulator.switches.custom_property_limit = 1
+    both.simulator.crm.catalog.ensure("contacts", "theirs", "x")
+    level, text = about_the_property(both)
+    assert (level, "no room for one more property" in text) == ("warning", True)
+    both.simulator.switches.custom_property_limit = 1000
     push(both, VIP, adds="1")
-    finding = next(f for f in both.new_adapter(hubspot_property=True).check() if f.name == "hubspot property")
-    assert "is there" in finding.text
+    assert "is there" in about_the_property(both)[1]
+    definition = both.simulator.crm.catalog.find("contacts", PROPERTY)
+    assert definition is not None
+    definition.read_only = True
+    level, text = about_the_property(both)
+    assert (level, "not a multi-checkbox that may be written" in text) == ("warning", True)
 
 
 def test_rules_on_our_own_property_are_told_by_check(both: World) -> None:

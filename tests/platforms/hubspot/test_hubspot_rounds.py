@@ -118,7 +118,7 @@ def test_a_list_deleted_by_hand_is_told_and_made_anew(world: World) -> None:
     world.simulator.lists.lists[int(made)].deleted_at = world.now
     kept = Target("hubspot", "VIP", VIP.name, object_id=made)
     seen = world.adapter.observe([kept], {})[0]
-    assert (seen.exists, seen.note) == (False, "the list we made was deleted in HubSpot")
+    assert (seen.exists, "the list we made was deleted in HubSpot" in seen.note) == (False, True)
     again = world.adapter.ensure(kept)
     assert again != made
     assert world.adapter.observe([Target("hubspot", "VIP", VIP.name, object_id=again)], {})[0].members == frozenset()
@@ -130,6 +130,8 @@ def test_a_deleted_list_that_still_holds_the_name_is_told_in_words(world: World)
     world.simulator.lists.lists[int(made)].deleted_at = world.now
     with pytest.raises(PermanentApiError, match="A deleted list may still hold the name"):
         world.adapter.ensure(VIP)
+    world.simulator.lists.lists[int(made)].deleted_at = None
+    assert world.adapter.ensure(VIP) == made, "restored by hand, it is the same list again"
 
 
 def test_a_list_renamed_by_hand_is_still_ours(world: World) -> None:
@@ -138,6 +140,7 @@ def test_a_list_renamed_by_hand_is_still_ours(world: World) -> None:
     kept = Target("hubspot", "VIP", VIP.name, object_id=made)
     seen = world.adapter.observe([kept], {})[0]
     assert (seen.object_id, seen.name) == (made, "Our best customers")
+    assert "somebody renamed it in HubSpot; it was 'Rollcall: VIP'" in seen.note
     assert world.adapter.ensure(kept) == made
 
 

@@ -27,7 +27,43 @@ def test_marketing_emails_that_a_listing_with_numbers_hides_are_read_all_the_sam
     records, _ = world.pull("emails")
     hidden = world.simulator.switches.emails_hidden_with_stats
     assert hidden and hidden <= {r["id"] for r in records}
-    assert (len(records), sum("stats" in r for r in records)) == (14, 14 - len(hidden) - 1)
+    assert (len(records), sum("stats" in r for r in records)) == (14, 14 - len(hidden))
+    assert next(r for r in records if r["archived"])["stats"]["counters"]["sent"] == 1
+
+
+def test_a_draft_is_no_email_that_was_sent(server: Any) -> None:
+    draft = '{"results":[{"id":"1","isPublished":false,"publishDate":"2027-01-01T00:00:00Z"},{"id":"2","publishDate":"2026-01-01"}]}'
+    server.once("marketing/emails", (200, {"Content-Type": "application/json"}, draft), times=9)
+    records = next(server.adapter().pages("emails", None)).records
+    assert ["_sent_at" in r for r in records] == [False, True]
+
+
+def test_orders_no_shop_gave_a_status_carry_the_words_of_their_stage(world: World) -> None:
+    crm = world.simulator.crm
+    first, second = list(crm.tables["orders"].live.values())[:2]
+    pipeline = first.props["hs_pipeline"]
+    crm.update("orders", first, {"hs_external_order_status": None, "hs_pipeline_stage": "cancelled"})
+    crm.update("orders", second, {"hs_external_order_status": None, "hs_pipeline": "other", "hs_pipeline_stage": "x7"})
+    stages = {r["id"]: r.get("_stage") for r in world.pull("orders")[0]}
+    assert pipeline and (stages[str(first.id)], stages[str(second.id)]) == ("Cancelled", "x7")
+    assert set(stages.values()) == {"Cancelled", "x7", None}
+
+
+def test_products_are_read(world: World) -> None:
+    assert [r["properties"]["name"] for r in world.pull("products")[0]] == ["Coffee"]
+
+
+def test_the_overlap_of_windows_is_the_owners_to_choose(world: World) -> None:
+    world.pull("contacts")
+    world.simulator.switches.index_lag_s = 7200
+    world.now += timedelta(hours=2)
+    world.simulator.change("00005", {"city": "Bari"})
+    world.now += timedelta(minutes=80)
+    assert world.pull("contacts")[0] == []
+    world.now += timedelta(minutes=70)
+    assert world.pull("contacts")[0] == [], "the index shows it only now, and the window begins behind it"
+    world.new_adapter(overlap_s=4 * 3600)
+    assert [r["id"] for r in world.pull("contacts")[0]] == [world.id_of(5)]
 
 
 def test_contacts_move_lastmodifieddate_and_everything_else_hs_lastmodifieddate(world: World) -> None:
@@ -92,7 +128,8 @@ def test_warnings_of_normalised_dates_are_logged_without_values(server: Any, cap
 
 def test_every_test_the_documentation_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/platforms/hubspot.md").read_text(encoding="utf-8")))
-    files = [*ROOT.glob("tests/platforms/hubspot/test_*.py"), *ROOT.glob("tests/sandbox/test_hubspot*.py")]
+    rooms = ("tests/platforms/hubspot/test_*.py", "tests/sandbox/test_hubspot*.py", "tests/stories/test_hubspot*.py")
+    files = [file for room in rooms for file in ROOT.glob(room)]
     defined = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
     assert len(named) > 60
     assert named <= defined

@@ -1,4 +1,5 @@
-"""A simulated account behind in-process HTTP. Whatever a test does, no request may carry a status or leave out `count`."""
+"""A simulated account behind in-process HTTP. Whatever a test does, each request must fit Mailchimp's published description,
+and none may carry a status, or leave out `count` or `fields`."""
 
 from __future__ import annotations
 
@@ -21,17 +22,16 @@ from adapters.mailchimp import MailchimpAdapter
 from connector.sandbox.base import Request, Response
 from connector.sandbox.mailchimp import MailchimpSimulator
 from connector.sandbox.shop import Cart, Customer, Mailing, Product, Purchase, Shop
+from tests.platforms.mailchimp.described import OPERATIONS, problems
 
 BASE = "http://sandbox.test/mailchimp"
 KEY = "0123456789abcdef0123456789abcdef-us1"
 AUDIENCE = "a1b2c3d4e5"
 NOW = datetime(2026, 11, 21, 12, 0, 0)
 SPEC = Path(__file__).parents[3].parent / "shared" / "specs" / "mailchimp" / "marketing.json"
-OPERATIONS = Path(__file__).with_name("operations.json")
-COLLECTIONS = re.compile(
-    r".*/(members|segments|tags|stores|orders|products|carts|email-activity|unsubscribed|reports|lists|abuse-reports)$"
+POSTS = re.compile(
+    r"/3\.0/(lists/\w+/segments(/\d+)?|lists/\w+/members/[0-9a-f]{32}/(tags|events)|lists/\w+/merge-fields|batches)"
 )
-POSTS = re.compile(r"/3\.0/(lists/\w+/segments(/\d+)?|lists/\w+/members/[0-9a-f]{32}/tags|batches)")
 OTHER = "f9e8d7c6b5"
 
 
@@ -45,7 +45,10 @@ class Call:
 
 
 class World:
-    """A clock that sleeping moves on, the simulator, every call in order, and a hand to put in between."""
+    """A clock that sleeping moves on, the simulator, every call in order, and a hand to put in between.
+
+    ignored: a parameter the server overlooks. largest: rows of a page, whatever is asked for (0: what is asked for).
+    """
 
     def __init__(self) -> None:
         self.now = NOW
@@ -53,6 +56,7 @@ class World:
         self.calls: list[Call] = []
         self.simulator = MailchimpSimulator(lambda: self.now)
         self.ignored = ""
+        self.largest = 0
         self.before: Callable[[Call], Response | Exception | None] = lambda call: None
 
     def sleep(self, wait_s: float) -> None:
@@ -75,6 +79,8 @@ class World:
         if isinstance(found, Exception):
             raise found
         query.pop(self.ignored, None)
+        if self.largest and "count" in query:
+            query["count"] = [str(min(self.largest, int(query["count"][-1])))]
         found = found or self.simulator.handle(Request(request.method, path, query, headers, body))
         date = format_datetime(self.now.replace(microsecond=0)).replace("-0000", "GMT")
         return found.status, {"Date": date, **found.headers}, found.body
@@ -126,18 +132,18 @@ def world() -> Iterator[World]:
 
 
 def _check(call: Call) -> None:
-    assert call.method in ("GET", "POST"), "nothing is replaced, patched or deleted"
+    assert call.method in ("GET", "POST", "PATCH"), "nothing is replaced or deleted"
+    if call.path.startswith("/batch-results/"):
+        assert "authorization" not in call.headers, "the storage never sees the key"
+        return
+    assert problems(call.method, call.path, call.query, call.body) == []
+    if call.method == "PATCH":
+        assert re.fullmatch(r"/3\.0/lists/\w+/members/[0-9a-f]{32}", call.path) and call.body.keys() == {"merge_fields"}
+        assert all(tag.startswith("RC_") for tag in call.body["merge_fields"]), "merge fields of ours and nothing else"
     if call.method == "POST":
         assert POSTS.fullmatch(call.path)
         assert "status" not in json.dumps({} if call.path.endswith("/tags") else call.body), "no request carries a status"
         _check_quiet(call.body if call.path.endswith("/tags") else {"tags": []})
-        return
-    if call.path.startswith("/batch-results/"):
-        assert "authorization" not in call.headers, "the storage never sees the key"
-        return
-    assert call.query.get("fields"), "fields are always named"
-    if COLLECTIONS.fullmatch(call.path):
-        assert 1 <= int(call.query["count"]) <= 1000, "count is always sent"
 
 
 def _check_quiet(body: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
     python tests/platforms/mailchimp/cut_operations.py PATH/marketing.json
 
-Writes operations.json beside this file: the operations we call, their parameters, and the names their bodies may hold.
+Writes operations.json beside this file: the operations we call, their parameters, and what their bodies may hold.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ USED = {
     "/lists": ("get",),
     "/lists/{list_id}": ("get",),
     "/lists/{list_id}/members": ("get",),
-    "/lists/{list_id}/members/{subscriber_hash}": ("get",),
+    "/lists/{list_id}/members/{subscriber_hash}": ("get", "patch"),
     "/lists/{list_id}/members/{subscriber_hash}/tags": ("get", "post"),
-    "/lists/{list_id}/merge-fields": ("get",),
+    "/lists/{list_id}/members/{subscriber_hash}/events": ("post",),
+    "/lists/{list_id}/merge-fields": ("get", "post"),
     "/lists/{list_id}/interest-categories": ("get",),
     "/lists/{list_id}/interest-categories/{interest_category_id}/interests": ("get",),
     "/lists/{list_id}/segments": ("get", "post"),
@@ -48,8 +49,17 @@ def cut(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _parameter(given: dict[str, Any]) -> dict[str, Any]:
     kept = {k: given[k] for k in ("name", "in", "type", "enum", "maximum") if k in given}
-    names = given.get("schema", {}).get("properties", {})
-    return {**kept, "schema": {"properties": dict.fromkeys(sorted(names), True)}} if names else kept
+    return {**kept, "schema": _schema(given["schema"])} if "schema" in given else kept
+
+
+def _schema(given: dict[str, Any]) -> dict[str, Any]:
+    """Types, words and names only; `options`, which makes a computed segment, is never sent and left out."""
+    kept = {k: given[k] for k in ("type", "enum", "required") if k in given}
+    if "items" in given:
+        kept["items"] = _schema(given["items"])
+    if "properties" in given:
+        kept["properties"] = {k: _schema(v) for k, v in sorted(given["properties"].items()) if k != "options"}
+    return kept
 
 
 if __name__ == "__main__":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from adapters.mailchimp_api import CALM, Gate
+from adapters.mailchimp_gate import CALM, Gate
 from connector.sandbox.base import Limits
 from connector.sandbox.shop import Mailing
 
 SENT = datetime(2026, 11, 10, 9, 0, 0)
 PATIENCE_S = 10
+HURRY = 400
+"""How much faster than in life waits pass where two programs must really meet; an answer takes 2 ms then."""
 
 
 class Together:
@@ -102,6 +106,45 @@ def test_one_request_fewer_after_each_refusal_and_one_more_after_many_good_answe
     for _ in range(2 * CALM):
         gate.answered()
     assert gate.workers == 3
+
+
+@pytest.mark.parametrize(("rows", "begun"), [(1000, 6), (500, 12), (100, 16), (1, 16)])
+def test_more_small_pages_than_large_ones_are_begun_ahead_of_the_store(rows: int, begun: int) -> None:
+    taken: list[int] = []
+
+    def jobs() -> Iterator[Callable[[], int]]:
+        for n in range(60):
+            taken.append(n)
+            yield lambda n=n: n
+
+    results = Gate(4).ahead(jobs(), rows)
+    assert next(results) == 0
+    assert len(taken) == begun + 1
+    assert list(results) == list(range(1, 60))
+
+
+def test_two_programs_on_one_account_make_room_for_each_other(world: Any) -> None:
+    """Each takes ten; the 429 is the only sign of the other."""
+    world.load(600)
+    world.simulator.limits = Limits(on=True)
+    world.simulator.switches.latency_s = 0.002
+    world.sleep = lambda wait_s: (world.waits.append(wait_s), time.sleep(wait_s / HURRY))
+    adapters = [world.adapter(workers=10) for _ in range(2)]
+    found: list[int] = []
+
+    def walk(adapter: Any) -> None:
+        found.append(sum(len(p.records) for p in adapter.pages("members", None)))
+
+    threads = [threading.Thread(target=walk, args=(a,)) for a in adapters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [600, 600]
+    assert world.simulator.most_at_once > 10, "they did meet"
+    assert sum(a.api.workers for a in adapters) < 20
+    refused = len(world.waits)
+    assert 0 < refused < 100 and all(0 <= w <= 120 for w in world.waits)
 
 
 def test_the_number_of_workers_stays_between_one_and_ten(world: Any) -> None:

@@ -85,6 +85,21 @@ def test_a_no_elsewhere_counts_here_and_a_bounce_closes_the_address(world: Any) 
     assert found[world.member_id(3)][0] == ""
 
 
+def test_a_contact_whose_status_is_not_told_is_written_nowhere(world: Any) -> None:
+    world.load([world.customer(1), world.customer(2)])
+    told = [{**m.wire} for m in world.simulator.account.members.values()]
+    del told[0]["status"]
+
+    def untold(call: Any) -> Response | None:
+        rows = told if call.query.get("status") == "subscribed" else []
+        return Response.json({"members": rows, "total_items": len(rows)}) if call.path.endswith("/members") else None
+
+    world.before = untold
+    found = verdicts(stored(world))
+    assert found[world.member_id(2)][0] == ""
+    assert found[world.member_id(1)][0] != ""
+
+
 def test_an_audience_that_is_new_is_read_whole_by_the_next_pull(world: Any) -> None:
     world.load(7)
     _, last = read(world)
@@ -152,6 +167,7 @@ def test_two_stores_with_equal_order_ids_are_two_orders(world: Any) -> None:
         ("sandbox-store/77", "77", world.member_id(1), "EUR"),
         ("sandbox-store-2/77", "77", other_id(world, 1), "USD"),
     }
+    assert {p.total for p in world.adapter().pages("shop_orders", None) if p.records} == {2}, "of both stores together"
     products = [translate.normalize("shop_products", r)["products"][0] for r in read(world, "shop_products")[0]]
     assert {p["product_id"] for p in products} == {"sandbox-store/p1", "sandbox-store-2/p1"}
 

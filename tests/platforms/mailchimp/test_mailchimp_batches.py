@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -157,3 +159,77 @@ def test_an_incremental_pull_never_begins_a_batch(years: Any) -> None:
         campaign.counted = None
     read(years, cursor)
     assert years.paths("POST") == [] and direct_reads(years)
+
+
+def test_when_too_many_batches_wait_the_reports_are_read_side_by_side(years: Any) -> None:
+    expected = one_by_one(years)
+    adapter = years.adapter()
+    for _ in range(500):
+        adapter.api.begin_batch([{"method": "GET", "path": "/ping"}])
+    before = len(years.paths("POST"))
+    assert events(records(read(years))) == expected
+    assert len(years.paths("POST")) == before + 2, "tried once more, then left alone"
+
+
+def test_after_a_batch_that_came_to_nothing_no_other_is_begun(world: Any) -> None:
+    everybody = [f"{n:05d}" for n in range(3)]
+    world.load(3, mailings=[Mailing(f"c{n:02d}", "News", "Hello", FIRST + timedelta(hours=n), everybody) for n in range(60)])
+    world.simulator.switches.batch_polls = 10**6
+    assert len({r["_id"] for r in records(read(world))}) == 180
+    assert len(world.paths("POST")) == 1
+    assert sum(world.waits) < 5 * 3600
+
+
+def test_a_restart_after_a_batch_came_to_nothing_does_not_wait_for_it_again(years: Any) -> None:
+    years.simulator.switches.batch_polls = 10**6
+    pages = read(years)
+    after = next(p for p in pages if p.cursor["walk"] and p.cursor["walk"]["without_batches"])
+    years.waits.clear()
+    read(years, after.cursor)
+    assert years.waits == [] and len(years.paths("POST")) == 1
+
+
+def test_files_longer_than_what_is_held_at_once_are_read_whole(years: Any) -> None:
+    campaign = years.simulator.account.campaigns["c03"]
+    for uid in list(years.simulator.account.members)[:6]:
+        campaign.events[uid] = [
+            (
+                (FIRST + timedelta(days=3, seconds=n)).isoformat() + "+00:00",
+                "click",
+                "",
+                f"https://shop.example/{'ü' * 300}/{n}",
+                False,
+            )
+            for n in range(800)
+        ]
+    campaign.counted = None
+    years.simulator.switches.batch_split = 10**6
+    expected = one_by_one(years)
+    assert events(records(read(years))) == expected
+    assert direct_reads(years) == {"c00"}, "nothing had to be read again"
+
+
+def test_a_file_that_is_no_json_costs_only_what_was_in_it(years: Any) -> None:
+    expected = one_by_one(years)
+
+    def spoil(call: Any) -> Response | None:
+        if not call.path.startswith("/batch-results/"):
+            return None
+        whole = years.simulator.batches.download(_request(call.path), years.now)
+        return Response(200, whole.headers, spoiled(whole.body))
+
+    years.before = spoil
+    assert events(records(read(years))) == expected
+    assert len(direct_reads(years)) > 1
+
+
+def spoiled(archive: bytes) -> bytes:
+    """The same with the second file replaced by a page in HTML."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(archive)) as given, tarfile.open(fileobj=out, mode="w:gz") as made:
+        for place, entry in enumerate(given):
+            file = given.extractfile(entry)
+            data = b"<html>busy</html>" if place == 2 else file.read() if file else b""
+            entry.size = len(data)
+            made.addfile(entry, io.BytesIO(data))
+    return out.getvalue()

@@ -73,13 +73,13 @@ def test_a_wrong_key_is_told_as_such(world: Any) -> None:
 
 def test_check_tells_role_plan_fields_and_shop(world: Any) -> None:
     world.load(3)
-    found = {f.name: f for f in world.adapter().check()}
+    found = {f.name.removeprefix("Mailchimp "): f for f in world.adapter().check()}
     assert {f.level for f in found.values()} == {"ok"}
     expected = {"credentials", "role", "plan", "audience", "merge fields", "tags", "reports", "shop data", "version"}
     assert expected | {"other audiences", "requests at once"} == found.keys()
     assert "of 30" in found["merge fields"].text and found["requests at once"].text.startswith("4 of the 10")
     world.add_other([world.customer(9)])
-    other = next(f for f in world.adapter().check() if f.name == "other audiences")
+    other = next(f for f in world.adapter().check() if f.name == "Mailchimp other audiences")
     assert "'Wholesale'" in other.text and "never written" in other.text
 
 
@@ -104,8 +104,9 @@ def test_a_page_of_the_network_in_front_is_an_address_block_and_not_a_bad_key(wo
 
 def test_an_empty_403_is_an_address_block_too(world: Any) -> None:
     world.before = lambda call: Response(403)
-    with pytest.raises(RetryableApiError, match="The key is not the cause"):
+    with pytest.raises(PermanentApiError, match="The key is not the cause"):
         world.adapter().account()
+    assert world.waits == [60.0, 300.0, 900.0], "the default patience is enough for all three"
 
 
 def test_a_403_with_a_reason_switches_off_one_stream_only(world: Any) -> None:
@@ -153,8 +154,72 @@ def test_there_is_no_end_date_of_the_version(world: Any) -> None:
 
 def test_a_key_of_another_data_centre_is_told_as_such(world: Any) -> None:
     world.load(1)
-    with pytest.raises(AuthError, match="another data centre"):
+    with pytest.raises(AuthError, match=r"another data centre than 'us9'.*us9\.admin\.mailchimp\.com"):
         world.adapter(token="0123456789abcdef0123456789abcdef-us9").account()
+
+
+def test_of_a_token_without_a_data_centre_none_is_spoken_of(world: Any) -> None:
+    world.load(1)
+    with pytest.raises(AuthError, match=r"revoked, or its user left the account\. Make") as caught:
+        world.adapter(token="0" * 32).account()
+    assert "data centre" not in str(caught.value)
+
+
+def test_a_disabled_user_is_told_as_such(world: Any) -> None:
+    world.before = lambda call: Response.json({"title": "User Disabled", "status": 403, "detail": "no"}, 403)
+    with pytest.raises(AuthError, match="active user"):
+        world.adapter().account()
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_fails_on_their_side_is_tried_five_times_more_and_no_longer(world: Any, status: int) -> None:
+    world.before = lambda call: Response(status)
+    with pytest.raises(RetryableApiError, match=r"failed by itself.*later"):
+        world.adapter(tries=20).account()
+    assert len(world.calls) == 6
+    world.before = lambda call: Response(status) if len(world.calls) < 11 else None
+    world.load(1)
+    assert world.adapter().account().name, "five in a row are survived"
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "detail"),
+    [
+        (400, "Member In Compliance State", "a@shop.example is in a compliance state due to unsubscribe"),
+        (400, "Forgotten Email Not Subscribed", "a@shop.example was permanently deleted and cannot be re-imported."),
+        (400, "Invalid Resource", "Recipient a@shop.example has too many recent signup requests"),
+        (400, "Member Exists", "a@shop.example is already a list member."),
+        (405, "Method Not Allowed", "This list member cannot be removed."),
+        (414, "Request URI Too Long", ""),
+        (422, "Unprocessable Entity", ""),
+    ],
+)
+def test_a_refusal_for_good_is_not_repeated_and_names_its_title(world: Any, status: int, title: str, detail: str) -> None:
+    problem = {"title": title, "status": status, "detail": detail, "instance": "i-1"}
+    world.before = lambda call: Response.json(problem, status)
+    with pytest.raises(PermanentApiError) as caught:
+        world.adapter().account()
+    assert title in str(caught.value) and "@" not in str(caught.value)
+    assert len(world.calls) == 1 and world.waits == []
+
+
+def test_mailchimps_support_can_be_told_which_request_it_was(world: Any, caplog: Any) -> None:
+    problem = {"title": "Invalid Resource", "status": 400, "detail": "a@shop.example", "instance": "i-1"}
+    world.before = lambda call: Response.json(problem, 400, {"X-Request-Id": "r-77"})
+    with caplog.at_level("INFO"), pytest.raises(PermanentApiError):
+        world.adapter().account()
+    assert "r-77" in caplog.text and "@shop.example" not in caplog.text
+
+
+def test_a_role_that_may_not_write_is_told_by_the_write_and_by_the_check(world: Any) -> None:
+    world.load(2)
+    world.simulator.switches.can_write = False
+    with pytest.raises(ScopeError, match=r"does not let this key change tags.*role permits reading only.*manager"):
+        world.adapter().api.create_tag("Rollcall: VIP")
+    with pytest.raises(ScopeError, match=r"POST .*/events.*account's plan"):
+        world.adapter().api.record_event(world.member_id(1), "at_risk")
+    role = next(f for f in world.adapter().check() if f.name == "Mailchimp role")
+    assert (role.level, role.code) == ("warning", "scope") and "viewer" in role.text
 
 
 TOKEN = "0123456789abcdef0123456789abcdef"

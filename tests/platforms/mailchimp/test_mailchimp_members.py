@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from connector.sandbox.base import Response
+from models.errors import ConfigError
 
 SAME_SECOND = datetime(2026, 3, 1, 9, 0, 0)
 
@@ -126,6 +128,48 @@ def test_a_cut_page_is_asked_again_in_halves(world: Any) -> None:
     assert world.waits == [], "a smaller page is asked at once"
 
 
+def test_a_large_page_that_never_comes_is_asked_again_in_halves(world: Any) -> None:
+    world.load(30)
+    stalls = lambda call: requests.exceptions.ReadTimeout() if int(call.query.get("count", 0)) > 250 else None  # noqa: E731  # one line
+    world.before = stalls
+    pages = list(world.adapter(page_size=1000).pages("members", None))
+    assert len([r for p in pages for r in p.records]) == 30
+    assert world.waits == []
+    asked = [int(c.query["count"]) for c in world.calls if c.path.endswith("/members") and c.query["count"] != "1"]
+    assert asked.count(1000) <= 6 and asked[-1] == 250
+
+
+def test_pages_smaller_than_asked_for_lose_nobody(world: Any) -> None:
+    world.load(40)
+    world.largest = 3
+    records, pages = read(world)
+    assert {r["id"] for r in records} == {world.member_id(n) for n in range(40)} and pages[-1].total == 40
+
+
+def test_the_smallest_pages_lead_on_too(world: Any) -> None:
+    world.load(6)
+    records = [r for p in world.adapter(page_size=1).pages("members", None) for r in p.records]
+    assert {r["id"] for r in records} == {world.member_id(n) for n in range(6)}
+
+
+def test_a_list_without_a_steady_order_ends_and_is_told(world: Any) -> None:
+    world.load([world.customer(n, at=SAME_SECOND) for n in range(80)])
+    world.simulator.switches.unstable_ties = True
+    records, pages = read(world)
+    assert len({r["id"] for r in records}) <= 80
+    assert "no steady order" in pages[-1].note
+    assert len(world.calls) < 1000
+
+
+def test_a_walk_that_goes_on_after_its_audience_was_deleted_says_so(world: Any) -> None:
+    world.load(30)
+    world.add_other([world.customer(99)])
+    _, pages = read(world)
+    world.simulator.delete_audience()
+    with pytest.raises(ConfigError, match="no audience 'a1b2c3d4e5'"):
+        read(world, pages[0].cursor)
+
+
 def test_the_second_pull_asks_only_for_what_changed(world: Any) -> None:
     world.load(30)
     _, pages = read(world)
@@ -184,10 +228,11 @@ def test_reread_of_many_walks_the_audience_and_still_answers_for_every_id(world:
 
 def test_a_long_list_is_begun_anew_at_the_last_second_instead_of_going_ever_deeper(world: Any) -> None:
     world.load(crowd(world, tied=40, spread=900))
-    records, _ = read(world)
+    pages = list(world.adapter(deep_offset=400).pages("members", None))
+    records = [r for p in pages for r in p.records]
     assert len(records) == len({r["id"] for r in records}) == 940
     offsets = [int(c.query["offset"]) for c in world.calls if c.path.endswith("/members")]
-    assert max(offsets) <= 4 * 100
+    assert max(offsets) <= 400
     assert {c.query["since_last_changed"] for c in world.calls if "since_last_changed" in c.query} != set()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import requests
 from connector.normalize import Normalizer, load_mapping
 from connector.sandbox.base import Response
 from connector.sandbox.shop import Mailing
+from tests.stages.hand_shop import derive, new_store, shop_config
 
 SENT = datetime(2026, 11, 10, 9, 0, 0)
 
@@ -97,10 +98,7 @@ def test_a_campaign_that_moved_is_asked_for_whole_days_only(world: Any, shortens
     world.simulator.switches.since_shortens = shortens
     _, cursor = read(world, "activity")
     world.now += timedelta(hours=3)
-    click = (world.now.strftime("%Y-%m-%dT%H:%M:%S+00:00"), "click", "", "https://shop.example/new", False)
-    campaign = world.simulator.account.campaigns["c1"]
-    campaign.events.setdefault(world.simulator.account.by_customer["00007"], []).append(click)
-    campaign.counted = None
+    click(world, "c1", "00007")
     world.calls.clear()
     records, cursor = read(world, "activity", cursor)
     assert {(r["email_id"], len(r["activity"]), "_sent_at" in r) for r in records} == {(world.member_id(7), 1, False)}
@@ -123,13 +121,92 @@ def test_old_campaigns_are_read_by_a_backfill_and_left_alone_afterwards(world: A
     world.load(12, mailings=[mailing("old", SENT - timedelta(days=200), 12), mailing("new", SENT, 12)])
     records, cursor = read(world, "activity")
     assert {r["campaign_id"] for r in records} == {"old", "new"}
-    assert set(cursor["marks"]) == {"new"}
+    assert set(cursor["marks"]) == {"old", "new"}
     world.calls.clear()
     assert read(world, "activity", cursor)[0] == []
     assert world.calls[0].query["since_send_time"].startswith("2026-10-07")
     assert len(read(world, "activity", cursor, full=True)[0]) == 24
     since = SENT - timedelta(days=1)
     assert {r["campaign_id"] for r in read(world, "activity", None, since=since)[0]} == {"new"}
+
+
+def test_an_old_campaign_that_moved_is_met_once_a_week_and_not_every_day(world: Any) -> None:
+    old = SENT - timedelta(days=200)
+    world.load(12, mailings=[mailing("old", old, 12), mailing("older", old - timedelta(days=1), 12), mailing("new", SENT, 12)])
+    _, cursor = read(world, "activity", None, since=old - timedelta(hours=1))
+    world.now += timedelta(days=1)
+    click(world, "old", "00007")
+    click(world, "older", "00008")
+    records, cursor = read(world, "activity", cursor)
+    assert records == []
+    world.now += timedelta(days=6)
+    world.calls.clear()
+    records, cursor = read(world, "activity", cursor)
+    assert {(r["campaign_id"], r["email_id"]) for r in records} == {("old", world.member_id(7))}
+    assert {c.path.split("/")[3] for c in world.calls if c.path.endswith("activity")} == {"old"}, (
+        "no further back than asked for"
+    )
+    world.calls.clear()
+    assert read(world, "activity", cursor)[0] == []
+    assert world.calls[0].query["since_send_time"] > "2026-10-01"
+
+
+def click(world: Any, campaign: str, customer: str) -> None:
+    event = (world.now.strftime("%Y-%m-%dT%H:%M:%S+00:00"), "click", "", "https://shop.example/new", False)
+    found = world.simulator.account.campaigns[campaign]
+    found.events.setdefault(world.simulator.account.by_customer[customer], []).append(event)
+    found.counted = None
+
+
+def test_where_machines_are_not_told_apart_an_open_is_not_said_to_be_a_persons(world: Any) -> None:
+    busy(world)
+    world.simulator.switches.proxy_fields = False
+    records, _ = read(world, "activity")
+    found = {(i, a): m for i, a, _, m in events(records)}
+    assert found[world.member_id(1), "open"] is found[world.member_id(2), "open"] is None
+    assert found[world.member_id(1), "click"] is False
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_open_of_nobody_knows_whom_counts_as_no_persons(world: Any, is_told: bool) -> None:
+    """Member 1 opened and clicked; engagement goes by the click where opens cannot be told apart."""
+    busy(world)
+    world.simulator.switches.proxy_fields = is_told
+    store, translate = new_store(), Normalizer(load_mapping("mailchimp"), {}, SENT.date())
+    for stream, tables in (("members", ("contacts", "identifiers")), ("activity", ("events",))):
+        for record in read(world, stream)[0]:
+            rows = translate.normalize(stream, record)
+            for table in tables:
+                store.insert(table, rows.get(table, []))
+    derive(store, shop_config(), date(2026, 11, 21))
+    found = store.sql(
+        "SELECT opens_human_90d, last_open_on, clicks_90d FROM profile WHERE person_id IN "
+        "(SELECT person_id FROM person_links WHERE contact_id = ?)",
+        [world.member_id(1)],
+    )
+    assert found == [(1, SENT.date(), 1) if is_told else (0, None, 1)]
+
+
+def test_times_of_reports_are_utc_whatever_zone_they_come_in(world: Any) -> None:
+    busy(world)
+    campaign = world.simulator.account.campaigns["c1"]
+    uid = world.simulator.account.by_customer["00001"]
+    at = ("2026-11-11T01:00:00+02:00", "2026-11-12 09:00:00")
+    campaign.events[uid] = [(text, "click", "", "https://shop.example/blog", False) for text in at]
+    campaign.counted = None
+    translate = Normalizer(load_mapping("mailchimp"), {}, SENT.date())
+    clicked = {r["_id"]: r for r in read(world, "activity")[0] if r["email_id"] == world.member_id(1)}
+    days = {i.rpartition(":")[2]: translate.normalize("activity", r)["events"] for i, r in clicked.items()}
+    found = {day: [str(e["occurred_at"])[:16] for e in rows if e["kind"] == "click"] for day, rows in days.items()}
+    assert found == {"2026-11-10": ["2026-11-10 23:00"], "2026-11-12": ["2026-11-12 09:00"]}
+
+
+def test_report_pages_smaller_than_asked_for_lose_nobody(world: Any) -> None:
+    people = {f"c{n}": 17 for n in range(3)}
+    world.load(17, mailings=[mailing(name, SENT + timedelta(days=int(name[1])), 17) for name in people])
+    world.largest = 2
+    records, _ = read(world, "activity")
+    assert len({r["_id"] for r in records}) == 51
 
 
 def test_who_left_is_read_with_the_reason(world: Any) -> None:

@@ -9,7 +9,7 @@ import requests
 
 from connector.sandbox.base import Response
 from models.changes import Batch, Member, Target
-from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+from models.errors import AmbiguousWriteError, ConfigError, PermanentApiError, ScopeError
 
 
 def target(name: str = "Rollcall: VIP", object_id: str = "") -> Target:
@@ -34,6 +34,15 @@ def test_a_tag_is_seen_whole_whatever_the_status_of_its_members(world: Any) -> N
     observed = world.adapter().observe([target()], {})[0]
     assert observed.exists and observed.is_ours_kind
     assert observed.members == frozenset(world.member_id(n) for n in range(12))
+
+
+def test_a_tag_is_seen_whole_when_pages_are_smaller_than_asked_for(world: Any) -> None:
+    world.load([world.customer(n, tags={"mailchimp": ["Rollcall: VIP"]}) for n in range(23)])
+    world.largest = 3
+    observed = world.adapter().observe([target()], {})[0]
+    assert observed.members == frozenset(world.member_id(n) for n in range(23)) and observed.note == ""
+    asked = [c for c in world.calls if c.path.endswith("/members")]
+    assert len(asked) <= 10, "read on from where a page ended, not again from elsewhere"
 
 
 def test_a_tag_is_found_by_its_id_then_by_name_then_without_case(world: Any) -> None:
@@ -150,6 +159,37 @@ def test_a_lost_answer_to_a_batch_is_told_and_not_repeated(world: Any, how: str)
         adapter.apply(work)
     assert len(world.paths("POST")) == before + 1
     assert dict(adapter.written(work)) == {world.member_id(n): how == "502" for n in (0, 1)}
+    assert world.waits == ([30.0] if how == "timeout" else []), "what was given up may still run over there"
+    assert dict(adapter.written(work)) and len(world.waits) <= 1, "once is enough"
+
+
+@pytest.mark.parametrize(("how", "result"), [("", "done"), ("404", "missing"), ("400", "refused"), ("timeout", "unknown")])
+def test_an_event_is_told_once_whatever_comes_back(world: Any, how: str, result: str) -> None:
+    world.load(2)
+    answers: dict[str, Any] = {
+        "timeout": requests.exceptions.ReadTimeout(),
+        "400": Response.json({"title": "Invalid Resource", "status": 400, "detail": world.address(1)}, 400),
+    }
+    world.before = lambda call: answers.get(how)
+    member = Member("f" * 32 if how == "404" else world.member_id(1))
+    outcome = world.adapter().tell(member, "rollcall_at_risk")
+    assert outcome.result == result and "@" not in outcome.reason
+    (call,) = world.calls
+    assert call.body == {"name": "rollcall_at_risk", "is_syncing": False}
+
+
+def test_what_was_given_up_at_one_tag_is_not_waited_for_at_another(world: Any) -> None:
+    world.load(2)
+    adapter = world.adapter()
+    first = adapter.ensure(target())
+    other = Target("mailchimp", "Other", "Rollcall: Other")
+    second = adapter.ensure(other)
+    world.before = lambda call: requests.exceptions.ReadTimeout() if call.path.endswith(f"/{first}") else None
+    with pytest.raises(AmbiguousWriteError):
+        adapter.apply(batch(world, first, [0], []))
+    world.before = lambda call: None
+    assert dict(adapter.written(Batch(other, second, other.name, (Member(world.member_id(0)),)))) and world.waits == []
+    assert dict(adapter.written(batch(world, first, [0], []))) and world.waits == [30.0]
 
 
 def test_a_quiet_batch_starts_no_journey_and_a_loud_one_does(world: Any) -> None:
@@ -210,6 +250,7 @@ def test_a_tag_renamed_by_hand_is_kept_in_step_under_its_new_name(world: Any) ->
     world.simulator.tag("Rollcall: VIP").name = "Best friends"
     seen = adapter.observe([target(object_id=tag_id)], {})[0]
     assert (seen.exists, seen.object_id, seen.name, seen.members) == (True, tag_id, "Best friends", {world.member_id(0)})
+    assert "renamed it to 'Best friends'" in seen.note
     assert results(adapter.apply(batch(world, tag_id, [1], [0]))) == [("add", "done"), ("remove", "done")]
 
 
@@ -224,6 +265,52 @@ def test_a_tag_deleted_between_observing_and_writing_is_told(world: Any) -> None
 
 def test_a_batch_never_holds_more_than_500_of_either(world: Any) -> None:
     assert world.adapter().batch_size == 500
+
+
+def test_mailchimps_own_reason_for_a_refusal_is_told_without_the_address(world: Any) -> None:
+    world.load(3)
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    text = f"Recipient {world.address(1)} has too many recent signup requests"
+    answer = {
+        "members_added": [{"id": world.member_id(0), "email_address": world.address(0)}],
+        "members_removed": [],
+        "errors": [{"email_addresses": [world.address(1)], "error": text}],
+        "total_added": 1,
+        "total_removed": 0,
+        "error_count": 1,
+    }
+    world.before = lambda call: Response.json(answer) if call.method == "POST" else None
+    first, second = adapter.apply(batch(world, tag_id, [0, 1], []))
+    assert (first.result, second.result) == ("done", "refused")
+    assert "too many recent signup requests" in second.reason and "@" not in second.reason
+
+
+def test_a_contact_without_an_address_is_told_as_such_and_the_others_go_on(world: Any) -> None:
+    world.load(3)
+    account = world.simulator.account
+    account.members[account.by_hash[world.member_id(1)]].wire["email_address"] = ""
+    adapter = world.adapter()
+    tag_id = adapter.ensure(target())
+    adds = (Member(world.member_id(0)), Member(world.member_id(1)))
+    first, second = adapter.apply(Batch(target(), tag_id, "Rollcall: VIP", adds))
+    assert (first.result, second.result) == ("done", "refused") and "no e-mail address" in second.reason
+
+
+def test_a_fuzzy_segment_of_the_name_is_no_tag_either(world: Any) -> None:
+    world.load(2)
+    fuzzy = {"segments": [{"id": 1, "name": "Rollcall: VIP", "type": "fuzzy"}], "total_items": 1}
+    world.before = lambda call: Response.json(fuzzy) if call.query.get("type") == "fuzzy" else None
+    assert world.adapter().observe([target()], {})[0].is_ours_kind is False
+
+
+def test_an_audience_deleted_meanwhile_is_told_in_words_by_looking_at_tags(world: Any) -> None:
+    world.load(2)
+    world.add_other([world.customer(3)])
+    adapter = world.adapter()
+    world.simulator.delete_audience()
+    with pytest.raises(ConfigError, match=r"no audience 'a1b2c3d4e5'.*f9e8d7c6b5"):
+        adapter.observe([target()], {})
 
 
 def test_a_viewers_key_is_told_so(world: Any) -> None:
@@ -249,6 +336,7 @@ def test_a_viewers_key_is_told_so(world: Any) -> None:
         ),
         ("batches", {"operations": [{"method": "POST", "path": "/lists/a1b2c3d4e5/members", "body": "{}"}]}),
         ("batches", {"operations": [{"method": "GET", "path": "/ping", "body": "{}"}]}),
+        ("lists/a1b2c3d4e5/members/0123456789abcdef0123456789abcdef", {"merge_fields": {"RC_CITY": "Bonn"}}),
     ],
 )
 def test_no_other_write_can_be_made(world: Any, path: str, body: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from connector.normalize import Normalizer, load_mapping
 from connector.sandbox.shop import Cart, Line, Mailing, Purchase
 from models.changes import Batch, Member, Target
+from tests.platforms.mailchimp.described import described_path, operations, problems
 
 AT = datetime(2026, 11, 1, 10, 0, 0)
 
@@ -128,8 +129,15 @@ def test_permission_boxes_become_topics(world: Any) -> None:
     assert topics == {"Email": "not_specified", "Direct mail": "subscribed"}
 
 
-def test_every_request_fits_the_published_description(world: Any, spec: dict[str, Any]) -> None:
+def test_every_request_fits_the_published_description_and_carries_count_and_fields(world: Any) -> None:
+    """The fixture asks this of every request of every test here; this one makes all kinds there are."""
     load(world)
+    world.simulator.change("00002", {"interests": ["Roast: Dark"], "tags": [f"Tag {n}" for n in range(60)]})
+    campaign = world.simulator.account.campaigns["c1"]
+    campaign.title, campaign.unsubscribes = (
+        "",
+        [(world.simulator.account.by_customer["00003"], "2026-11-02T10:00:00+00:00", "")],
+    )
     adapter = world.adapter()
     adapter.check()
     for stream in adapter.streams():
@@ -143,10 +151,36 @@ def test_every_request_fits_the_published_description(world: Any, spec: dict[str
     adapter.apply(Batch(target, tag_id, target.name, removes=(member,)))
     adapter.observe([target, Target("mailchimp", "B", "Other", tag_id)], {})
     adapter.apply_quietly(Batch(target, tag_id, target.name, adds=(member,)))
+    adapter.tell(member, "rollcall_at_risk")
+    adapter.ensure_field("RC_CITY", "city", "text")
+    adapter.write_fields([(member.contact_id, {"RC_CITY": "Bonn"})])
     list(adapter.reread([world.member_id(1), world.member_id(2)]))
     adapter.api.find(f"batches/{adapter.api.begin_batch([{'method': 'GET', 'path': '/ping'}])}", "id,status")
     assert len(world.calls) > 40
-    assert {p for call in world.calls for p in problems(call, spec)} == set()
+    assert {p for c in world.calls for p in problems(c.method, c.path, c.query, c.body)} == set()
+    made = {(c.method.lower(), described_path(c.path.removeprefix("/3.0") or "/")) for c in world.calls}
+    assert {(m, p) for p, methods in operations().items() for m in methods} == made, "each operation is used, and no other"
+
+
+def test_a_request_that_mailchimp_does_not_know_is_found_out() -> None:
+    members = "/3.0/lists/a1b2c3d4e5/members"
+    good = {"fields": "members.id", "count": "10"}
+    assert problems("GET", members, good) == []
+    wrong: list[tuple[str, str, dict[str, str], Any]] = [
+        ("GET", "/3.0/nowhere", {}, None),
+        ("DELETE", members, {}, None),
+        ("GET", members, {**good, "page": "2"}, None),
+        ("GET", members, {**good, "status": "happy"}, None),
+        ("GET", members, {**good, "count": "1001"}, None),
+        ("GET", members, {"count": "10"}, None),
+        ("GET", members, {"fields": "members.id"}, None),
+        ("POST", "/3.0/batches", {}, {"operations": [{"method": "LOOK", "path": "/"}]}),
+        ("POST", "/3.0/batches", {}, {}),
+        ("POST", "/3.0/lists/a1/segments/1", {}, {"members_to_add": "a@shop.example"}),
+        ("POST", "/3.0/lists/a1/segments/1", {}, {"status": "subscribed"}),
+        ("POST", f"{members}/x/tags", {}, {"tags": [{"name": "x", "status": "on"}]}),
+    ]
+    assert [w for w in wrong if not problems(*w)] == []
 
 
 def test_what_was_cut_from_the_description_is_what_it_says(spec: dict[str, Any]) -> None:
@@ -161,7 +195,8 @@ def test_what_was_cut_from_the_description_is_what_it_says(spec: dict[str, Any])
 def test_every_test_and_number_in_the_document_is_there() -> None:
     root = Path(__file__).parents[3]
     text = (root / "docs" / "platforms" / "mailchimp.md").read_text()
-    files = [*Path(__file__).parent.glob("test_*.py"), *(root / "tests" / "sandbox").glob("test_mailchimp*.py")]
+    beside = [(root / "tests" / room).glob("test_mailchimp*.py") for room in ("sandbox", "stories")]
+    files = [*Path(__file__).parent.glob("test_*.py"), *(f for found in beside for f in found)]
     there = {name for f in files for name in re.findall(r"^def (test_\w+)", f.read_text(), re.M)}
     named = set(re.findall(r"`(test_\w+)`", text))
     assert named and named <= there
@@ -171,24 +206,62 @@ def test_every_test_and_number_in_the_document_is_there() -> None:
         assert all("`test_" in line or "not handled" in line for line in part.splitlines() if re.match(r"\| \d+ \|", line))
 
 
-def problems(call: Any, spec: dict[str, Any]) -> list[str]:
-    path = call.path.removeprefix("/3.0") or "/"
-    fits = [p for p in spec["paths"] if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", p), path)]
-    if not fits:
-        return [f"no such path: {path}"]
-    operation = spec["paths"][min(fits, key=lambda p: p.count("{"))].get(call.method.lower())
-    if operation is None:
-        return [f"{call.method} is not there: {path}"]
-    parameters = {p["name"]: p for p in operation.get("parameters", [])}
-    found = [f"{path}: {name}" for name in call.query if parameters.get(name, {}).get("in") != "query"]
-    found += [f"{path}: {n}={v}" for n, v in call.query.items() if n in parameters and not fitting(v, parameters[n])]
-    known = parameters.get("body", {}).get("schema", {}).get("properties", {})
-    return found + [f"{path}: body key {key}" for key in (call.body or {}) if key not in known]
+def test_orders_without_a_date_are_kept_and_their_number_is_said(world: Any) -> None:
+    load(world)
+    for order in world.simulator.account.store.orders[:2]:
+        order["processed_at_foreign"] = ""
+    pages = list(world.adapter().pages("shop_orders", None))
+    assert pages[-1].note.startswith("Orders without a date in Mailchimp's copy of the shop: 2.")
+    resumed = list(world.adapter().pages("shop_orders", pages[0].cursor))
+    assert resumed[-1].note == pages[-1].note, "what was counted before a crash is counted"
+    dates = {r["orders"][0]["order_id"]: r["orders"][0]["ordered_at"] for r in rows(world, "shop_orders")}
+    assert list(dates.values()).count(None) == 2 and len(dates) == 7
+    assert list(world.adapter().pages("shop_products", None))[-1].note == ""
 
 
-def fitting(value: str, parameter: dict[str, Any]) -> bool:
-    if "enum" in parameter:
-        return value in parameter["enum"]
-    if parameter.get("type") == "integer":
-        return value.isdigit() and int(value) <= parameter.get("maximum", int(value))
-    return value in ("true", "false") if parameter.get("type") == "boolean" else True
+@pytest.mark.parametrize("word", ["refunded", "cancelled", "voided", "Refunded"])
+def test_of_refunded_and_cancelled_orders_nothing_is_left(world: Any, word: str) -> None:
+    load(world)
+    world.simulator.account.store.orders[0]["financial_status"] = word
+    first = next(r["orders"][0] for r in rows(world, "shop_orders") if r["orders"][0]["external_id"] == "5000000000001")
+    assert (Decimal(first["net"]), Decimal(first["total"]), first["status"]) == (0, 25, word.lower())
+
+
+@pytest.mark.parametrize(
+    ("fields", "column", "value"),
+    [
+        ({"ADDRESS": ""}, "city", None),
+        ({"ADDRESS": {"addr1": "", "city": "Bern", "state": "", "zip": "", "country": "CH"}}, "city", "Bern"),
+        ({"ADDRESS": {"addr1": "", "city": "Bern", "state": "", "zip": "", "country": "CH"}}, "postcode", None),
+        ({"ADDRESS": "Main street 1"}, "city", None),
+        ({"BIRTHDAY": ""}, "birthday", None),
+        ({"BIRTHDAY": "04/30"}, "birthday", "04/30"),
+        ({"PHONE": ""}, "phone", None),
+        ({"PHONE": 41310000000}, "phone", "41310000000"),
+        ({"LOYALTY": ""}, "attributes", None),
+        ({"LOYALTY": 12.5}, "attributes", 12.5),
+        ({"LOYALTY": "gold"}, "attributes", "gold"),
+    ],
+)
+def test_empty_is_an_empty_text_for_every_kind_of_merge_field(world: Any, fields: Any, column: str, value: Any) -> None:
+    world.load(1)
+    member = next(iter(world.simulator.account.members.values())).wire
+    member["merge_fields"] |= fields
+    translate = Normalizer(load_mapping("mailchimp"), {"loyalty": "LOYALTY"}, date(2026, 11, 21))
+    (record,) = (r for p in world.adapter().pages("members", None) for r in p.records)
+    contact = translate.normalize("members", record)["contacts"][0]
+    own = json.loads(contact["attributes"] or "{}").get("loyalty")
+    assert (own if column == "attributes" else contact.get(column)) == value
+
+
+def test_a_contact_of_text_messages_only_is_a_contact_without_an_address(world: Any) -> None:
+    world.load(
+        [world.customer(1, extra={"mailchimp": {"sms_phone_number": "+41310000000", "sms_subscription_status": "subscribed"}})]
+    )
+    next(iter(world.simulator.account.members.values())).wire["email_address"] = ""
+    (tables,) = rows(world, "members")
+    assert tables["contacts"][0]["email"] is None
+    assert [(i["kind"], i["value"]) for i in tables["identifiers"] if i["kind"] != "mailchimp_contact"] == [
+        ("phone", "+41310000000")
+    ]
+    assert ("sms", "subscribed") in {(c["channel"], c["status"]) for c in tables["consents"]}

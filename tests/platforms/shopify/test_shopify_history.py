@@ -13,6 +13,7 @@ from adapters.base import Page
 from connector.normalize import Normalizer, load_mapping
 from connector.sandbox.shop import Product, Purchase
 from connector.sandbox.shopify import SCOPES, ShopifySimulator
+from connector.sandbox.shopify_search import Searchable
 from tests.platforms.shopify.simulated_shop import START, Clock, connect, records, small_shop
 from tests.simulated import simulated
 
@@ -56,16 +57,56 @@ def test_with_the_scope_orders_are_whole_from_their_beginning(base_url: str, clo
     assert end.complete_from is None and "walled" not in end.cursor
 
 
-def test_a_pause_longer_than_the_wall_is_said(base_url: str, clock: Clock, simulator: ShopifySimulator) -> None:
+def test_the_wall_is_said_at_once_and_rounds_keep_what_was_read_before_it(
+    base_url: str, clock: Clock, simulator: ShopifySimulator
+) -> None:
     simulator.switches.scopes = WITHOUT_HISTORY
     adapter = connect(base_url, clock)
     first = last(adapter, "orders")
+    assert "last 60 days (from 2026-09-23 on)" in first.note and "read_all_orders" in first.note
     clock.sleep(30 * 86_400)
     second = last(adapter, "orders", first.cursor)
+    assert (second.note, second.complete_from) == ("", date(2026, 9, 23)), "older orders are held, so nothing moves on"
+    again = last(adapter, "orders", second.cursor, full=True)
+    assert again.complete_from == date(2026, 9, 23) and "from 2026-10-23 on" in again.note
+
+
+def test_a_pause_longer_than_the_wall_is_said_and_moves_the_day_on(
+    base_url: str, clock: Clock, simulator: ShopifySimulator
+) -> None:
+    simulator.switches.scopes = WITHOUT_HISTORY
+    adapter = connect(base_url, clock)
+    first = last(adapter, "orders")
     clock.sleep(70 * 86_400)
-    assert [p.note[:32] for p in (first, second, last(adapter, "orders", second.cursor))] == [
-        "", "", "Orders placed after 2026-12-21 a",
-    ]  # fmt: skip
+    after = last(adapter, "orders", first.cursor)
+    assert after.note.startswith("Orders placed after 2026-11-21 and before 2026-12-01 cannot be read any more")
+    assert after.complete_from == date(2026, 12, 2)
+    assert last(adapter, "orders", after.cursor).complete_from == date(2026, 12, 2)
+    assert last(adapter, "orders", first.cursor, full=True).complete_from == date(2026, 12, 2)
+
+
+@pytest.mark.parametrize(("since", "whole_from"), [(START - timedelta(days=20), date(2026, 11, 1)), (None, date(2026, 9, 23))])
+def test_a_first_pull_from_a_day_on_reaches_no_further_than_that_day(
+    base_url: str, clock: Clock, simulator: ShopifySimulator, since: Any, whole_from: date
+) -> None:
+    simulator.switches.scopes = WITHOUT_HISTORY
+    adapter = connect(base_url, clock)
+    first = last(adapter, "orders", since=since)
+    assert first.complete_from == whole_from and bool(first.note) == (since is None)
+    clock.sleep(86_400)
+    second = last(adapter, "orders", first.cursor)
+    assert second.complete_from == whole_from
+    whole = last(adapter, "orders", second.cursor, full=True)
+    assert whole.complete_from == min(whole_from, date(2026, 9, 24))
+
+
+def test_an_imported_order_is_hidden_by_the_day_it_was_made_not_by_the_day_it_was_placed(
+    base_url: str, clock: Clock, simulator: ShopifySimulator
+) -> None:
+    simulator.world.orders[0].purchase.source["imported_at"] = (START - timedelta(days=3)).isoformat()
+    simulator.switches.scopes = WITHOUT_HISTORY
+    found = list(records(connect(base_url, clock), "orders").values())
+    assert [(o["createdAt"][:10], o["processedAt"][:10]) for o in found] == [("2026-11-18", "2026-08-23")]
 
 
 @pytest.mark.parametrize("bulk", ["never", "always"])
@@ -94,7 +135,43 @@ def test_purged_checkouts_leave_the_list_and_how_far_it_reaches_is_said(
     clock.sleep(70 * 86_400)
     later = last(adapter, "checkouts", first.cursor, full=True)
     assert 0 < len(records(adapter, "checkouts", first.cursor, full=True)) < 10
-    assert later.gone == {} and later.complete_from == date(2026, 11, 9)
+    assert later.gone == {} and later.complete_from == date(2026, 8, 31), "our copy of what was purged is the history"
+    clock.sleep(90 * 86_400)
+    assert last(adapter, "checkouts", later.cursor).complete_from == date(2027, 2, 7), "what came and went in between is lost"
+
+
+def test_checkouts_begun_before_a_long_pause_are_read_after_it(
+    base_url: str, clock: Clock, simulator: ShopifySimulator
+) -> None:
+    adapter = connect(base_url, clock)
+    before = last(adapter, "checkouts")
+    clock.sleep(50 * 86_400)
+    for checkout in simulator.world.checkouts:
+        checkout.cart.completed_at = clock() - timedelta(days=45)
+    found = records(adapter, "checkouts", before.cursor)
+    assert len(found) == 7, "those that were open and not older than thirty days at the last round"
+    assert all(c["completedAt"] for c in found.values())
+
+
+@pytest.mark.parametrize("hides_closed", [True, False])
+@pytest.mark.parametrize("bulk", ["never", "always"])
+def test_recovered_checkouts_are_read_whether_or_not_shopify_lists_them_by_itself(
+    base_url: str, clock: Clock, simulator: ShopifySimulator, bulk: str, hides_closed: bool
+) -> None:
+    for checkout in simulator.world.checkouts[:4]:
+        checkout.cart.completed_at = START - timedelta(hours=1)
+    simulator.switches.hides_closed = hides_closed
+    adapter = connect(base_url, clock, bulk=bulk, page_size=3)
+    pages = list(adapter.pages("checkouts", None))
+    ids = [r["id"] for p in pages for r in p.records]
+    assert len(ids) == len(set(ids)) == 10
+    for page in pages[:-1]:
+        rest = records(connect(base_url, clock, bulk=bulk, page_size=3), "checkouts", page.cursor)
+        until = pages[: pages.index(page) + 1]
+        assert len(rest.keys() | {r["id"] for p in until for r in p.records}) == 10
+    clock.sleep(3600)
+    assert len(records(adapter, "checkouts", pages[-1].cursor)) == 7
+    assert ("one after another" in " ".join(f.text for f in adapter.check())) == hides_closed
 
 
 def test_a_deleted_product_is_named_as_gone_and_its_lines_stay(
@@ -114,6 +191,23 @@ def test_a_deleted_product_is_named_as_gone_and_its_lines_stay(
     again = last(adapter, "products", after.cursor)  # the overlap names it once more, which changes nothing
     clock.sleep(7200)
     assert last(adapter, "products", again.cursor).gone == {}
+
+
+def test_an_event_that_is_no_deletion_takes_nothing_away(base_url: str, clock: Clock, simulator: ShopifySimulator) -> None:
+    """Were the search over events ignored, every product that ever had one would seem to be gone."""
+    made = {"__typename": "BasicEvent", "number": 1, "id": "gid://shopify/BasicEvent/1", "action": "create", "at": clock(),
+            "createdAt": "2026-11-21T12:00:00Z", "subjectId": simulator.world.products[0].id, "subjectType": "PRODUCT",
+            "message": "A product was made."}  # fmt: skip
+    simulator.world.events.append(made)
+    anything = Searchable("tags", lambda event: Everything())
+    simulator.lists["events"].fields = dict.fromkeys(("action", "subject_type"), anything) | {"created_at": anything}
+    adapter = connect(base_url, clock)
+    assert last(adapter, "products").gone == {}
+
+
+class Everything:
+    def __contains__(self, value: object) -> bool:
+        return True
 
 
 def test_where_events_cannot_be_read_the_products_are_read_all_the_same(

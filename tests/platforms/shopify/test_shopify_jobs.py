@@ -109,7 +109,7 @@ def test_when_all_slots_are_taken_tags_go_out_one_request_at_a_time(
     base_url: str, clock: Clock, simulator: ShopifySimulator
 ) -> None:
     for n in range(5):
-        simulator.new_job("MUTATION", f"mutation other{n}")
+        simulator.new_job("MUTATION", f"mutation other{n}").polls = 99
     adapter = connect(base_url, clock, bulk="always")
     assert {o.result for o in adapter.apply(adding(some(adapter, 20)))} == {"done"}
     assert len(mutations(simulator)) == 5 and len(simulator.effects) == 20

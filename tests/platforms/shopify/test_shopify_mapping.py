@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from adapters.shopify_shape import FLAT_SMS, attach, is_blank
 from connector.normalize import Normalizer, load_mapping
 
 
@@ -118,3 +119,48 @@ def test_customers_without_an_address_are_kept(normalizer: Normalizer) -> None:
     assert rows["contacts"][0]["email"] is None and rows["contacts"][0]["orders_claimed"] == 13
     assert [i["kind"] for i in rows["identifiers"]] == ["phone"]
     assert [(c["channel"], c["status"]) for c in rows["consents"]] == [("sms", "never_asked")]
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "state"),
+    [
+        ("SUBSCRIBED", "subscribed", "live"),
+        ("PENDING", "pending", "live"),
+        ("UNSUBSCRIBED", "unsubscribed", "live"),
+        ("NEVER_SUBSCRIBED", "never_asked", "live"),
+        ("NOT_SUBSCRIBED", "never_asked", "live"),
+        ("REDACTED", "erased", "erased"),
+        ("SOMETHING_NEW", "never_asked", "live"),
+        (None, "never_asked", "live"),
+    ],
+)
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_sms_consent_has_words_of_its_own_in_either_shape(
+    normalizer: Normalizer, word: str | None, status: str, state: str, is_flat: bool
+) -> None:
+    consent = {"state": word, "optInLevel": None, "updatedAt": "2026-10-02T00:00:00Z", "collectedFrom": "OTHER"}
+    flat = {old: consent[new] for new, old in FLAT_SMS.items()}
+    phone = {"phoneNumber": "+49301", **(flat if is_flat else {"smsMarketingConsent": consent})}
+    email = {"emailAddress": "a@b.example", "marketingState": "SUBSCRIBED"}
+    record = {"id": "gid://shopify/Customer/5", "tags": [], "defaultEmailAddress": email, "defaultPhoneNumber": phone}
+    attach("customers", record)
+    rows = normalizer.normalize("customers", record)
+    (found,) = [c for c in rows["consents"] if c["channel"] == "sms"]
+    assert (found["status"], found["platform_status"], found["changed_at"][:10]) == (status, word, "2026-10-02")
+    assert rows["contacts"][0]["state"] == state
+
+
+def test_a_mail_consent_of_an_older_shape_erases_too(normalizer: Normalizer) -> None:
+    email = {"emailAddress": "a@b.example", "marketingState": "REDACTED"}
+    rows = normalizer.normalize("customers", {"id": "gid://shopify/Customer/5", "tags": [], "defaultEmailAddress": email})
+    assert (rows["contacts"][0]["state"], rows["consents"][0]["status"]) == ("erased", "erased")
+
+
+def test_only_a_buyer_of_whom_nothing_is_left_looks_erased() -> None:
+    blank: dict[str, Any] = dict.fromkeys(
+        ("firstName", "lastName", "defaultEmailAddress", "defaultPhoneNumber", "defaultAddress")
+    )
+    assert is_blank({**blank, "numberOfOrders": "3"})
+    assert not is_blank({**blank, "numberOfOrders": "0"}), "somebody made by hand and never filled in"
+    assert not is_blank({**blank, "numberOfOrders": "3", "lastName": "Doe"}), "known at the till only"
+    assert not is_blank({"numberOfOrders": "3"}), "these fields were denied, not empty"

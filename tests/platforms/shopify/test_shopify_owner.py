@@ -42,25 +42,55 @@ def test_a_plan_without_personal_data_is_said_by_check_and_by_the_pull(
 ) -> None:
     simulator.switches.blank_personal_data = True
     adapter = connect(base_url, clock)
-    assert (findings(adapter)["personal data"].level, findings(adapter)["personal data"].code) == ("warning", "personal_data")
-    pages = list(adapter.pages("customers", None))
-    assert "None of the 120 customers" in pages[-1].note
+    assert (findings(adapter)["personal data"].level, findings(adapter)["personal data"].code) == ("error", "scope")
+    found: list[Any] = []
+    with pytest.raises(ScopeError, match="nobody can be matched or mailed") as refusal:
+        for page in adapter.pages("customers", None):
+            found += page.records
+    assert len(found) == 120 and refusal.value.exit_code == 6
     assert len(records(adapter, "orders")) == 150
-    simulator.switches.blank_personal_data = False
-    assert list(adapter.pages("customers", None))[-1].note == ""
 
 
-def test_a_shop_that_freezes_in_the_middle_keeps_its_place(base_url: str, clock: Clock, simulator: ShopifySimulator) -> None:
-    adapter = connect(base_url, clock, token="shpat_sandbox", page_size=50)
+def test_a_shop_that_knows_names_only_is_no_plan_that_withholds(
+    base_url: str, clock: Clock, simulator: ShopifySimulator
+) -> None:
+    for customer in simulator.world.customers:
+        customer.source.email, customer.source.first_name = "", "Jo"
+    adapter = connect(base_url, clock)
+    assert len(records(adapter, "customers")) == 120
+    assert (findings(adapter)["personal data"].level, findings(adapter)["personal data"].code) == ("warning", "personal_data")
+
+
+@pytest.mark.parametrize("status", [402, 403, 423])
+@pytest.mark.parametrize("bulk", ["never", "always"])
+def test_a_shop_that_freezes_in_the_middle_keeps_its_place(
+    base_url: str, clock: Clock, simulator: ShopifySimulator, status: int, bulk: str
+) -> None:
+    adapter = connect(base_url, clock, page_size=50, bulk=bulk)
     pages = adapter.pages("customers", None)
     first = next(pages)
-    simulator.switches.is_frozen = True
-    with pytest.raises(PermanentApiError, match="frozen") as refusal:
+    simulator.switches.is_frozen, simulator.switches.frozen_with = True, status
+    with pytest.raises(PermanentApiError, match=r"frozen, locked or paused.*Nothing was lost") as refusal:
         list(pages)
-    assert refusal.value.code == "SHOP_INACTIVE"
+    assert (refusal.value.code, refusal.value.exit_code) == ("SHOP_INACTIVE", 6)
     simulator.switches.is_frozen = False
-    rest = records(connect(base_url, clock), "customers", first.cursor)
+    rest = records(connect(base_url, clock, bulk=bulk), "customers", first.cursor)
     assert len({r["id"] for r in first.records} | rest.keys()) == 120
+
+
+def test_a_person_shopify_erased_is_known_as_erased(base_url: str, clock: Clock, simulator: ShopifySimulator) -> None:
+    simulator.change("00003", {"consent": "redacted"})
+    found = records(connect(base_url, clock), "customers")
+    normalizer = Normalizer(load_mapping("shopify"), {}, date(2026, 11, 21))
+    states = {r["note"]: normalizer.normalize("customers", r)["contacts"][0] for r in found.values()}
+    assert (states["00003"]["state"], states["00003"]["email"]) == ("erased", None)
+    assert {s["state"] for note, s in states.items() if note != "00003"} == {"live"}
+    simulator.switches.blank_personal_data = True
+    found = connect(base_url, clock).pages("customers", None)
+    first = next(found).records
+    assert {normalizer.normalize("customers", r)["contacts"][0]["state"] for r in first} == {"live"}, (
+        "a plan that shows nobody has erased nobody"
+    )
 
 
 def test_a_renamed_shop_is_named_and_never_followed(base_url: str, clock: Clock, simulator: ShopifySimulator) -> None:
@@ -97,11 +127,22 @@ def test_a_count_that_is_only_at_least_is_no_total(base_url: str, clock: Clock, 
     assert len(simulator.jobs) == 1 and sum(len(p.records) for p in exported) == 120
 
 
+def test_the_newest_version_is_spoken_where_none_is_named(base_url: str, clock: Clock) -> None:
+    adapter = connect(base_url, clock)
+    assert [(v.name, str(v.until)) for v in adapter.versions()] == [
+        ("2026-10", "2027-10-01"), ("2026-07", "2027-07-01"), ("2026-04", "2027-04-01"), ("2026-01", "2027-01-01"),
+    ]  # fmt: skip
+    assert adapter.api.version == adapter.versions()[0].name
+
+
 @pytest.mark.parametrize("version", ["2026-01", "2026-04", "2026-07", "2026-10", "2027-01"])
 def test_every_version_that_answers_can_be_read(base_url: str, clock: Clock, simulator: ShopifySimulator, version: str) -> None:
     simulator.change("00001", {"phone": "+4930123456", "sms": "SUBSCRIBED"})
     adapter = connect(base_url, clock, api_version=version)
     assert [len(records(adapter, s)) for s in ("customers", "orders", "products", "checkouts")] == [120, 150, 1, 10]
+    exporting = connect(base_url, clock, api_version=version, bulk="always")
+    assert [len(records(exporting, s)) for s in ("customers", "orders", "products", "checkouts")] == [120, 150, 1, 10]
+    assert simulator.version == version
     normalizer = Normalizer(load_mapping("shopify"), {}, date(2026, 11, 21))
     rows = [normalizer.normalize("customers", c) for c in records(adapter, "customers").values()]
     assert [c["status"] for r in rows for c in r["consents"] if c["channel"] == "sms"] == ["subscribed"]
@@ -109,8 +150,16 @@ def test_every_version_that_answers_can_be_read(base_url: str, clock: Clock, sim
 
 def test_a_retired_version_is_read_on_and_said(base_url: str, clock: Clock) -> None:
     adapter = connect(base_url, clock, api_version="2025-10")
-    assert len(records(adapter, "customers")) == 120
+    pages = list(adapter.pages("customers", None))
+    assert sum(len(p.records) for p in pages) == 120
+    assert "answered as API 2026-01 although 2025-10 was asked for" in pages[-1].note
     assert "answered with 2026-01" in findings(adapter)["API version"].text
+    assert adapter.ends() == (("Shopify API 2026-01", date(2027, 1, 1)),), "what answers is what will end"
+
+
+def test_below_2026_07_newer_collections_are_said_to_be_missing(base_url: str, clock: Clock) -> None:
+    assert "below 2026-07" in findings(connect(base_url, clock, api_version="2026-04"))["collections"].text
+    assert "collections" not in findings(connect(base_url, clock, api_version="2026-07"))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import responses
 
 from adapters.shopify_pace import CostPace
@@ -72,3 +73,29 @@ def test_two_processes_on_one_app_leave_each_other_room() -> None:
     refused = [c for c in calls if b"THROTTLED" in c.response.content]
     assert len(calls) > 40 and len(refused) <= 1
     assert clock.now > START
+
+
+@pytest.mark.parametrize("share", [0.95, 0.4])
+@pytest.mark.parametrize("per_s", [100.0, 1000.0])
+def test_the_owners_share_of_the_budget_is_kept_however_much_is_there(share: float, per_s: float) -> None:
+    """Against a bucket as Shopify's: what others leave unused does not become ours, and our share is really used."""
+    clock, size = Seconds(), 20 * per_s
+    pace = CostPace(share=share, clock=clock)
+    level, used, at_s = size, 0.0, 0.0
+    for n in range(3000):
+        asked = 90.0 + n % 40
+        clock.now_s += pace.begin(asked)
+        level = min(size, level + (clock.now_s - at_s) * per_s)
+        at_s = clock.now_s
+        assert level >= asked, "no query is refused"
+        actual = asked * 0.6
+        level, used = level - actual, used + actual
+        pace.end(asked, actual)
+        pace.report(level, size=size, per_s=per_s)
+    permitted = share * (size + per_s * clock.now_s)
+    assert clock.now_s > 60 and 0.95 * permitted < used <= permitted
+
+
+def test_the_configured_share_reaches_the_pace(base_url: str) -> None:
+    assert connect(base_url, Clock(), budget_pct=50).api._pace._share == 0.5
+    assert connect(base_url, Clock()).api._pace._share == 0.95

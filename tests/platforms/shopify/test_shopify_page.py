@@ -13,7 +13,8 @@ SHEET = ROOT.parent / "shared/platforms/shopify.md"
 
 
 def known_tests() -> set[str]:
-    files = [*Path(__file__).parent.glob("test_*.py"), *(ROOT / "tests/sandbox").glob("test_shopify*.py")]
+    rooms = (ROOT / "tests/sandbox", ROOT / "tests/stories")
+    files = [*Path(__file__).parent.glob("test_*.py"), *(f for room in rooms for f in room.glob("test_shopify*.py"))]
     return {name for file in files for name in re.findall(r"(?m)^def (test_\w+)", file.read_text(encoding="utf-8"))}
 
 

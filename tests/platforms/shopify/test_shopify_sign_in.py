@@ -12,7 +12,7 @@ import pytest
 import responses
 
 from adapters import load
-from models.errors import AuthError, ConnectorError, PermanentApiError, RetryableApiError
+from models.errors import AuthError, ConfigError, ConnectorError, PermanentApiError, RetryableApiError
 
 Connect = Callable[..., Any]
 OAUTH = "https://morning-roast.myshopify.com/admin/oauth/access_token"
@@ -102,8 +102,9 @@ def test_a_wrong_pasted_token_is_refused_at_once(shop: Any, connect: Connect) ->
     [
         (
             {"error": "shop_not_permitted", "error_description": "Client credentials cannot be performed on this shop."},
-            "organisation",
+            r"different organisations\. Create the app in the shop's own Dev Dashboard, or sign in once through the authorization code",
         ),
+        ({"error": "app_paused", "error_description": "The app is paused for now."}, "app_paused.*The app is paused for now"),
         ({"error": "invalid_client", "error_description": "no"}, "do not belong together"),
         ({"error": "application_cannot_be_found"}, "client id"),
         ({"error": "something_else"}, "something_else"),
@@ -113,6 +114,36 @@ def test_a_refused_sign_in_names_its_true_reason(shop: Any, waits: Any, body: di
     shop.mock.add(responses.POST, OAUTH, status=400, json=body)
     with pytest.raises(AuthError, match=said):
         client(waits, Clock()).account()
+
+
+@pytest.mark.parametrize("status", [402, 403, 423])
+def test_a_frozen_shop_is_no_wrong_secret(shop: Any, waits: Any, status: int) -> None:
+    shop.mock.add(responses.POST, OAUTH, status=status, json={"errors": "Unavailable Shop"})
+    with pytest.raises(PermanentApiError, match="frozen, locked or paused") as refusal:
+        client(waits, Clock()).account()
+    assert (refusal.value.code, refusal.value.exit_code) == ("SHOP_INACTIVE", 6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"store": "evil.example"}, {"store": "a.myshopify.com@evil.example"}, {"store": "a.myshopify.com/../.."}, {"store": ""},
+        {"api_version": "../../evil"}, {"api_version": "2026-13"}, {"api_version": "2026-10/x"},
+    ],
+)  # fmt: skip
+def test_no_name_in_the_configuration_leads_the_token_to_another_place(shop: Any, connect: Connect, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="must look like"):
+        connect(**wrong)
+    assert shop.asked == []
+
+
+def test_a_failure_is_logged_with_the_number_support_asks_for(
+    shop: Any, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    refuse(shop, 423, {"errors": "Locked"}, {"X-Request-Id": "req-4711"})
+    with caplog.at_level(logging.INFO), pytest.raises(PermanentApiError) as refusal:
+        connect().account()
+    assert refusal.value.request_id == "req-4711" and "request req-4711" in caplog.text
 
 
 def test_a_throttled_query_waits_until_the_bucket_holds_it_and_costs_no_try(shop: Any, connect: Connect, waits: Any) -> None:
@@ -160,6 +191,7 @@ def test_429_is_waited_for_as_long_as_it_says(shop: Any, connect: Connect, waits
         (402, {"errors": "Unavailable Shop"}, "SHOP_INACTIVE"),
         (423, {"errors": "Locked"}, "SHOP_INACTIVE"),
         (403, {"errors": "Unavailable Shop"}, "SHOP_INACTIVE"),
+        (200, {"errors": [{"message": "x", "extensions": {"code": "BAD_REQUEST"}}]}, "BAD_REQUEST"),
         (404, {"errors": "Not Found"}, "NO_SHOP"),
         (430, {"errors": "no"}, "430"),
         (200, {"errors": "a plain text"}, "errors"),
@@ -176,8 +208,9 @@ def test_what_cannot_work_is_said_once_with_its_code(
     assert caught.value.code == code and len(shop.asked) == 1
 
 
-def test_an_old_public_token_is_told_apart(shop: Any, connect: Connect) -> None:
-    refuse(shop, 401, {"errors": "Non-expiring access tokens are no longer accepted for the Admin API"})
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_old_public_token_is_told_apart(shop: Any, connect: Connect, status: int) -> None:
+    refuse(shop, status, {"errors": "Non-expiring access tokens are no longer accepted for the Admin API"})
     with pytest.raises(AuthError, match="public app"):
         connect().account()
 
@@ -227,9 +260,11 @@ def test_check_names_every_scope_and_what_it_unlocks(shop: Any, connect: Connect
 
 
 def test_check_sees_that_a_plan_withholds_addresses(shop: Any, connect: Connect, make_customer: Callable[..., Any]) -> None:
-    shop.rows["customers"] = [make_customer(1, "2026-10-01T00:00:00Z", defaultEmailAddress=None)]
-    found = {f.name: f for f in connect().check()}
-    assert found["personal data"].level == "warning"
+    for count, level, code in ((1, "warning", "personal_data"), (30, "error", "scope")):
+        blank = [make_customer(n, "2026-10-01T00:00:00Z", defaultEmailAddress=None) for n in range(count)]
+        shop.rows["customers"] = blank
+        found = {f.name: f for f in connect().check()}["personal data"]
+        assert (found.level, found.code) == (level, code) and "protected customer data" in found.text
 
 
 def test_check_does_not_raise_when_the_key_is_refused(shop: Any, connect: Connect) -> None:
