@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from connector.plain import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LABEL = 48
 ACCENT, SOFT, LINE = "#2f6f8f", "#5b6776", "#dde3ea"
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -28,14 +32,19 @@ def bars(labels: Sequence[str], values: Sequence[float], unit: str) -> str:
 
 def levels(labels: Sequence[str], values: Sequence[float], unit: str) -> str:
     """One horizontal bar a name, the value written beside it."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _canvas(8.6, 0.5 + 0.32 * len(labels))
     places = range(len(labels))[::-1]
     axes.barh(list(places), values, color=ACCENT, height=0.65)
     axes.set_yticks(list(places), [_plain(label) for label in labels])
+    for text in axes.get_yticklabels():
+        text.set_parse_math(False)
     top = max([*values, 1])
     for place, value in zip(places, values, strict=True):
         axes.text(value + top * 0.01, place, f"{value:,.0f}", va="center", color=SOFT, fontsize=9)
     axes.set_xlim(0, top * 1.12)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(unit, color=SOFT)
     return _svg(figure)
 
@@ -53,8 +62,9 @@ def reliability(points: Sequence[Sequence[float]]) -> str:
 
 
 def _plain(label: str) -> str:
-    """matplotlib reads $...$ as mathematics; a segment's name is text."""
-    return label.replace("$", r"\$")[:60]
+    """A name as one line of text that leaves room for its bar."""
+    shown = visible(label)
+    return shown if len(shown) <= LABEL else f"{shown[: LABEL - 1]}…"
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -77,7 +87,9 @@ def _svg(figure: Figure) -> str:
     from matplotlib import rc_context
 
     out = io.StringIO()
-    with rc_context({"svg.hashsalt": "rollcall", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the page's reader has the glyphs that this machine's font lacks
+        with rc_context({"svg.hashsalt": "rollcall", "svg.fonttype": "none", "font.family": "sans-serif"}):
+            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]

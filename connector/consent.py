@@ -7,7 +7,10 @@ address closes that address. Nothing in a rule can bypass this: desired membersh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
 
+import adapters
 from connector.config import Config
 from connector.store import Store
 from models.changes import Member
@@ -21,23 +24,38 @@ NOT_THERE = "not on this platform"
 class Desired:
     """One segment on one platform: who belongs in it there, who does not and for which named reason (people counted).
 
-    `closed` holds every contact of that platform that must not carry the tag, with the reason: a removal for such a
-    reason is never held back by a guard. `conflicts` counts people with a no in one place and a later yes here.
+    `closed` holds every contact of that platform that must not carry the tag because somebody said no or was erased, with
+    the reason: a removal for such a reason is never held back by a guard. `reasons` says of everybody who carries a tag of
+    ours and may not why, also of those whom only the platform closes (a dead address, an archived contact).
     """
 
     members: dict[str, Member] = field(default_factory=dict)
     excluded: dict[str, int] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+class Conflict(NamedTuple):
+    """A no in one place and a later yes on the destination itself; both dates in UTC. said_no_on: where the last no was."""
+
+    person_id: str
+    contact_id: str
+    email: str
+    said_no_on: str
+    no_at: datetime
+    yes_at: datetime
 
 
 def judge(store: Store, config: Config, platform: str, channel: str) -> None:
     """Fill the temporary table `verdicts`: one row per contact of `platform`.
 
-    Columns: contact_id, email, person_id, marketing (why not, '' = may), service (why not, '' = may), is_no (the
-    reason is a refusal or an erasure), is_conflict, is_paid_only (HubSpot non-marketing contact).
+    Columns: platform, contact_id, email, person_id, marketing (why not, '' = may), service (why not, '' = may), is_no (the
+    reason is a refusal or an erasure), is_paid_only (HubSpot non-marketing contact), is_unanswered (HubSpot has no answer);
+    of a no with a later yes here is_conflict, no_on, no_at and yes_at.
     """
     hubspot = config.hubspot
+    titles = {p: adapters.title(p) for p in config.platforms} | TITLES
     store.sql(
         _VERDICTS,
         {
@@ -46,6 +64,8 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
             "legal_basis": bool(hubspot and hubspot.legal_basis),
             "subscription_type": hubspot.subscription_type if hubspot else "",
             "later_yes_wins": config.privacy.later_yes_wins,
+            "sources": list(titles),
+            "titles": list(titles.values()),
         },
     )
 
@@ -56,41 +76,66 @@ def desired(store: Store, purpose: str) -> Desired:
     people = store.sql(
         f"""
         WITH ranked AS (
-          SELECT m.person_id, m.blocked, v.contact_id, v.email, v.{why} AS why, v.is_conflict, v.is_paid_only,
+          SELECT m.person_id, m.blocked, v.contact_id, v.email, v.{why} AS why, v.is_conflict, v.is_paid_only, v.is_unanswered,
             row_number() OVER (
               PARTITION BY m.person_id ORDER BY v.contact_id IS NULL, v.{why} <> '', v.rank, v.contact_id) AS n
           FROM wanted_people m LEFT JOIN verdicts v USING (person_id))
         SELECT person_id, contact_id, email,
-          CASE WHEN blocked <> '' THEN blocked WHEN contact_id IS NULL THEN $not_there ELSE why END, is_conflict, is_paid_only
+          CASE WHEN blocked <> '' THEN blocked WHEN contact_id IS NULL THEN $not_there ELSE why END,
+          coalesce(is_conflict, false), coalesce(is_paid_only, false), coalesce(is_unanswered, false)
         FROM ranked WHERE n = 1 ORDER BY contact_id, person_id
         """,
         {"not_there": NOT_THERE},
     )
     members: dict[str, Member] = {}
     excluded: dict[str, int] = {}
-    conflicts = paid_only = 0
-    for person_id, contact_id, email, reason, is_conflict, is_paid_only in people:
+    counted = {"the no wins": 0, "the yes wins": 0, "paid": 0, "unanswered": 0}
+    for person_id, contact_id, email, reason, is_conflict, is_paid_only, is_unanswered in people:
+        counted["the no wins" if reason else "the yes wins"] += is_conflict
         if reason:
             excluded[reason] = excluded.get(reason, 0) + 1
         else:
             members[contact_id] = Member(contact_id, email or "", person_id)
-            paid_only += bool(is_paid_only)
-        conflicts += bool(is_conflict)
-    closed = dict(
-        store.sql(
-            "SELECT contact_id, service FROM verdicts WHERE service <> ''"
-            if why == "service"
-            else "SELECT contact_id, marketing FROM verdicts WHERE is_no"
-        )
+            counted["paid"] += is_paid_only
+            counted["unanswered"] += is_unanswered
+    is_no = "service = 'erased'" if why == "service" else "is_no"
+    return Desired(
+        members,
+        dict(sorted(excluded.items())),
+        closed=dict(store.sql(f"SELECT contact_id, {why} FROM verdicts WHERE {is_no}")),
+        notes=tuple(_notes(why, counted)),
+        reasons=dict(
+            store.sql(
+                f"""SELECT contact_id, {why} FROM verdicts v SEMI JOIN ledger l USING (platform, contact_id)
+                    WHERE {why} <> ''"""
+            )
+        ),
     )
-    notes = []
-    if conflicts:
-        notes.append(f"{conflicts} said no in one place and yes here at a later date; the no wins (privacy.later_yes_wins)")
-    if paid_only:
-        notes.append(f"{paid_only} are non-marketing contacts: they cannot be mailed until paid for")
+
+
+def _notes(why: str, counted: dict[str, int]) -> list[str]:
     if why == "service":
-        notes.append("a service segment: nobody may be mailed by it")
-    return Desired(members, dict(sorted(excluded.items())), closed, tuple(notes))
+        return ["a service segment: nobody may be mailed by it"]
+    notes = [
+        f"{counted[winner]} said no in one place and yes here at a later date; {winner} (privacy.later_yes_wins)"
+        for winner in ("the no wins", "the yes wins")
+        if counted[winner]
+    ]
+    if counted["unanswered"]:
+        notes.append(f"{counted['unanswered']} never answered HubSpot and are written (hubspot.legal_basis is off)")
+    if counted["paid"]:
+        notes.append(f"{counted['paid']} are non-marketing contacts: they cannot be mailed until paid for")
+    return notes
+
+
+def conflicts(store: Store, platform: str) -> list[Conflict]:
+    """Everybody with a dated no in one place and a later dated yes on `platform`, for which `judge` must have run last."""
+    found = store.sql(
+        """SELECT person_id, contact_id, coalesce(email, ''), no_on, no_at, yes_at FROM verdicts
+           WHERE platform = ? AND is_conflict ORDER BY ALL""",
+        [platform],
+    )
+    return [Conflict(*row) for row in found]
 
 
 def allowed(store: Store, purpose: str) -> frozenset[str]:
@@ -101,8 +146,7 @@ def allowed(store: Store, purpose: str) -> frozenset[str]:
 
 _VERDICTS = r"""
 CREATE OR REPLACE TEMP TABLE verdicts AS
-WITH names(source, title) AS (
-  VALUES ('shopify', 'Shopify'), ('mailchimp', 'Mailchimp'), ('hubspot', 'HubSpot'), ('import', 'an import')),
+WITH names AS (SELECT unnest(CAST($sources AS VARCHAR[])) AS source, unnest(CAST($titles AS VARCHAR[])) AS title),
 answers AS (
   -- contacts of one source can share an id across its streams only for imports; the strictest answer wins there
   SELECT c.source, c.contact_id, l.person_id, c.topic, c.status, c.changed_at, c.platform_status
@@ -114,46 +158,71 @@ own AS (
     bool_or(topic = '' AND status = 'unsubscribed') AS is_no,
     bool_or(topic = '' AND status = 'dead') AS is_dead,
     bool_or(topic = '' AND status = 'archived') AS is_archived,
-    bool_or(status = 'erased') AS is_erased,
     bool_or(topic = '' AND status = 'pending') AS is_unconfirmed,
     bool_or(topic = '' AND status = 'not_specified') AS is_not_specified,
     bool_or(topic <> '' AND topic = $subscription_type AND status = 'unsubscribed') AS is_topic_no,
-    bool_or(topic <> '' AND regexp_matches(topic, 'e-?mail', 'i')) AS has_box,
-    bool_or(topic <> '' AND regexp_matches(topic, 'e-?mail', 'i') AND status = 'subscribed') AS has_ticked_box,
-    bool_or(topic <> '') AS has_topics,
-    bool_or(topic <> '' AND status = 'subscribed') AS has_ticked_topic,
+    bool_or(status = 'not_specified' AND topic = '' AND platform_status = 'not specified') AS is_silent,
     max(changed_at) FILTER (WHERE topic = '' AND status = 'subscribed') AS yes_at
   FROM answers WHERE source = $platform GROUP BY contact_id),
+boxes AS (  -- Mailchimp's marketing permissions: those whose text says e-mail, all of them where none says so
+  SELECT contact_id, topic, bool_or(is_ticked_now) AS is_ticked_now, bool_or(was_ticked) AS was_ticked,
+    regexp_matches(topic, 'e-?mail', 'i') AS says_email
+  FROM (
+    SELECT contact_id, topic, status = 'subscribed' AS is_ticked_now, false AS was_ticked
+    FROM answers WHERE source = $platform AND topic <> ''
+    UNION ALL
+    SELECT h.contact_id, h.topic, NULL, true FROM consent_history h
+    SEMI JOIN answers a ON a.source = h.source AND a.contact_id = h.contact_id AND a.topic = h.topic
+    WHERE h.source = $platform AND h.channel = $channel AND h.topic <> '' AND h.status = 'subscribed')
+  GROUP BY contact_id, topic),
+permissions AS (
+  SELECT contact_id, bool_or(is_ticked_now) AS is_ticked, bool_or(was_ticked) AS was_ticked
+  FROM (SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM boxes)
+  WHERE $platform = 'mailchimp' AND says_email = has_email_box GROUP BY contact_id),
+places AS (
+  SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
+    AS place FROM contacts),
+hidden AS (  -- a refusal is not forgotten where the owner archived the contact later, or its address died
+  SELECT a.source, a.person_id FROM (
+    SELECT source, contact_id, person_id FROM answers WHERE topic = ''
+    GROUP BY ALL HAVING bool_and(status IN ('archived', 'dead'))) a
+  JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
+  GROUP BY a.source, a.contact_id, a.person_id
+  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead')) = 'unsubscribed'),
 refusals AS (
   SELECT person_id, source, max(changed_at) AS no_at, bool_or(changed_at IS NULL) AS is_undated, false AS is_erasure
   FROM answers WHERE topic = '' AND status = 'unsubscribed' GROUP BY person_id, source
+  UNION ALL
+  SELECT person_id, source, NULL, true, false FROM hidden
   UNION ALL  -- the address itself said no, also where its holders are not one person (shared, kept apart)
   SELECT l.person_id, a.source, max(a.changed_at), bool_or(a.changed_at IS NULL), false
-  FROM answers a JOIN contacts said ON said.source = a.source AND said.contact_id = a.contact_id
-  JOIN contacts k ON k.source = $platform AND k.email = said.email
+  FROM answers a JOIN places said ON said.source = a.source AND said.contact_id = a.contact_id
+  JOIN places k ON k.source = $platform AND k.place = said.place
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
-  WHERE a.topic = '' AND a.status = 'unsubscribed' GROUP BY l.person_id, a.source
+  WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
   SELECT l.person_id, e.source, max(e.occurred_at), false, false FROM events e
   JOIN person_links l ON (l.source = e.source AND l.contact_id = e.contact_id) OR (l.source = 'email' AND l.contact_id = e.email)
   WHERE $channel = 'email' AND (e.kind = 'complaint' OR (e.kind = 'unsubscribe' AND e.source = 'import'))
   GROUP BY l.person_id, e.source
   UNION ALL
-  SELECT person_id, source, NULL, true, true FROM answers WHERE status = 'erased' GROUP BY person_id, source
-  UNION ALL
+  SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
+  WHERE c.status = 'erased' GROUP BY l.person_id, c.source
+  UNION ALL  -- Mailchimp and HubSpot keep whom an owner removes in view (archived); who is out of sight was erased there
   SELECT l.person_id, c.source, NULL, true, true FROM contacts c JOIN person_links l USING (source, contact_id)
-  WHERE c.state = 'erased' GROUP BY l.person_id, c.source),
+  WHERE c.state = 'erased' OR (c.state = 'gone' AND c.source IN ('mailchimp', 'hubspot')) GROUP BY l.person_id, c.source),
 nos AS (
   SELECT r.person_id, c.contact_id,
-    arg_min(n.title, r.source) FILTER (WHERE NOT r.is_erasure) AS said_no_on,
-    arg_min(n.title, r.source) FILTER (WHERE r.is_erasure) AS erased_on,
+    arg_min(coalesce(n.title, r.source), r.source) FILTER (WHERE NOT r.is_erasure) AS said_no_on,
+    arg_min(coalesce(n.title, r.source), r.source) FILTER (WHERE r.is_erasure) AS erased_on,
     bool_or(r.is_erasure) AS is_erased_somewhere,
     bool_or(NOT r.is_erasure AND r.source = $platform) AS is_here,
     bool_or(NOT r.is_erasure AND r.is_undated) AS is_undated,
+    arg_max(coalesce(n.title, r.source), r.no_at) FILTER (WHERE NOT r.is_erasure) AS no_on,
     max(r.no_at) AS no_at
   FROM refusals r
   JOIN person_links c ON c.person_id = r.person_id AND c.source = $platform
-  JOIN names n ON n.source = r.source
+  LEFT JOIN names n ON n.source = r.source  -- a no counts, also of a platform whose section was taken out
   GROUP BY r.person_id, c.contact_id),
 dead AS (
   SELECT DISTINCT k.email FROM contacts k JOIN answers a ON a.source = k.source AND a.contact_id = k.contact_id
@@ -161,6 +230,8 @@ dead AS (
 judged AS (
   SELECT k.contact_id, k.email, l.person_id,
     k.state, own.*  EXCLUDE (contact_id), nos.* EXCLUDE (person_id, contact_id),
+    permissions.contact_id IS NOT NULL AND NOT permissions.is_ticked AS is_unticked,
+    coalesce(permissions.was_ticked AND NOT permissions.is_ticked, false) AS is_withdrawn,
     dead.email IS NOT NULL AS is_dead_address,
     k.is_marketable,
     coalesce(nos.said_no_on IS NOT NULL AND own.is_yes AND NOT nos.is_here AND NOT nos.is_undated
@@ -171,33 +242,33 @@ judged AS (
   JOIN person_links l USING (source, contact_id)
   LEFT JOIN people p ON p.person_id = l.person_id
   LEFT JOIN own ON own.contact_id = k.contact_id
+  LEFT JOIN permissions ON permissions.contact_id = k.contact_id
   LEFT JOIN nos ON nos.contact_id = k.contact_id
   LEFT JOIN dead ON dead.email = k.email
   WHERE k.source = $platform),
 closed AS (
   SELECT *,
     CASE
-      WHEN state = 'erased' OR coalesce(is_erased, false) OR coalesce(is_erased_somewhere, false) THEN 'erased'
+      WHEN coalesce(is_erased_somewhere, false) THEN 'erased'
       WHEN state = 'archived' OR coalesce(is_archived, false) THEN 'archived'
       WHEN state IN ('gone', 'merged') THEN 'no longer there'
       ELSE '' END AS service
   FROM judged)
-SELECT contact_id, email, person_id, service, rank, is_conflict,
+SELECT $platform AS platform, contact_id, email, person_id, service, rank, is_conflict, no_on, no_at, yes_at,
   CASE
     WHEN service <> '' THEN service
     WHEN said_no_on IS NOT NULL AND NOT (is_conflict AND $later_yes_wins) THEN 'said no on ' || said_no_on
     WHEN coalesce(is_no, false) THEN 'said no'
     WHEN $platform = 'hubspot' AND coalesce(is_topic_no, false) THEN 'opted out of the subscription type'
     WHEN coalesce(is_dead, false) OR is_dead_address THEN 'dead address'
-    WHEN coalesce(is_yes, false) AND coalesce(has_box, false) AND NOT has_ticked_box THEN 'the e-mail box is not ticked'
-    WHEN coalesce(is_yes, false) AND coalesce(has_topics, false) AND NOT coalesce(has_box, false) AND NOT has_ticked_topic
-      AND $platform = 'mailchimp' THEN 'the e-mail box is not ticked'
+    WHEN coalesce(is_yes, false) AND is_unticked THEN 'the e-mail box is not ticked'
     WHEN coalesce(is_yes, false) THEN ''
     WHEN $platform = 'hubspot' AND coalesce(is_not_specified, false) AND NOT $legal_basis THEN ''
     WHEN coalesce(is_unconfirmed, false) THEN 'not confirmed yet'
     ELSE 'never asked' END AS marketing,
   (service = 'erased' OR (said_no_on IS NOT NULL AND NOT (is_conflict AND $later_yes_wins)) OR coalesce(is_no, false)
-    OR ($platform = 'hubspot' AND coalesce(is_topic_no, false))) AS is_no,
-  ($platform = 'hubspot' AND is_marketable IS NOT DISTINCT FROM false) AS is_paid_only
+    OR ($platform = 'hubspot' AND coalesce(is_topic_no, false)) OR is_withdrawn) AS is_no,
+  ($platform = 'hubspot' AND is_marketable IS NOT DISTINCT FROM false) AS is_paid_only,
+  ($platform = 'hubspot' AND coalesce(is_silent, false)) AS is_unanswered
 FROM closed
 """

@@ -1,13 +1,14 @@
 """Write the members of a segment to a file of the owner's: CSV or Parquet, with consent, safe to open in a spreadsheet.
 
 A text cell that begins like a formula gets an apostrophe in front (CSV only): a name such as `=HYPERLINK(...)` is a customer's
-input and must not run on the owner's machine.
+input and must not run on the owner's machine. Our own import takes that apostrophe away again.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from typing import Any
 from connector.store import Store
 from models.errors import UsageError
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+RISKY = re.compile(r"'*[=+\-@\t\r\n|%＝＋－＠]")
+"""What a spreadsheet may run, full-width signs of East Asian ones included; and the same behind apostrophes of ours."""
 ALWAYS = ("person_id", "email", "first_name", "last_name", "may_be_mailed", "consent_email")
 USUAL = ("orders_total", "revenue_total", "last_order_on", "lifecycle")
 
@@ -77,15 +79,15 @@ def _replace(path: Path, fill: Any) -> None:
 
 
 def safe(value: Any) -> str:
-    """The cell's text; nothing a spreadsheet would run."""
+    """The cell's text; nothing a spreadsheet would run. NUL, which no spreadsheet can hold, is shown as an escape."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
         value = "; ".join(str(v) for v in value)
-    text = str(value)
-    return "'" + text if isinstance(value, str) and text.startswith(FORMULA) else text
+    text = str(value).replace("\x00", "\\x00")
+    return "'" + text if isinstance(value, str) and RISKY.match(text) else text
 
 
 def _quoted(text: str) -> str:

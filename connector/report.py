@@ -11,7 +11,8 @@ import orjson
 
 from connector import charts, clock, runs
 from connector.config import Config
-from connector.show import NOUNS, TITLES, target_notes
+from connector.plain import visible
+from connector.show import noun, target_notes, title
 from connector.store import Store
 from models.changes import Plan, TargetPlan
 from models.segments import AsOf
@@ -24,7 +25,11 @@ def write(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     page = (
-        Environment(loader=PackageLoader("connector", "."), autoescape=select_autoescape(default=True, default_for_string=True))
+        Environment(
+            loader=PackageLoader("connector", "."),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            finalize=lambda value: visible(value, keep="\n") if type(value) is str else value,
+        )
         .get_template("report.html.j2")
         .render(**content(store, config, as_of, plan=plan, says=says or {}))
     )
@@ -115,7 +120,7 @@ def _segments(store: Store, config: Config, as_of: AsOf, says: dict[str, str]) -
 
 def _written(t: TargetPlan) -> dict[str, Any]:
     return {
-        "object": f"{NOUNS[t.target.platform]} {t.object_name}",
+        "object": f"{noun(t.target.platform)} {t.object_name}",
         "segment": t.target.segment,
         "before": f"{t.before:,}",
         "entered": f"{t.entered:,}",
@@ -152,7 +157,7 @@ def _streams(store: Store) -> list[dict[str, Any]]:
     shown: Sequence[Any] = runs.counts(store, run) if run else ()
     return [
         {
-            "source": TITLES.get(c.source, c.source),
+            "source": title(c.source),
             "stream": c.stream,
             "fetched": f"{c.fetched:,}",
             "stored": f"{c.stored:,}",

@@ -1,4 +1,5 @@
-"""The laws under random histories: pulls, changing rules, hands on the platforms, refusals, pushes, crashes and undos.
+"""The laws under random histories: pulls, changing rules, hands and other programs on the platforms, refusals and second
+thoughts, archives, pushes, crashes, undos and people who are forgotten.
 
 The truth is kept by this file alone: who belongs in a segment, who said no, who tagged whom by hand. It imports nothing of
 ours to compute it. Simulated Mailchimp and HubSpot run in this process; a crash is an exception that the platform's side
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector import config as configuration
-from connector import planner, runs, schema, sync, writer
+from connector import planner, privacy, runs, schema, sync, writer
 from connector.clock import as_of
 from connector.progress import Silent
 from connector.sandbox.base import Request, Response
@@ -126,14 +127,16 @@ class Laws(RuleBasedStateMachine):
         path = Path(self.folder.name) / "rollcall.toml"
         path.write_text(TOML)
         self.config = configuration.load(path)
-        self.store = Store(":memory:")
+        self.store = Store(":memory:", threads=1)
         for step in schema.MIGRATIONS:
             for statement in step:
                 self.store.sql(statement)
         self.store.sql("CREATE TABLE IF NOT EXISTS members (segment VARCHAR, person_id VARCHAR)")
         self.wants: dict[str, set[str]] = {"Mail": set(), "Care": set()}
         self.asked = {n: s == "subscribed" for n, s in zip(NAMES, statuses, strict=True)}
-        self.said_no: set[str] = set()
+        self.no: dict[str, set[str]] = {"mailchimp": set(), "hubspot": set()}
+        self.archived: set[str] = set()
+        self.forgotten: set[str] = set()
         self.by_hand: set[tuple[str, str, str]] = set()
         self.taken_off: set[tuple[str, str, str]] = set()
         self.gone_ahead = False
@@ -148,15 +151,48 @@ class Laws(RuleBasedStateMachine):
 
     @rule(person=st.sampled_from(NAMES), where=st.sampled_from(["mailchimp", "hubspot"]))
     def somebody_says_no(self, person: str, where: str) -> None:
-        simulator = self.mailchimp if where == "mailchimp" else self.hubspot
-        simulator.change(person, {"status": "unsubscribed"})
-        self.said_no.add(person)
+        if where == "mailchimp":
+            self.archived.discard(person)
+            self.asked[person] = False
+        self.platform(where).change(person, {"status": "unsubscribed"})
+        self.no[where].add(person)
+
+    @rule(person=st.sampled_from(NAMES), where=st.sampled_from(["mailchimp", "hubspot"]))
+    def somebody_or_some_program_says_yes_again(self, person: str, where: str) -> None:
+        """A later yes here undoes the no said here, and no other."""
+        if where == "mailchimp":
+            self.archived.discard(person)
+            self.asked[person] = True
+        self.platform(where).change(person, {"status": "subscribed"})
+        self.no[where].discard(person)
+
+    @rule(person=st.sampled_from(NAMES))
+    def the_owner_archives_somebody_in_mailchimp(self, person: str) -> None:
+        """Nobody writes an archived contact, and nobody sees whether it still carries a tag; what it had said counts no more."""
+        self.mailchimp.change(person, {"status": "archived"})
+        self.archived.add(person)
+        self.asked[person] = False
+        self.no["mailchimp"].discard(person)
+
+    @rule(source=st.sampled_from(["mailchimp", "hubspot"]))
+    def another_program_copies_a_tag_between_the_accounts(self, source: str) -> None:
+        """Our own tag comes back through somebody else's connector: what it adds is its own and not ours."""
+        goal = "hubspot" if source == "mailchimp" else "mailchimp"
+        for person in sorted(self.members(source, "Mail") - self.members(goal, "Mail")):
+            self.somebody_is_tagged(person, goal, "Mail")
 
     @rule(person=st.sampled_from(NAMES), tag=st.sampled_from(TARGETS))
     def somebody_is_tagged_by_hand(self, person: str, tag: tuple[str, str]) -> None:
-        platform, segment = tag
+        self.somebody_is_tagged(person, *tag)
+
+    def somebody_is_tagged(self, person: str, platform: str, segment: str) -> None:
         object_id = self.object_id(platform, segment)
-        if object_id is None or person in self.members(platform, segment) or self.in_ledger(platform, segment, person):
+        if (
+            object_id is None
+            or person in self.archived
+            or person in self.members(platform, segment)
+            or self.in_ledger(platform, segment, person)
+        ):
             return
         self.by_hand_call(platform, object_id, person, "add")
         if person in self.members(platform, segment):
@@ -209,6 +245,15 @@ class Laws(RuleBasedStateMachine):
         self.pushed.clear()
         self.nothing_of_others_was_touched()
 
+    @rule(person=st.sampled_from(NAMES))
+    def somebody_is_forgotten(self, person: str) -> None:
+        """Out of the store for good; tags of ours come off with the next push, what others put on stays."""
+        with self.session("forget") as s:
+            privacy.forget(self.store, self.config, f"{person}@shop.example", s.run_id)
+        self.forgotten.add(person)
+        self.pushed.clear()
+        assert not self.store.value("SELECT count(*) FROM contacts WHERE email = ?", [f"{person}@shop.example"])
+
     # ---- laws
 
     @invariant()
@@ -229,8 +274,9 @@ class Laws(RuleBasedStateMachine):
             assert hands <= members, "somebody's own tag was taken away"
             ours = members - hands
             for person in ours:
+                assert person not in self.forgotten, "somebody who was forgotten carries a tag of ours"
                 if segment == "Mail":
-                    assert person not in self.said_no, "somebody who said no carries a marketing tag of ours"
+                    assert person not in self.said_no(), "somebody who said no carries a marketing tag of ours"
             if self.gone_ahead and self.object_id(platform, segment) is not None:
                 assert ours | hands == self.expected(platform, segment) | hands
         with self.session("plan") as s:
@@ -246,12 +292,19 @@ class Laws(RuleBasedStateMachine):
             assert person in self.members(platform, segment)
 
     def expected(self, platform: str, segment: str) -> set[str]:
+        out = self.forgotten | (self.archived if platform == "mailchimp" else set())
         if segment == "Care":
-            return set(self.wants["Care"])
-        may = {p for p in self.wants["Mail"] if p not in self.said_no}
+            return self.wants["Care"] - out
+        may = self.wants["Mail"] - out - self.said_no()
         return {p for p in may if self.asked[p]} if platform == "mailchimp" else may
 
     # ---- helpers
+
+    def said_no(self) -> set[str]:
+        return self.no["mailchimp"] | self.no["hubspot"]
+
+    def platform(self, name: str) -> Any:
+        return self.mailchimp if name == "mailchimp" else self.hubspot
 
     def session(self, command: str) -> Any:
         return Borrowed(self.store, self.config, command)
@@ -265,7 +318,9 @@ class Laws(RuleBasedStateMachine):
         for segment, people in self.wants.items():
             for person in sorted(people):
                 found = self.store.value("SELECT person_id FROM people WHERE email = ?", [f"{person}@shop.example"])
-                self.store.insert("members", [{"segment": segment, "person_id": found}])
+                assert (found is None) == (person in self.forgotten), "a forgotten person came back, or a known one is lost"
+                if found is not None:
+                    self.store.insert("members", [{"segment": segment, "person_id": found}])
         s.counts = [SegmentCount(n, 0, 0, 0, len(p)) for n, p in self.wants.items()]
 
     def run(self, first: bool) -> None:
