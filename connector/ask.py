@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from connector import consent, exports, library, profile, questions, runs, segment
+from connector import consent, exports, journal, library, profile, questions, runs, segment
 from connector.columns import NOT_AVAILABLE
 from connector.config import Config
 from connector.session import Session
@@ -179,6 +179,10 @@ def _verdicts(s: Session, person_id: str) -> dict[str, dict[str, str]]:
                 "marketing": rows[0][0] or "may be written",
                 "service": rows[0][1] or "may be written",
             }
+            for c in consent.conflicts(s.store, platform):
+                if c.person_id == person_id:
+                    both = f"no on {c.said_no_on} on {c.no_at:%Y-%m-%d}, yes here on {c.yes_at:%Y-%m-%d}"
+                    found[platform]["conflict"] = both
         else:
             found[platform] = {"marketing": consent.NOT_THERE, "service": consent.NOT_THERE}
     return found
@@ -229,10 +233,7 @@ def one_run(store: Store, run_id: str) -> dict[str, Any]:
                FROM journal WHERE run_id = ? GROUP BY ALL ORDER BY ALL""",
             [run["run_id"]],
         ),
-        "parked": store.rows(
-            """SELECT platform, segment, kind, reason, count(*) AS people FROM parked WHERE last_run = ?
-               GROUP BY ALL ORDER BY ALL""",
-            [run["run_id"]],
-        ),
+        "parked": journal.parked(store, run["run_id"]),
+        "stuck": journal.parked(store),
         "summary": summary,
     }

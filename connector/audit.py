@@ -80,21 +80,19 @@ def record(store: Store, entries: Sequence[Entry], now: datetime, run_id: str) -
         _set_head(store, seq, prev)
 
 
-def written(store: Store, batch: Batch, outcomes: Iterable[Outcome], now: datetime, run_id: str) -> None:
-    """One entry per confirmed write of a batch. People we were told to forget leave no trace but the entry itself."""
-    settled = list(outcomes)
-    theirs = forgotten.settle(store, batch, settled)
-    platform = batch.target.platform
-    record(
-        store,
-        [
-            Entry(o.kind, platform, batch.object_id, (platform, o.contact_id), batch.target.segment, o.contact_id in theirs)
-            for o in settled
+def written_all(store: Store, concluded: Sequence[tuple[Batch, Sequence[Outcome]]], now: datetime, run_id: str) -> None:
+    """One entry per confirmed write of these batches. People we were told to forget leave no trace but the entry itself."""
+    entries: list[Entry] = []
+    known = forgotten.Forgotten(store)
+    for batch, outcomes in concluded:
+        theirs = forgotten.settle(store, batch, outcomes, known)
+        platform, segment = batch.target.platform, batch.target.segment
+        entries += [
+            Entry(o.kind, platform, batch.object_id, (platform, o.contact_id), segment, o.contact_id in theirs)
+            for o in outcomes
             if o.result == "done"
-        ],
-        now,
-        run_id,
-    )
+        ]
+    record(store, entries, now, run_id)
 
 
 def note(
@@ -152,8 +150,9 @@ def _head(store: Store) -> tuple[int, str, str]:
 
 
 def _set_head(store: Store, seq: int, prev: str) -> None:
-    store.sql("DELETE FROM audit_head")
-    store.insert("audit_head", [{"seq": seq, "hash": prev, "seal": _sealed(store, seq, prev)}])
+    head = [seq, prev, _sealed(store, seq, prev)]
+    if not store.sql("UPDATE audit_head SET seq = ?, hash = ?, seal = ? RETURNING 1", head):
+        store.sql("INSERT INTO audit_head (seq, hash, seal) VALUES (?, ?, ?)", head)
 
 
 def _sealed(store: Store, seq: int, prev: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 from adapters import load
-from adapters.base import Finding
-from connector import clock, segment
+from adapters.base import Account, Adapter, Finding, ending_soon
+from connector import clock, field_values, segment, triggers
+from connector.columns import BY_NAME
 from connector.config import Config
+from connector.live_shapes import SAMPLE, Look, look
 from connector.session import make_adapter
 from connector.store import Store
 from models.errors import AuthError, ConfigError, ConnectorError, ScopeError, StoreError
@@ -28,10 +31,33 @@ def run(config: Config) -> list[Finding]:
     return findings
 
 
+def live_shapes(config: Config) -> tuple[list[Look], list[ConnectorError]]:
+    """How real accounts answer beside how the simulators do, and the platforms that refused us altogether."""
+    looks, refused = [], []
+    for platform in config.platforms:
+        try:
+            looks.append(look(make_adapter(_sampling(config, platform), platform)))
+        except ConnectorError as e:
+            refused.append(e)
+    return looks, refused
+
+
+def _sampling(config: Config, platform: str) -> Config:
+    """The configuration, changed so that looking at a little costs little: small pages, no exports."""
+    section = config.platform(platform)
+    wanted = {"bulk": "never", "page_size": SAMPLE}
+    less = section.model_copy(update={k: v for k, v in wanted.items() if k in type(section).model_fields})
+    if platform in config.other_platforms:
+        return config.model_copy(update={"other_platforms": {**config.other_platforms, platform: less}})
+    return config.model_copy(update={platform: less})
+
+
 def _segments(config: Config) -> list[Finding]:
     try:
         found = segment.resolve(config)
         segment.check_all(None, config, found)
+        triggers.check(config)
+        field_values.check(config)
     except ConfigError as e:
         return [Finding("segments", "error", str(e), code="config")]
     pushed = sum(bool(g.push) for g in found)
@@ -60,7 +86,10 @@ def _platform(config: Config, platform: str) -> list[Finding]:
     try:
         adapter = make_adapter(config, platform)
         account = adapter.account()
-        findings = [Finding(f"{title} account", "ok", f"{account.name} ({account.id}).")]
+        findings = [
+            Finding(f"{title} account", "ok", f"{account.name} ({account.id})."),
+            *_same_account(config, adapter, account),
+        ]
         findings += adapter.check()
     except AuthError as e:
         return [Finding(f"{title} credentials", "error", str(e), code="auth")]
@@ -68,6 +97,7 @@ def _platform(config: Config, platform: str) -> list[Finding]:
         return [Finding(f"{title} scopes", "error", str(e), code="scope")]
     except ConnectorError as e:
         return [Finding(title, "error", str(e), code={6: "auth", 2: "config"}.get(e.exit_code, ""))]
+    findings += _ends(title, adapter, findings)
     findings += _clock(title, getattr(adapter, "server_now", None))
     if account.currency and account.currency != config.shop.currency:
         findings.append(
@@ -78,9 +108,60 @@ def _platform(config: Config, platform: str) -> list[Finding]:
                 "Amounts in other currencies are kept apart, never added.",
             )
         )
+    findings += _fields(config, adapter)
     if config.platform(platform).push:
         findings.append(Finding(f"{title} writing", "ok", "push = true: `sync` may write there once you gave the go-ahead."))
     return findings
+
+
+def _fields(config: Config, adapter: Adapter) -> list[Finding]:
+    """Whether the columns that are to be written there can be."""
+    found = []
+    for section in (f for f in config.field if adapter.name in f.push and f.column in BY_NAME):
+        name = adapter.field_name(field_values.label_of(section))
+        try:
+            problem = adapter.field_problem(name, field_values.kind_of(section.column))
+        except ScopeError as e:
+            found.append(Finding(f"{adapter.title} fields", "error", str(e), code="scope"))
+            continue
+        text = problem or f"The column {section.column} can be written there."
+        found.append(Finding(f"{adapter.field_noun} {name}", "warning" if problem else "ok", text))
+    return found
+
+
+def _same_account(config: Config, adapter: Adapter, account: Account) -> list[Finding]:
+    """Whether the key belongs to the account this store was filled from; every other command refuses another one."""
+    if not config.store_path.exists():
+        return []
+    store = Store(config.store_path)
+    try:
+        before = store.value("SELECT value FROM meta WHERE name = ?", [f"account:{adapter.name}"])
+    finally:
+        store.close()
+    if before in (None, account.id):
+        return []
+    return [
+        Finding(
+            f"{adapter.title} account",
+            "error",
+            f"The store was filled from another {adapter.title} account ({before}). "
+            "Use the right key, or another store file for the other account.",
+            code="auth",
+        )
+    ]
+
+
+def _ends(title: str, adapter: Adapter, said: Sequence[Finding]) -> list[Finding]:
+    """Until when each API version in use works, where the adapter's own look did not say so."""
+    left = [(what, until) for what, until in adapter.ends() if not any(f"{until:%Y-%m}" in f.text for f in said)]
+    today = clock.now_utc().date()
+    soon = {end: ending_soon([end], today) for end in left}
+    return [
+        Finding(
+            f"{title} API", "warning" if soon[end] else "ok", soon[end][0] if soon[end] else f"{end[0]} works until {end[1]}."
+        )
+        for end in left
+    ]
 
 
 def _clock(title: str, server_now: datetime | None) -> list[Finding]:

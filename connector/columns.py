@@ -51,7 +51,7 @@ ORDERS: tuple[ProfileColumn, ...] = (
                   "orders", "max(net) FILTER (counts)"),
     decimal("orders", "orders", "avg_days_between_orders",
             "CAST(max(ordered_on) FILTER (counts) - min(ordered_on) FILTER (counts) AS DOUBLE)"
-            " / nullif(count(*) FILTER (counts) - 1, 0)",
+            " / nullif(count(ordered_on) FILTER (counts) - 1, 0)",
             "average number of days from one order to the next; missing with fewer than two orders", "days"),
     ProfileColumn("longest_gap_days", "INTEGER", "longest time between two orders", "days", "orders", ("orders",), "orders",
                   "max(gap_days)"),
@@ -262,7 +262,8 @@ DERIVED: tuple[ProfileColumn, ...] = (
     ProfileColumn("usual_gap_days", "DOUBLE", "days the person usually lets pass between two orders: the own average "
         "from three "
                   "orders on, else the middle of all gaps in the shop", "days", "derived", ("orders",), "derived",
-                  "CASE WHEN orders_total >= 3 THEN avg_days_between_orders WHEN orders_total > 0 THEN shop_usual_gap END"),
+                  "CASE WHEN orders_total >= 3 AND avg_days_between_orders IS NOT NULL THEN avg_days_between_orders "
+                  "WHEN orders_total > 0 THEN shop_usual_gap END"),
     ProfileColumn("lateness", "DOUBLE", "days since the last order divided by the usual gap: 1 is when the next is "
         "due", "times",
                   "derived", ("orders",), "derived", "CAST(days_since_order AS DOUBLE) / nullif(usual_gap_days, 0)"),

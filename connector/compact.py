@@ -77,19 +77,19 @@ def _orders(store: Store, config: Config) -> None:
           SELECT n.n, p.purchase_id, p.source, p.ordered_at, p.ordered_on, p.counts, {money} AS in_money,
             coalesce(p.net, p.total) AS net, p.total, p.discount, p.refunded
           FROM purchases AS p JOIN person_numbers AS n USING (person_id)
-          WHERE p.ordered_at IS NOT NULL AND (p.counts OR p.why_not = 'refund')),
+          WHERE p.counts OR (p.why_not = 'refund' AND p.ordered_at IS NOT NULL)),
         sales AS (
-          SELECT ordered_on FROM found WHERE counts GROUP BY ordered_on
+          SELECT ordered_on FROM found WHERE counts AND ordered_on IS NOT NULL GROUP BY ordered_on
           HAVING count(*) >= {SALE_DAY_ORDERS} AND 2 * count(*) FILTER (discount > 0) > count(*))
         SELECT n, CAST(row_number() OVER (ORDER BY n, ordered_at, purchase_id) AS INTEGER) AS purchase, purchase_id, source,
           ordered_at, ordered_on, counts, in_money, CASE WHEN in_money THEN net END AS net,
           CASE WHEN in_money THEN total END AS total, CASE WHEN in_money THEN discount END AS discount,
           CASE WHEN in_money THEN refunded END AS refunded, coalesce(discount > 0, FALSE) AS is_discounted,
           coalesce(refunded > 0, FALSE) AS is_refunded,
-          counts AND ordered_on IS DISTINCT FROM before AS is_new_day,
+          counts AND ordered_on IS NOT NULL AND ordered_on IS DISTINCT FROM before AS is_new_day,
           CASE WHEN counts THEN CAST(ordered_on - before AS INTEGER) END AS gap_days,
-          counts AND year(ordered_on) > first_year AS is_season,
-          ordered_on IN (SELECT ordered_on FROM sales) AS is_sale_day
+          coalesce(counts AND year(ordered_on) > first_year, FALSE) AS is_season,
+          coalesce(ordered_on IN (SELECT ordered_on FROM sales), FALSE) AS is_sale_day
         FROM (
           SELECT *, lag(ordered_on) OVER (PARTITION BY n, counts ORDER BY ordered_at, purchase_id) AS before,
             min(year(ordered_on)) OVER (PARTITION BY n, counts, month(ordered_on)) AS first_year
@@ -160,7 +160,8 @@ def _products(store: Store, config: Config) -> None:
 
 
 def _events(store: Store, config: Config) -> None:
-    """Opens by machines are a kind of their own (`machine_open`); `sent_no` counts the mails sent up to the row."""
+    """Opens by machines are a kind of their own (`machine_open`), and Mailchimp's where it cannot tell (go by clicks there);
+    `sent_no` counts the mails sent up to the row."""
     kinds = ", ".join(f"'{k}'" for k in (*EVENT_KINDS, "machine_open", "other"))
     store.sql("""
         CREATE OR REPLACE TEMP TABLE words_found AS
@@ -191,8 +192,8 @@ def _events(store: Store, config: Config) -> None:
             AS INTEGER) AS sent_no
         FROM (
           SELECT l.n, e.occurred_at AS happened, {shop_day("e.occurred_at", config.shop.timezone)} AS day,
-            CAST(CASE WHEN e.kind = 'open' AND e.is_machine THEN 'machine_open' WHEN e.kind IN ({kinds}) THEN e.kind
-              ELSE 'other' END AS ENUM({kinds})) AS kind,
+            CAST(CASE WHEN e.kind = 'open' AND coalesce(e.is_machine, e.source = 'mailchimp') THEN 'machine_open'
+              WHEN e.kind IN ({kinds}) THEN e.kind ELSE 'other' END AS ENUM({kinds})) AS kind,
             c.code AS campaign, u.code AS url, g.code AS category, p.code AS product, w.code AS word, e.value,
             CASE WHEN e.kind IN ('page_view', 'product_view', 'click')
               THEN coalesce(g.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic

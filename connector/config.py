@@ -6,17 +6,22 @@ import difflib
 import hashlib
 import re
 import tomllib
+import unicodedata
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from connector import secrets
+import adapters
+from adapters import PLATFORMS
+from connector import own_settings, secrets
+from connector.config_errors import explain
+from connector.plain import has_unseen, visible
 from models.errors import ConfigError
 
-PLATFORMS = ("shopify", "mailchimp", "hubspot")
 ORDER_SOURCES = ("shopify", "hubspot_orders", "mailchimp", "hubspot_deals", "import")
 NAME_LIMIT = 50
 SECRET_KEYS = ("token", "client_id", "client_secret")
@@ -31,7 +36,12 @@ class Shop(Section):
     timezone: str = "UTC"
     currency: str = Field(default="EUR", pattern=r"^[A-Z]{3}$")
     country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
-    orders_from: tuple[Literal["shopify", "hubspot_orders", "mailchimp", "hubspot_deals", "import"], ...] = ORDER_SOURCES  # type: ignore[assignment]  # pydantic checks the default
+    orders_from: tuple[str, ...] = ORDER_SOURCES  # a platform of another package goes behind ours, by its name
+
+    @field_validator("orders_from")
+    @classmethod
+    def _known_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, ORDER_SOURCES, "source of orders")
 
     @field_validator("timezone")
     @classmethod
@@ -44,16 +54,19 @@ class Shop(Section):
 
 
 class Platform(Section):
+    secret_names: ClassVar[tuple[str, ...]] = SECRET_KEYS
+
     base_url: str = ""
     push: bool = False
     api_version: str = ""
-    timeout_s: float = Field(default=0, ge=0)
-    connect_timeout_s: float = Field(default=10, gt=0)
+    timeout_s: float = Field(default=0, ge=0, le=86_400)
+    connect_timeout_s: float = Field(default=10, gt=0, le=3_600)
     tries: int = Field(default=8, ge=1, le=20)
-    max_wait_s: float = Field(default=900, ge=0)
+    max_wait_s: float = Field(default=900, ge=0, le=604_800)
     workers: int = Field(default=4, ge=1, le=10)
     budget_pct: float = Field(default=95, gt=0, le=100)
-    batch_size: int = Field(default=0, ge=0)  # changes in one write; 0 or more than the platform takes: as many as it takes
+    # changes in one write; 0 or more than the platform takes: as many as it takes
+    batch_size: int = Field(default=0, ge=0, le=1_000_000)
     attributes: dict[str, str] = {}
 
     @field_validator("base_url")
@@ -98,8 +111,9 @@ class Mailchimp(Platform):
     audience: str
     workers: int = Field(default=4, ge=1, le=10)
     page_size: int = Field(default=0, ge=0, le=1000)  # 0: the largest page Mailchimp gives
-    engagement_days: int = Field(default=45, ge=1)
+    engagement_days: int = Field(default=45, ge=1, le=36_500)
     ecommerce: Literal["auto", "always", "never"] = "auto"
+    max_wait_s: float = Field(default=1300, ge=0)  # a block by the network in front is waited out 1, 5 and 15 minutes
 
 
 class Hubspot(Platform):
@@ -108,17 +122,21 @@ class Hubspot(Platform):
     legal_basis: bool = False
     subscription_type: str = ""
     email_events: bool = False
+    list_folder: str = ""  # new lists are made in the folder of this name
+    # so much before the last pull is looked at again: HubSpot's search lags
+    overlap_s: float = Field(default=3600, ge=0, le=604_800)
 
 
 class Pull(Section):
-    full_read_days: int = Field(default=7, ge=0)  # `sync` reads each stream whole so often, to find what is gone; 0: never
+    # `sync` reads each stream whole so often, to find what is gone; 0: never
+    full_read_days: int = Field(default=7, ge=0, le=36_500)
 
 
 class Push(Section):
     prefix: str = "Rollcall: "
-    max_starts_per_day: int = Field(default=100, ge=0)
-    max_journeys_per_person: int = Field(default=2, ge=0)
-    journeys_days: int = Field(default=30, ge=1)
+    max_starts_per_day: int = Field(default=100, ge=0, le=1_000_000_000)
+    max_journeys_per_person: int = Field(default=2, ge=0, le=1_000_000)
+    journeys_days: int = Field(default=30, ge=1, le=36_500)
     untagged_by_hand: Literal["restore", "ignore", "pin"] = "restore"
 
 
@@ -135,13 +153,54 @@ class OrderedSet(Section):
     segments: tuple[str, ...] = Field(min_length=2)
 
 
+class FieldSection(Section):
+    """A profile column that is written to contacts as a field of ours."""
+
+    column: str
+    push: tuple[str, ...] = Field(min_length=1)
+    name: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,40})?$")
+
+    @field_validator("push")
+    @classmethod
+    def _known_platforms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, PLATFORMS, "platform")
+
+
+class Trigger(Section):
+    """Something told to another program when somebody enters or leaves a segment."""
+
+    name: str = Field(min_length=1, max_length=80)
+    segment: str
+    on: Literal["enter", "leave"] = "enter"
+    url: str = ""
+    secret: str = ""
+    fields: tuple[str, ...] = ()  # the profile columns, email, first_name and last_name that are sent along, and nothing else
+    mailchimp_event: str = Field(default="", pattern=r"^([A-Za-z0-9_. -]{2,30})?$")
+    cooldown_days: int = Field(default=0, ge=0)
+    max_per_day: int = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Trigger:
+        if bool(self.url) == bool(self.mailchimp_event):
+            raise ValueError('give either url = "https://..." or mailchimp_event = "..."')
+        if self.url and urlsplit(self.url).scheme != "https" and not is_loopback(self.url):
+            raise ValueError("url must begin with https://")
+        if self.url and not self.secret:
+            raise ValueError(
+                'a webhook needs secret = "env:NAME" (keyring:NAME, file:PATH), so that the receiver knows it is you'
+            )
+        if self.mailchimp_event and self.fields:
+            raise ValueError("fields are sent to a url only")
+        return self
+
+
 class Guards(Section):
     max_leave_pct: float = Field(default=20, ge=0, le=100)
-    max_enter_pct: float = Field(default=50, ge=0)
-    max_change_count: int = Field(default=1000, ge=0)
+    max_enter_pct: float = Field(default=50, ge=0, le=1_000_000)
+    max_change_count: int = Field(default=1000, ge=0, le=1_000_000_000)
     max_shrink_pct: float = Field(default=10, ge=0, le=100)
-    min_members: int = Field(default=50, ge=0)
-    max_age_hours: float = Field(default=48, gt=0)
+    min_members: int = Field(default=50, ge=0, le=1_000_000_000)
+    max_age_hours: float = Field(default=48, gt=0, le=876_000)
 
 
 class Branch(Section):
@@ -159,18 +218,20 @@ class Identity(Section):
 class Privacy(Section):
     no_profiling: tuple[str, ...] = ()
     sensitive_products: tuple[str, ...] = ()  # parts of names or categories that never reach tags, taste or recommendations
-    keep_raw_days: int = Field(default=30, ge=0)
-    keep_events_months: int = Field(default=36, ge=1)
-    keep_scores_daily_days: int = Field(default=35, ge=1)
-    keep_runs_days: int = Field(default=365, ge=1)
+    keep_raw_days: int = Field(default=30, ge=0, le=36_500)
+    keep_events_months: int = Field(default=36, ge=1, le=1_200)
+    keep_scores_daily_days: int = Field(default=35, ge=1, le=36_500)
+    keep_runs_days: int = Field(default=365, ge=1, le=36_500)
     later_yes_wins: bool = False
 
     @field_validator("no_profiling")
     @classmethod
     def _tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for rule in value:
-            if not re.fullmatch(rf"({'|'.join(PLATFORMS)}|import):(tag|group):\S.*", rule):
+            source = rule.partition(":")[0]
+            if not re.fullmatch(r"[a-z0-9_]+:(tag|group):\S.*", rule):
                 raise ValueError(f"'{rule}' must look like shopify:tag:NAME (or mailchimp:group:NAME)")
+            _known((source,), (*PLATFORMS, "import"), "platform")
         return value
 
 
@@ -181,10 +242,9 @@ class Scores(Section):
 class StoreSection(Section):
     path: str = "rollcall.duckdb"
     memory_limit: str = Field(default="1500MB", pattern=r"^\d+(MB|GB)$")
-    threads: int = Field(default=0, ge=0)
-    commit_records: int = Field(
-        default=5000, ge=1
-    )  # what a pull reads at least before it is stored; a crash loses less than this
+    threads: int = Field(default=0, ge=0, le=512)
+    # what a pull reads at least before it is stored; a crash loses less than this
+    commit_records: int = Field(default=5000, ge=1, le=1_000_000)
 
 
 class SegmentSection(BaseModel):
@@ -194,13 +254,25 @@ class SegmentSection(BaseModel):
     where: str = ""
     use: str = ""
     tag: str = ""
-    push: tuple[Literal["shopify", "mailchimp", "hubspot"], ...] = ()
+    push: tuple[str, ...] = ()
     starts: Literal["nothing", "journey"] = "nothing"
     purpose: Literal["marketing", "service"] = "marketing"
     channel: Literal["email", "sms", "ads"] = "email"
     adopt: bool = False
     was: str = ""
-    stay_days: int = Field(default=0, ge=0)
+    stay_days: int = Field(default=0, ge=0, le=36_500)
+    stays_while: str = ""  # who carries the tag keeps it while this holds, also where the rule no longer does
+    retire: bool | tuple[str, ...] = False  # take the tag off everybody we gave it to
+
+    @field_validator("push")
+    @classmethod
+    def _known_platforms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, PLATFORMS, "platform")
+
+    @field_validator("retire")
+    @classmethod
+    def _known_retired(cls, value: bool | tuple[str, ...]) -> bool | tuple[str, ...]:
+        return value if isinstance(value, bool) else _known(value, PLATFORMS, "platform")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -209,6 +281,8 @@ class SegmentSection(BaseModel):
 
     @model_validator(mode="after")
     def _rule_or_library(self) -> SegmentSection:
+        if self.retire and self.name and not self.where and not self.use:
+            return self
         if bool(self.where) == bool(self.use):
             raise ValueError('give either where = "..." or use = "..." (a library segment)')
         if self.where and not self.name:
@@ -223,6 +297,7 @@ class Config(Section):
     shopify: Shopify | None = None
     mailchimp: Mailchimp | None = None
     hubspot: Hubspot | None = None
+    other_platforms: dict[str, SerializeAsAny[Platform]] = {}  # those of other packages, in the order of the file
     pull: Pull = Pull()
     push: Push = Push()
     guards: Guards = Guards()
@@ -234,6 +309,8 @@ class Config(Section):
     exclude: Exclude | None = None
     segment: tuple[SegmentSection, ...] = ()
     ordered: tuple[OrderedSet, ...] = ()
+    trigger: tuple[Trigger, ...] = ()
+    field: tuple[FieldSection, ...] = ()
 
     path: Path = Field(default=Path("rollcall.toml"), exclude=True)
 
@@ -248,13 +325,13 @@ class Config(Section):
     @property
     def platforms(self) -> tuple[str, ...]:
         """The platforms this configuration uses, in the order they are pulled."""
-        return tuple(p for p in PLATFORMS if getattr(self, p) is not None)
+        return (*(p for p in PLATFORMS if getattr(self, p) is not None), *self.other_platforms)
 
     def platform(self, name: str) -> Platform:
-        section = getattr(self, name, None)
+        section: Platform | None = getattr(self, name) if name in PLATFORMS else self.other_platforms.get(name)
         if section is None:
             raise ConfigError(f"{self.path} has no section [{name}]. Add it, or leave that platform out.")
-        return section  # type: ignore[no-any-return]  # a Platform by construction
+        return section
 
     def is_loopback(self, name: str) -> bool:
         """True when everything sent to this platform stays on this machine."""
@@ -265,14 +342,15 @@ class Config(Section):
         """What an adapter is made from: the section with its secrets resolved."""
         section = self.platform(name)
         values = section.model_dump(exclude={"push"})
-        for key in SECRET_KEYS:
+        for key in section.secret_names:
             if values.get(key):
                 values[key] = secrets.resolve(values[key], key=f"{name}.{key}", base=self.folder)
         return values
 
     def digest(self) -> str:
         """Changes when anything changes that a plan depends on (not secrets, which are only references here)."""
-        return hashlib.sha256(self.model_dump_json(exclude={"path", "store"}).encode()).hexdigest()[:16]
+        left_out = {"path", "store"} if self.other_platforms else {"path", "store", "other_platforms"}
+        return hashlib.sha256(self.model_dump_json(exclude=left_out).encode()).hexdigest()[:16]
 
 
 def is_loopback(url: str) -> bool:
@@ -296,20 +374,62 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path} is not valid TOML: {e}.") from e
     if "shop" not in data:
         raise ConfigError(f"{path} has no section [shop]. Add one; `[shop]` alone is enough to begin.")
-    try:
-        config = Config.model_validate({**data, "path": path.resolve()})
-    except ValidationError as e:
-        raise ConfigError(_explain(e, data, text, path)) from e
+    config = _validated(data, text, path)
     _check_names(config, path)
+    _check_triggers(config, path)
+    return config
+
+
+def _validated(data: dict[str, Any], text: str, path: Path) -> Config:
+    ours = {k: v for k, v in data.items() if k not in ("other_platforms", "path")}
+    others: dict[str, Platform] = {}
+    models: dict[str, type[BaseModel]] = {}
+    problems: list[Any] = [{"type": "extra_forbidden", "loc": (k,)} for k in data if k not in ours]
+    for name in [k for k in ours if k not in Config.model_fields and k in adapters.installed()]:
+        adapter, values = adapters.load(name), ours.pop(name)
+        models[name] = model = own_settings.section_model(adapter, Platform)
+        model.secret_names = own_settings.secret_names(adapter)
+        try:
+            others[name] = model.model_validate(values)
+        except ValidationError as e:
+            problems += [{**problem, "loc": (name, *problem["loc"])} for problem in e.errors()]
+    if others and isinstance(ours["shop"], dict) and "orders_from" not in ours["shop"]:
+        ours["shop"] = {**ours["shop"], "orders_from": (*ORDER_SOURCES, *others)}
+    try:
+        config = Config.model_validate({**ours, "other_platforms": others, "path": path.resolve()})
+    except ValidationError as e:
+        raise ConfigError(explain([*e.errors(), *problems], text, path, partial(_known_keys, models))) from e
+    if problems:
+        raise ConfigError(explain(problems, text, path, partial(_known_keys, models)))
     return config
 
 
 def pushed_name(config: Config, name: str, tag: str, purpose: str) -> str:
     """What the tag or list is called on the platform: prefix + tag; a service tag carries the word *service*."""
     label = tag or name
-    if purpose == "service" and "service" not in label.lower():
+    if purpose == "service" and not says_service(label):
         label = f"service {label}"
     return f"{config.push.prefix}{label}".strip()
+
+
+def says_service(name: str) -> bool:
+    """The name carries the word, so that nobody takes it for a list to mail."""
+    return bool(re.search(r"\bservice\b", name, re.IGNORECASE))
+
+
+def _check_triggers(config: Config, path: Path) -> None:
+    names = [s.name or s.use for s in config.segment]
+    seen = set[str]()
+    for trigger in config.trigger:
+        if trigger.name.casefold() in seen:
+            raise ConfigError(f"{path}: two triggers are called '{trigger.name}'. Give each its own name.")
+        seen.add(trigger.name.casefold())
+        if trigger.segment not in names:
+            near = difflib.get_close_matches(trigger.segment, names, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"{path}: trigger '{trigger.name}' speaks of an unknown segment '{trigger.segment}'.{hint}")
+        if trigger.mailchimp_event and config.mailchimp is None:
+            raise ConfigError(f"{path}: trigger '{trigger.name}' needs a section [mailchimp].")
 
 
 def _check_names(config: Config, path: Path) -> None:
@@ -317,11 +437,16 @@ def _check_names(config: Config, path: Path) -> None:
     pushed: dict[str, str] = {}
     for segment in config.segment:
         name = segment.name or segment.use
-        if name.casefold() in seen:
+        if not name.strip() or has_unseen(name):
+            raise ConfigError(
+                f"{path}: '{visible(name)}' cannot be a segment's name: it has nothing to read, or characters that nobody sees "
+                "(line breaks, control characters, marks that turn the direction)."
+            )
+        if _folded(name) in seen:
             raise ConfigError(f"{path}: two segments are called '{name}'. Give each its own name.")
-        seen[name.casefold()] = name
+        seen[_folded(name)] = name
         for platform in segment.push:
-            if getattr(config, platform) is None:
+            if platform not in config.platforms:
                 raise ConfigError(
                     f"{path}: segment '{name}' is pushed to {platform}, but there is no section [{platform}]. "
                     "Add the section or take the platform out of push."
@@ -329,83 +454,45 @@ def _check_names(config: Config, path: Path) -> None:
         if not segment.push:
             continue
         label = pushed_name(config, name, segment.tag, segment.purpose)
-        if len(label) > NAME_LIMIT or "," in label or any(ord(c) < 32 for c in label):
+        if len(label) > NAME_LIMIT or "," in label or has_unseen(label) or label in ("", ".", ".."):
             raise ConfigError(
-                f"{path}: '{label}' cannot be a tag (at most {NAME_LIMIT} characters with the prefix, no comma, one line). "
-                f"Give segment '{name}' a shorter tag = \"...\"."
+                f"{path}: '{visible(label)}' cannot be a tag (at most {NAME_LIMIT} characters with the prefix, no comma, one "
+                f"line, nothing unseen). Give segment '{name}' another tag = \"...\"."
             )
-        if label.casefold() in pushed:
+        if _folded(label) in pushed:
             raise ConfigError(
-                f"{path}: segments '{pushed[label.casefold()]}' and '{name}' would both be written as '{label}'. "
+                f"{path}: segments '{pushed[_folded(label)]}' and '{name}' would both be written as '{label}'. "
                 "Platforms compare without case: give one of them another tag."
             )
-        pushed[label.casefold()] = name
+        pushed[_folded(label)] = name
 
 
-def _explain(error: ValidationError, data: dict[str, Any], text: str, path: Path) -> str:
-    lines = []
-    for problem in error.errors()[:5]:
-        loc = [p for p in problem["loc"] if p != "path"]
-        where = _place(loc)
-        if problem["type"] == "extra_forbidden":
-            known = _known_keys(loc[:-1])
-            near = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known here: {', '.join(known)}."
-            reason = f"unknown key '{loc[-1]}'.{hint}"
-        elif problem["type"] == "missing":
-            reason = f"'{loc[-1]}' is missing."
-        else:
-            reason = problem["msg"].removeprefix("Value error, ")
-        line = _line_of(text, loc, data)
-        at = f"line {line}, " if line else ""
-        lines.append(f"{path}: {at}{where}: {reason}")
-    return "\n".join(lines)
+def _folded(name: str) -> str:
+    """Names that are one to a platform, or to the eye, are one."""
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _place(loc: list[Any]) -> str:
-    text = ""
-    for part in loc:
-        text += f"[{part + 1}]" if isinstance(part, int) else (f".{part}" if text else str(part))
-    return text
-
-
-def _known_keys(loc: list[Any]) -> list[str]:
+def _known_keys(models: dict[str, type[BaseModel]], loc: list[Any]) -> list[str]:
+    """The keys that may stand at a place; models: the sections of platforms that other packages bring."""
     model: Any = Config
+    brought = [] if loc else adapters.installed()
     for part in loc:
         if isinstance(part, int):
             continue
         model = {
+            **models,
             "shop": Shop, "shopify": Shopify, "mailchimp": Mailchimp, "hubspot": Hubspot, "push": Push, "guards": Guards,
             "privacy": Privacy, "scores": Scores, "store": StoreSection, "segment": SegmentSection,
-            "branch": Branch, "identity": Identity, "pull": Pull,
+            "branch": Branch, "identity": Identity, "pull": Pull, "field": FieldSection, "trigger": Trigger,
         }.get(str(part), model)  # fmt: skip
-    return sorted(k for k in model.model_fields if k != "path")
+    return sorted({*brought, *(k for k in model.model_fields if k not in ("path", "other_platforms"))})
 
 
-def _line_of(text: str, loc: list[Any], data: dict[str, Any]) -> int:
-    """The line of a key, found by walking the section headers; 0 when it cannot be told."""
-    if not loc:
-        return 0
-    section = str(loc[0])
-    index = next((p for p in loc if isinstance(p, int)), None)
-    key = str(loc[-1]) if isinstance(loc[-1], str) else ""
-    seen = -1
-    inside = False
-    header_line = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        header = re.match(r"\[\[?\s*([A-Za-z0-9_.]+)", stripped)
-        if header and stripped.startswith("["):
-            same = header.group(1).split(".")[0] == section
-            if same:
-                seen += 1
-            inside = same and (index is None or seen == index)
-            header_line = number if inside else header_line
-            if len(loc) == 1 and inside:
-                return number
-            continue
-        if len(loc) == 1 and re.match(rf"{re.escape(key)}\s*=", stripped) and seen < 0:
-            return number
-        if inside and key and re.match(rf"\"?{re.escape(key)}\"?\s*=", stripped):
-            return number
-    return header_line
+def _known(names: tuple[str, ...], ours: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """`names`, where each is one of `ours` or an installed platform; ValueError with the nearest one otherwise."""
+    for name in names:
+        if name not in ours and name not in (known := (*ours, *(p for p in adapters.installed() if p not in PLATFORMS))):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Known here: {', '.join(known)}."
+            raise ValueError(f"there is no {what} '{name}'. {hint}")
+    return names

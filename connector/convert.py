@@ -47,7 +47,7 @@ def text(value: Any, column: str) -> str | None:
 
 
 def email(value: Any, column: str) -> str | None:
-    found = text(value, column)
+    found = value if value.__class__ is str else text(value, column)
     return found.strip().lower() or None if found else None
 
 
@@ -69,7 +69,7 @@ def md5(value: Any, column: str) -> str | None:
 
 def gid(value: Any, column: str) -> str | None:
     """'123' of 'gid://shopify/Customer/123?key=x'."""
-    found = text(value, column)
+    found = value if value.__class__ is str else text(value, column)
     return found.partition("?")[0].rpartition("/")[2] or None if found else None
 
 
@@ -131,6 +131,8 @@ def boolean(value: Any, column: str) -> bool | None:
         return value
     if value == "":
         return None
+    if value == "true" or value == "false":
+        return bool(value == "true")
     found = TRUTHS.get(str(value).strip().lower())
     if found is None:
         fail(column, "neither true nor false")
@@ -164,17 +166,21 @@ def date(value: Any, column: str) -> str | None:
 
 
 def _plain(value: Any) -> str:
-    """The usual spelling of UTC rewritten without a datetime, a third of the cost; '' where it is another one."""
-    if value.__class__ is not str or value[4:5] + value[7:8] + value[10:11] + value[13:14] + value[16:17] != "--T::":
+    """The usual spellings of UTC rewritten without a datetime, a third of the cost; '' where it is another one."""
+    if value.__class__ is not str:
         return ""
-    size, tail = len(value), value[19:]
-    if not (tail == "Z" or (size == 24 and tail[0] == "." and tail[4] == "Z") or tail == "+00:00"):
+    size, marks = len(value), value[4:20:3]
+    if marks == "--T::." and size == 24 and value[23] == "Z":
+        plain = f"{value[:10]} {value[11:23]}000"
+    elif (marks == "--T::Z" and size == 20) or (marks == "--T::+" and value[19:] == "+00:00"):
+        plain = f"{value[:10]} {value[11:19]}.000000"
+    else:
         return ""
     try:
         datetime.fromisoformat(value)
     except ValueError:
         return ""
-    return f"{value[:10]} {value[11:23]}000" if size == 24 else f"{value[:10]} {value[11:19]}.000000"
+    return plain
 
 
 def _moment(value: Any, column: str) -> datetime:
@@ -234,8 +240,8 @@ def mapper(name: str, values: dict[str, str]) -> Convert:
     other = values.get("?")
 
     def map_(value: Any, column: str) -> str | None:
-        found = text(value, column)
-        if found is None:
+        found = value if value.__class__ is str else text(value, column)
+        if not found:
             return None
         meant = values.get(found, other)
         if meant is None:
@@ -275,6 +281,8 @@ def pluck(value: Any, steps: tuple[str | None, ...], place: str) -> Any:
     if not steps:
         return value
     step, rest = steps[0], steps[1:]
+    if step is None and value.__class__ is list and len(rest) == 1 and (name := rest[0]) is not None:
+        return [getter(one, place)(name) for one in value]
     if step is not None:
         return pluck(getter(value, place)(step), rest, place)
     if value is None or value == "":

@@ -6,11 +6,11 @@ consent; each exclusion has a name and is counted once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from connector import consent, ledger
+from connector import consent, journal
 from connector.config import Config
 from connector.store import Store
 from models.changes import Member
@@ -24,27 +24,32 @@ class Desired:
     """One segment on one platform.
 
     members: contact id -> Member. excluded: named reason -> people. closed: contacts that must not carry the tag because
-    somebody said no or was erased -> why. ignored: contacts taken off by hand that the policy says to leave off.
+    somebody said no or was erased -> why. stuck: contacts that belong there, or should leave, and that the platform refuses to change.
+    reasons: contacts with a tag of ours that may not carry it, for whatever reason -> why.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
     excluded: dict[str, int] = field(default_factory=dict)
     closed: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    stuck: frozenset[str] = frozenset()
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def who(store: Store, config: Config, platform: str, title: str, segment: Segment, *, day: date, now: datetime) -> Desired:
     """Desired membership of one segment. `consent.judge` must have run for the platform and the segment's channel.
 
-    Tables used: members (of this evaluation), memberships, pins, globally_excluded (person_id), verdicts.
+    Tables used: members (of this evaluation), memberships, pins, ledger, verdicts, globally_excluded and staying_people
+    (`set_global_exclusions`, `set_staying`).
     """
-    _gather(store, config, segment, day)
+    _gather(store, config, platform, segment, day)
     found = consent.desired(store, segment.purpose)
+    journal.unpark(store, platform, segment.name, found.members.keys())
     members, excluded = dict(found.members), dict(found.excluded)
     notes = list(found.notes)
     staying = store.value("SELECT count(*) FROM wanted_people WHERE is_staying AND blocked = ''")
     if staying:
-        notes.append(f"{staying} stay until their {segment.stay_days} days are over")
+        notes.append(f"{staying} no longer match the rule and stay: {_why_staying(segment)}")
 
     def leave_out(contacts: set[str], reason: str) -> None:
         gone = [c for c in members if c in contacts]
@@ -53,15 +58,26 @@ def who(store: Store, config: Config, platform: str, title: str, segment: Segmen
         if gone:
             excluded[reason] = excluded.get(reason, 0) + len(gone)
 
-    leave_out(set(ledger.stuck(store, platform, segment.name)), f"stuck: {title} refuses to change them")
+    stuck = journal.stuck(store, platform, segment.name, "add").keys() & members.keys()
+    leave_out(set(stuck), f"stuck: {title} refuses to change them")
+    leaving = journal.stuck(store, platform, segment.name, "remove").keys() - members.keys()
+    if leaving:
+        notes.append(f"{len(leaving)} should leave and are stuck: {title} refuses to change them")
     if segment.starts == "journey":
         limit, days = config.push.max_journeys_per_person, config.push.journeys_days
-        busy = ledger.in_journeys(store, platform, segment.name, now - timedelta(days=days), limit)
+        busy = journal.in_journeys(store, platform, segment.name, now - timedelta(days=days), limit)
         leave_out(set(busy), f"entered {limit} journeys within {days} days")
-    return Desired(members, dict(sorted(excluded.items())), found.closed, tuple(notes))
+    return Desired(
+        members, dict(sorted(excluded.items())), found.closed, tuple(notes), frozenset(stuck | leaving), found.reasons
+    )
 
 
-def _gather(store: Store, config: Config, segment: Segment, day: date) -> None:
+def _why_staying(segment: Segment) -> str:
+    reasons = [f"their {segment.stay_days} days are not over"] if segment.stay_days else []
+    return " or ".join([*reasons, *(["stays_while still holds"] if segment.stays_while else [])])
+
+
+def _gather(store: Store, config: Config, platform: str, segment: Segment, day: date) -> None:
     """The temporary table wanted_people: person_id, blocked (why not, '' = may), is_staying."""
     earlier = _earlier_in_set(config, segment.name)
     store.sql(
@@ -72,6 +88,11 @@ def _gather(store: Store, config: Config, segment: Segment, day: date) -> None:
           UNION ALL
           SELECT person_id, true FROM memberships
           WHERE segment = $segment AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
+          UNION ALL
+          SELECT l.person_id, true FROM ledger g
+          JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
+          JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
+          WHERE g.platform = $platform AND g.segment = $segment
           UNION ALL
           SELECT person_id, false FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
         people AS (SELECT person_id, bool_and(is_staying) AS is_staying FROM candidates GROUP BY person_id),
@@ -90,6 +111,7 @@ def _gather(store: Store, config: Config, segment: Segment, day: date) -> None:
         """,
         {
             "segment": segment.name,
+            "platform": platform,
             "stay": segment.stay_days,
             "day": day,
             "earlier": earlier or [""],
@@ -113,3 +135,11 @@ def set_global_exclusions(store: Store, people: Sequence[str]) -> None:
     store.sql("CREATE OR REPLACE TEMP TABLE globally_excluded (person_id VARCHAR)")
     if people:
         store.sql("INSERT INTO globally_excluded SELECT unnest(?)", [list(people)])
+
+
+def set_staying(store: Store, people: Mapping[str, Sequence[str]]) -> None:
+    """The temporary table staying_people: segment -> who matches its `stays_while`."""
+    store.sql("CREATE OR REPLACE TEMP TABLE staying_people (segment VARCHAR, person_id VARCHAR)")
+    for segment, found in people.items():
+        if found:
+            store.sql("INSERT INTO staying_people SELECT ?, unnest(?)", [segment, list(found)])

@@ -14,7 +14,7 @@ from connector import backup, forgotten, normalize
 from connector.config import Config
 from connector.erase import UNTOUCHED
 from connector.keys import store_key
-from connector.raw import RawPages
+from connector.raw import RawPage, RawPages
 from connector.store import Store
 from connector.traces import Traces
 from models.errors import ConnectorError, RecordError
@@ -83,27 +83,35 @@ def _raw_pages(store: Store, traces: Traces) -> int:
     changed = 0
     for row in store.rows("SELECT * FROM raw_pages ORDER BY file"):
         source, stream = row["source"], row["stream"]
-        try:
-            records, gone = raw.read(row["file"])
-        except ConnectorError:
-            log.warning("A raw page that cannot be read is removed: nobody can tell whom it names.")
-            records, gone = [], {}
         if source not in translators:
             translators[source] = normalize.Normalizer(normalize.load_mapping(source), {}, date.min)
-        kept = [r for r in records if not _is_theirs(r, source, stream, traces, translators[source])]
-        kept_gone = {i: s for i, s in gone.items() if (source, i) not in traces.contacts}
-        if len(kept) == len(records) and len(kept_gone) == len(gone) and records:
+        try:
+            pages = raw.read(row["file"])
+        except ConnectorError:
+            log.warning("A raw page that cannot be read is removed: nobody can tell whom it names.")
+            pages = []
+        kept = [_without(page, source, stream, traces, translators[source]) for page in pages]
+        if pages and kept == pages:
             continue
         changed += 1
-        if not kept and not kept_gone:
+        packed = [raw.pack(*page) for page in kept if page.records or page.gone]
+        if not packed:
             store.sql("DELETE FROM raw_pages WHERE file = ?", [row["file"]])
             raw.remove_orphans(store)
             continue
-        page = raw.save(row["run_id"], source, stream, row["page"], kept, kept_gone, row["fetched_at"])
-        if page is not None:
-            sizes = [page["records"], page["bytes"], row["file"]]
-            store.sql("UPDATE raw_pages SET records = ?, bytes = ? WHERE file = ?", sizes)
+        count = sum(len(page.records) for page in kept)
+        again = raw.save(row["run_id"], source, stream, row["page"], packed, count, row["fetched_at"])
+        if again is not None:
+            sizes = [again["pages"], again["records"], again["bytes"], row["file"]]
+            store.sql("UPDATE raw_pages SET pages = ?, records = ?, bytes = ? WHERE file = ?", sizes)
     return changed
+
+
+def _without(page: RawPage, source: str, stream: str, traces: Traces, translate: normalize.Normalizer) -> RawPage:
+    return RawPage(
+        [r for r in page.records if not _is_theirs(r, source, stream, traces, translate)],
+        {i: s for i, s in page.gone.items() if (source, i) not in traces.contacts},
+    )
 
 
 def _is_theirs(record: Any, source: str, stream: str, traces: Traces, translate: normalize.Normalizer) -> bool:

@@ -56,7 +56,7 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "day": day,
             "until": until,
             "some": some,
-            "seen_orders": f"ordered_on < {day}" if as_of.is_given else f"ordered_at < {until}",
+            "seen_orders": f"ordered_on < {day}" if as_of.is_given else f"(ordered_at < {until} OR ordered_at IS NULL)",
             "seen_events": f"day < {day}" if as_of.is_given else f"happened < {until}",
             "is_past": "TRUE" if as_of.is_given else "FALSE",
             "currency": config.shop.currency,

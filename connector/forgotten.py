@@ -121,12 +121,11 @@ def still_ours(store: Store, platform: str, object_id: str, members: Iterable[st
     return frozenset(m for m in members if ledger_id(key, platform, m) in held)
 
 
-def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome]) -> frozenset[str]:
+def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome], known: Forgotten) -> frozenset[str]:
     """After a batch: tags of forgotten contacts that were taken off leave the ledger, and their ids leave the journal.
 
     Gives the forgotten contacts of the batch. Runs in the transaction of the outcomes.
     """
-    known = Forgotten(store)
     if not known:
         return frozenset()
     platform = batch.target.platform

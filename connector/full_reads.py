@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -99,7 +99,7 @@ class _Reading:
             self.intake.take(page)
             self.intake.commit(lambda page=page: self._save(page))  # type: ignore[misc]  # bound to this page, as wanted
             if page.done:
-                return self._end()
+                return self._end(page.complete_from)
             if self.intake.counts.fetched >= most:
                 break
         return FullRead(self.adapter.name, self.stream, self.intake.counts.fetched, False)
@@ -125,9 +125,9 @@ class _Reading:
             [orjson.dumps(page.cursor).decode(), page.total, *self.key],
         )
 
-    def _end(self) -> FullRead:
+    def _end(self, whole_from: date | None) -> FullRead:
         with self.store.transaction():
-            gone, note = self._judge()
+            gone, note = self._judge(whole_from)
             self.store.sql("DELETE FROM full_read_seen WHERE source = ? AND stream = ?", self.key)
             self.store.sql(
                 "UPDATE full_reads SET cursor = NULL, ended_at = ? WHERE source = ? AND stream = ?",
@@ -136,8 +136,8 @@ class _Reading:
         log.info("%s %s: full read ended, %d gone. %s", *self.key, gone, note)
         return FullRead(self.adapter.name, self.stream, self.intake.counts.fetched, True, gone, note)
 
-    def _judge(self) -> tuple[int, str]:
-        """(how many are gone, why nothing could be judged)."""
+    def _judge(self, whole_from: date | None) -> tuple[int, str]:
+        """(how many are gone, why nothing could be judged). Orders before `whole_from` are hidden there, not gone."""
         total, started_run = self.store.sql(
             "SELECT platform_total, started_run FROM full_reads WHERE source = ? AND stream = ?", self.key
         )[0]
@@ -152,8 +152,9 @@ class _Reading:
             int(k)
             for (k,) in self.store.sql(
                 f"SELECT record_key {LIVE} AND seen_run < ? AND record_key NOT IN "
-                "(SELECT record_key FROM full_read_seen WHERE source = ? AND stream = ?)",
-                [*self.key, started_run, *self.key],
+                "(SELECT record_key FROM full_read_seen WHERE source = ? AND stream = ?) AND record_id NOT IN "
+                "(SELECT record_id FROM orders WHERE source = ? AND stream = ? AND ordered_at < CAST(? AS DATE))",
+                [*self.key, started_run, *self.key, *self.key, whole_from],
             )
         ]
         if len(missing) > FEW and len(missing) * 100 > live * MOST_GONE_PCT:

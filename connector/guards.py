@@ -20,6 +20,14 @@ WATCHED = {
 """The streams whose emptiness or shrinking stops a run: people, their consent, and what they bought."""
 
 
+def watched(platform: str) -> tuple[str, ...]:
+    """The streams of a platform that a run depends on; an adapter of another package names its own."""
+    if platform in WATCHED:
+        return WATCHED[platform]
+    adapter = load(platform)
+    return (adapter.contacts_stream, *adapter.guarded_streams)
+
+
 @dataclass(frozen=True)
 class Stop:
     """A guard that stops the run before writing, and why."""
@@ -33,7 +41,7 @@ def stops(store: Store, config: Config) -> list[Stop]:
     found = []
     for platform in config.platforms:
         title = load(platform).title
-        for stream in WATCHED[platform]:
+        for stream in watched(platform):
             state = store.sql("SELECT is_complete FROM cursors WHERE source = ? AND stream = ?", [platform, stream])
             if not state or not state[0][0]:
                 found.append(
@@ -77,7 +85,7 @@ def _shrunken(store: Store, config: Config, platform: str, stream: str, title: s
 def stale(store: Store, config: Config, now: datetime) -> Stop | None:
     """Facts too old to push from; the refusals in them stay in force."""
     for platform in config.platforms:
-        for stream in WATCHED[platform]:
+        for stream in watched(platform):
             pulled_at = store.value(
                 "SELECT max(pulled_at) FROM cursors WHERE source = ? AND stream = ? AND is_complete", [platform, stream]
             )

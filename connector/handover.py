@@ -9,7 +9,9 @@ from typing import Any
 
 import orjson
 
+import adapters
 from connector import audit, no_profiling, segment, traces
+from connector.plain import visible
 from connector.session import Session
 from connector.store import Row, Store
 from connector.sync import derive, resolved
@@ -17,10 +19,7 @@ from connector.traces import Traces, as_table
 from models import records
 from models.errors import UsageError
 
-TITLES = {
-    "shopify": "Shopify", "mailchimp": "Mailchimp", "hubspot": "HubSpot", "import": "a file we imported",
-    "email": "an order or message without an account",
-}  # fmt: skip
+TITLES = {"import": "a file we imported", "email": "an order or message without an account"}
 TABLES = {
     "contacts": "Your details",
     "identifiers": "Addresses and numbers by which we recognise you",
@@ -36,8 +35,12 @@ TABLES = {
     "snapshots": "Figures a platform keeps of you",
 }
 OURS = ("source", "stream", "record_id")
-ACTIONS = {"add": "added to", "remove": "taken off"}
+ACTIONS = {"add": "added to", "remove": "taken off", "field": "given a value in"}
 SHOWN = 20
+
+
+def _title(source: str) -> str:
+    return TITLES.get(source) or adapters.title(source)
 
 
 def gather(s: Session, email: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def gather(s: Session, email: str) -> dict[str, Any]:
         "made_at": str(s.now()),
         "known_as": sorted(found.emails),
         "sources": [
-            {"source": TITLES.get(row["source"], row["source"]), "id": row["contact_id"], "because": row["evidence"]}
+            {"source": _title(row["source"]), "id": row["contact_id"], "because": row["evidence"]}
             for row in s.store.rows("SELECT * FROM person_links WHERE person_id = ? ORDER BY ALL", [person])
         ],
         "data": _data(s.store, found),
@@ -129,23 +132,30 @@ def _written(store: Store, found: Traces) -> dict[str, Any]:
             f"""SELECT platform, object_id, segment, added_at FROM ledger
                 WHERE (platform, contact_id) IN (SELECT (source, contact_id) FROM {theirs}) ORDER BY ALL"""
         )
+        fields = store.rows(
+            f"""SELECT platform, field, value, written_at FROM field_values
+                WHERE (platform, contact_id) IN (SELECT (source, contact_id) FROM {theirs}) AND value <> '' ORDER BY ALL"""
+        )
     log = audit.of_contacts(store, sorted(found.contacts))
-    return {"now": [called(r) for r in now], "log": [called(r) for r in log]}
+    return {"now": [called(r) for r in now], "fields": fields, "log": [called(r) for r in log]}
 
 
 # ---- in words
 
 
 def say(body: dict[str, Any], *, limit: int = SHOWN) -> list[str]:
-    """The answer as lines to read. `limit`: rows of one kind that are spelled out; all of them are in the JSON."""
-    return [line for part in (_who, _what, _segments, _predictions, _writes) for line in part(body, limit)]
+    """The answer as lines to read; nothing in it can begin a line of its own.
+
+    limit: rows of one kind that are spelled out; all of them are in the JSON.
+    """
+    return [visible(line) for part in (_who, _what, _segments, _predictions, _writes) for line in part(body, limit)]
 
 
 def letter(body: dict[str, Any]) -> str:
     """A letter the owner can send: everything, spelled out."""
     day = body["made_at"][:10]
     head = [
-        f"{body['shop']}", f"{day}", "", "Your personal data: our answer to your request", "", "Hello,", "",
+        visible(body["shop"]), f"{day}", "", "Your personal data: our answer to your request", "", "Hello,", "",
         "you asked which data we hold about you, where it comes from and what we do with it. Here is all of it, as it is kept",
         f"in Rollcall, the program on our own computer that sorts our customers into groups, on {day}.", "",
     ]  # fmt: skip
@@ -154,7 +164,7 @@ def letter(body: dict[str, Any]) -> str:
         "The data lies on our own computer and goes to nobody but the platforms it came from, named above. Copies of what they",
         f"sent us are deleted after {body['kept_days']['raw']} days, the book of runs after {body['kept_days']['runs']} days.",
         "You may have your data corrected or erased, restrict its use, object to profiling, and complain to your data",
-        "protection authority. An answer to this letter is enough.", "", "Kind regards", body["shop"], "",
+        "protection authority. An answer to this letter is enough.", "", "Kind regards", visible(body["shop"]), "",
     ]  # fmt: skip
     return "\n".join([*head, *say(body, limit=1_000_000), *foot])
 
@@ -172,7 +182,7 @@ def _what(body: dict[str, Any], limit: int) -> Iterator[str]:
         if rows:
             yield ""
             yield f"{title} ({len(rows)})"
-            yield from (f"  {TITLES.get(r['source'], r['source'])}: {_row(r)}" for r in rows[:limit])
+            yield from (f"  {_title(r['source'])}: {_row(r)}" for r in rows[:limit])
             yield from _more(rows, limit)
     if body["answers"]:
         yield ""
@@ -180,7 +190,7 @@ def _what(body: dict[str, Any], limit: int) -> Iterator[str]:
         for row in body["answers"][:limit]:
             topic = f" ({row['topic']})" if row["topic"] else ""
             said = f"{row['channel']}{topic}: {row['status']}"
-            yield f"  {TITLES.get(row['source'], row['source'])}, {said}, seen {_day(row['seen_at'])}."
+            yield f"  {_title(row['source'])}, {said}, seen {_day(row['seen_at'])}."
         yield from _more(body["answers"], limit)
     if body["figures"]:
         yield ""
@@ -218,10 +228,12 @@ def _writes(body: dict[str, Any], limit: int) -> Iterator[str]:
     yield "What we wrote on the platforms about you"
     written = body["written"]
     for row in written["now"]:
-        yield f"  {TITLES.get(row['platform'], row['platform'])}: '{row['name']}', since {_day(row['added_at'])}."
+        yield f"  {_title(row['platform'])}: '{row['name']}', since {_day(row['added_at'])}."
+    for row in written["fields"]:
+        yield f"  {_title(row['platform'])}: the field '{row['field']}' holds {row['value']}, since {_day(row['written_at'])}."
     for row in written["log"][:limit]:
         what = ACTIONS.get(row["action"], row["action"])
-        yield f"  {_day(row['happened_at'])}: {what} '{row['name']}' on {TITLES.get(row['platform'], row['platform'])}."
+        yield f"  {_day(row['happened_at'])}: {what} '{row['name']}' on {_title(row['platform'])}."
     yield from _more(written["log"], limit)
     if not written["now"] and not written["log"]:
         yield "  Nothing."

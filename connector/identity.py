@@ -16,8 +16,9 @@ from typing import Any
 
 import orjson
 
+import adapters
 from connector.compact import fingerprint, prepare
-from connector.config import PLATFORMS, Config
+from connector.config import Config
 from connector.identity_rules import folded
 from connector.purchases import reconcile
 from connector.store import Store
@@ -33,6 +34,7 @@ EVIDENCE = {
     3: "same e-mail",
     4: "same e-mail on an order",
     5: "same phone",
+    6: "one person before it was erased",
 }
 """Strongest first; a link shows the strongest evidence it has."""
 
@@ -179,7 +181,7 @@ def _make_edges(store: Store) -> int:
           WHERE k.kind = 'phone' AND NOT k.is_shared)
         SELECT DISTINCT x.n, y.n, 5 FROM held AS x JOIN held AS y ON x.value = y.value AND x.n < y.n
         WHERE x.first_name = y.first_name OR NOT x.is_family""")
-    platforms = ", ".join(f"'{p}'" for p in (*PLATFORMS, "import"))
+    platforms = ", ".join(f"'{p}'" for p in (*adapters.installed(), "import"))
     store.sql(f"""
         INSERT INTO id_edges
         SELECT DISTINCT a.n, b.n, f.evidence
@@ -191,7 +193,22 @@ def _make_edges(store: Store) -> int:
         JOIN id_nodes AS a ON a.source = f.source AND a.contact_id = f.contact_id
         JOIN id_nodes AS b ON b.source = f.to_source AND b.contact_id = f.to_id
         WHERE a.n <> b.n""")
+    _hold_erased(store)
     return int(store.value("SELECT count(*) FROM id_claims WHERE is_shared"))
+
+
+def _hold_erased(store: Store) -> None:
+    """A record that its platform erased has no address left to be known by; it stays with the person it was, so that the
+    erasure counts everywhere."""
+    store.sql("""
+        INSERT INTO id_edges
+        SELECT a.n, min(b.n), 6
+        FROM contacts AS c
+        JOIN person_links AS was ON was.source = c.source AND was.contact_id = c.contact_id
+        JOIN person_links AS other ON other.person_id = was.person_id
+        JOIN id_nodes AS a ON a.source = c.source AND a.contact_id = c.contact_id
+        JOIN id_nodes AS b ON b.source = other.source AND b.contact_id = other.contact_id
+        WHERE c.state = 'erased' AND b.n <> a.n GROUP BY a.n""")
 
 
 def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int:
@@ -215,7 +232,7 @@ def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int
 def _meant(store: Store, side: str) -> list[int]:
     """The records an entry of keep_apart names: `platform:contact id`, or an e-mail address."""
     source, _, contact_id = side.partition(":")
-    if "@" in side and source not in (*PLATFORMS, "import", "email"):
+    if "@" in side and source not in (*adapters.installed(), "import", "email"):
         found = store.sql("SELECT n FROM id_identifiers WHERE kind = 'email' AND value = lower(?)", [side.strip()])
     else:
         found = store.sql("SELECT n FROM id_nodes WHERE source = ? AND contact_id = ?", [source, contact_id])

@@ -31,6 +31,8 @@ ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
 
 MACROS = (
     r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
+    # A text that a spreadsheet would run stands behind an apostrophe in files of ours (connector/exports.py) and of others.
+    r"CREATE MACRO unguarded(t) AS CASE WHEN regexp_matches(t, '^''+[=+\-@\t\r\n|%＝＋－＠]') THEN substr(t, 2) ELSE t END",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
     "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|^[A-Z]{3}|[A-Z]{3}$', '', 'g')",
     f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
@@ -66,7 +68,7 @@ def clean(db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], give
 def _value(
     db: duckdb.DuckDBPyConnection, name: str, kind: str, number: int, given: MapFile, timezone: str, notes: list[str]
 ) -> _Value:
-    text = f"nullif(trim(c{number}), '')"
+    text = f"unguarded(nullif(trim(c{number}), ''))"
     match kind:
         case "id":
             return _Value(_id(db, f"ltrim({text}, '''')"))  # a spreadsheet's sign for text

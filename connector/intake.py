@@ -1,27 +1,34 @@
 """Take in raw records of one stream: normalized, compared with what is held, and stored with the cursor that covers them.
 
-Several small pages share one transaction, for a page of 100 costs the store as much as one of 1000.
+Several small pages share one transaction, for a page of 100 costs the store as much as one of 1000. What waits is compared
+and written column by column; only records that were held before are looked at one by one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from itertools import chain
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import orjson
 
 from adapters.base import Page
-from connector import packing
+from connector import features, packing
+from connector.figures import Figures
 from connector.forgotten import REASON, Forgotten
-from connector.known import Held, Known, digest, fingerprint
+from connector.known import Known, digest, key_of, numbers, print_of, prints
 from connector.raw import RawPages
 from connector.store import Bundle, Row, Store
 from models.errors import RecordError
 from models.people import StreamCount
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +66,7 @@ class Normalizes(Protocol):
 
     def normalize(self, stream: str, raw: Any) -> Bundle: ...
 
-    def read(self, stream: str, raw: Any) -> tuple[str, Rows, str | None, tuple[str | None, ...]]: ...
+    def reader(self, stream: str) -> Callable[[Any], tuple[str, Rows, str | None, bytes]]: ...
 
     def layouts(self, stream: str) -> Sequence[Layout]: ...
 
@@ -80,14 +87,39 @@ class Counts:
     notes: dict[str, None] = field(default_factory=dict)
 
 
-class Incoming(NamedTuple):
-    """One normalized record on its way into the store; `values` are those of its snapshots, by their names."""
+Incoming = tuple[bytes, bytes, bytes, Rows, str | None, bytes]
+"""One normalized record on its way into the store: key, hashes of its rows and of its snapshots, rows, and of the
+snapshots the contact id and the packed values."""
+KEY: Final = 0
+CONTENT: Final = 1
+SEEN: Final = 2
+ROWS: Final = 3
+CONTACT: Final = 4
+PACKED: Final = 5
+NOTHING = b"\0" * 8
+"""The hash of no snapshots."""
 
-    key: int
-    rows: Rows
-    contact_id: str | None
-    values: tuple[str | None, ...]
-    held: Held
+
+class Batch(NamedTuple):
+    """What waits for one commit, and how it compares with what is held. Places are numbers of its records."""
+
+    ids: list[str]
+    records: list[Incoming]
+    keys: NDArray[Any]
+    contents: NDArray[Any]
+    snapshots: NDArray[Any]
+    new: list[int]
+    again: list[int]
+    """Changed records that were held before."""
+    counted: list[int]
+    """Records held before whose snapshots differ."""
+
+    @property
+    def changed(self) -> list[int]:
+        return sorted([*self.new, *self.again]) if self.again else self.new
+
+    def ids_of(self, places: Iterable[int]) -> list[str]:
+        return [self.ids[n] for n in places]
 
 
 class Intake:
@@ -120,7 +152,8 @@ class Intake:
         )
         found = store.sql("SELECT record_id FROM set_aside WHERE source = ? AND stream = ?", [source, stream])
         self._aside_before = {r for (r,) in found}
-        self._names = normalizer.snapshot_names(stream)
+        self._read = normalizer.reader(stream)
+        self._figures = Figures(store, source, stream, normalizer.snapshot_names(stream), normalizer.today)
         self._layouts = normalizer.layouts(stream)
         self._watched = normalizer.watched(stream)
         self._unseen = dict(self._watched)
@@ -133,7 +166,8 @@ class Intake:
         self._incoming: dict[str, Incoming] = {}
         self._aside: dict[str, str] = {}
         self._gone: dict[str, str] = {}
-        self._raw_rows: list[Row] = []
+        self._raw_pages: list[bytes] = []
+        self._raw_records = 0
 
     def take(self, page: Page) -> None:
         """Normalize a page and hold it until `commit`."""
@@ -145,14 +179,14 @@ class Intake:
         if page.note:
             self.counts.notes[page.note] = None
         if self.raw is not None and (page.records or page.gone):
-            row = self.raw.save(self.run_id, self.source, self.stream, self._page_no, page.records, page.gone, self.now_utc())
-            self._raw_rows += [row] if row else []
+            self._raw_pages.append(self.raw.pack(page.records, page.gone))
+            self._raw_records += len(page.records)
         for record in page.records:
-            if self._unseen:
-                self._unseen = {name: x for name, x in self._unseen.items() if not x[0](record)}
-            self.take_record(record)
-        for record_id, state in page.gone.items():
-            self._gone[record_id] = state
+            if not self._unseen:
+                break
+            self._unseen = {name: x for name, x in self._unseen.items() if not x[0](record)}
+        self._take_records(page.records)
+        self._gone |= page.gone
         self.waiting += len(page.records) + len(page.gone)
 
     def _without_forgotten(self, page: Page) -> Page:
@@ -171,27 +205,27 @@ class Intake:
         gone = {i: state for i, state in page.gone.items() if not self.forgotten.knows(self.source, i)}
         return replace(page, records=kept, gone=gone)
 
-    def take_record(self, record: Any) -> None:
-        self.counts.fetched += 1
-        record_id = ""
-        try:
-            record_id, rows, contact_id, values = self.normalizer.read(self.stream, record)
-            content = fingerprint(orjson.dumps(rows))
-            seen = fingerprint(orjson.dumps(values)) if values else 0
-            key = digest(record_id.encode())
-        except RecordError as e:
-            self._set_aside(self._id_of(record), str(e))
-            return
-        except (TypeError, UnicodeEncodeError):
-            self._set_aside(self._id_of(record), "record: text that is not valid Unicode")
-            return
-        if record_id in self._incoming:
-            self.counts.unchanged += 1
-        self._incoming[record_id] = Incoming(key, rows, contact_id, values, Held(content, seen))
-        if self._aside:
-            self._aside.pop(record_id, None)
-        if self._gone:
-            self._gone.pop(record_id, None)
+    def _take_records(self, records: Sequence[Any]) -> None:
+        read, dumps, incoming = self._read, orjson.dumps, self._incoming
+        before, aside = len(incoming), self.counts.set_aside
+        for record in records:
+            try:
+                record_id, rows, contact_id, packed = read(record)
+                key, content = key_of(record_id.encode()), print_of(dumps(rows))
+            except RecordError as e:
+                self._set_aside(self._id_of(record), str(e))
+                continue
+            except (TypeError, UnicodeEncodeError):
+                self._set_aside(self._id_of(record), "record: text that is not valid Unicode")
+                continue
+            incoming[record_id] = key, content, print_of(packed) if packed else NOTHING, rows, contact_id, packed
+            if self._aside:
+                self._aside.pop(record_id, None)
+            if self._gone:
+                self._gone.pop(record_id, None)
+        self.counts.fetched += len(records)
+        repeated = len(records) - (self.counts.set_aside - aside) - (len(incoming) - before)
+        self.counts.unchanged += repeated
 
     def _id_of(self, record: Any) -> str:
         """The id of a record that cannot be used, or a stand-in, the same whenever it comes."""
@@ -203,32 +237,52 @@ class Intake:
 
     def commit(self, also: Callable[[], None] | None = None) -> None:
         """Store everything taken since the last commit; `also` writes the cursor in the same transaction."""
-        ids = list(self._incoming)
-        before = dict(zip(ids, self.known.find([self._incoming[i].key for i in ids]), strict=True)) if ids else {}
-        if not self.with_snapshots:
-            self._incoming = {i: _without_snapshots(x, before[i]) for i, x in self._incoming.items()}
-        changed = {i: x for i, x in self._incoming.items() if (b := before[i]) is None or b.content != x.held.content}
-        counted = {i: x for i, x in self._incoming.items() if (b := before[i]) is None or b.snapshots != x.held.snapshots}
+        batch = self._compared()
+        raw_row = self._save_raw()
         with self.store.transaction():
-            self._write_history(changed, before)
-            replaced = [i for i in changed if before[i] is not None]
-            self.store.remove(self.source, self.stream, replaced)
-            self._write_rows(changed)
-            self._write_snapshots(counted, before)
-            self._write_held(changed, counted, before)
+            self._write_rows(batch)
+            if self.with_snapshots:
+                self._write_snapshots(batch)
+            self._write_held(batch)
             gone = self._write_gone()
             self._write_aside()
-            self.store.insert("raw_pages", self._raw_rows)
+            if raw_row:
+                self.store.insert("raw_pages", [raw_row])
             if also is not None:
                 also()
-        self.known.keep({x.key: x.held for x in changed.values()} | {x.key: x.held for x in counted.values()} | gone)
-        self.counts.stored += len(changed)
-        self.counts.unchanged += len(ids) - len(changed)
+        self.known.keep(batch.keys, batch.contents, batch.snapshots)
+        if gone:
+            keys = numbers(key_of(i.encode()) for i in gone)
+            self.known.keep(keys, keys * 0, keys * 0)
+        self.counts.stored += len(batch.new) + len(batch.again)
+        self.counts.unchanged += len(batch.ids) - len(batch.new) - len(batch.again)
         self._start()
+
+    def _compared(self) -> Batch:
+        import numpy as np
+
+        records = list(self._incoming.values())
+        keys, contents = numbers([x[KEY] for x in records]), prints([x[CONTENT] for x in records])
+        snapshots = numbers([x[SEEN] for x in records])
+        held = self.known.find(keys)
+        if not self.with_snapshots:
+            snapshots = held.snapshots
+        new = np.flatnonzero(~held.is_held).tolist()
+        again = np.flatnonzero(held.is_held & (held.contents != contents)).tolist()
+        counted = np.flatnonzero(held.is_held & (held.snapshots != snapshots)).tolist()
+        return Batch(list(self._incoming), records, keys, contents, snapshots, new, again, counted)
+
+    def _save_raw(self) -> Row | None:
+        """Files first: one that no row refers to is removed at the next start."""
+        if self.raw is None or not self._raw_pages:
+            return None
+        return self.raw.save(
+            self.run_id, self.source, self.stream, self._page_no, self._raw_pages, self._raw_records, self.now_utc()
+        )
 
     def waiting_keys(self) -> list[int]:
         """The keys of the records that wait to be committed, also of those that were set aside."""
-        return [x.key for x in self._incoming.values()] + [digest(i.encode()) for i in self._aside]
+        return [digest(i.encode()) for i in (*self._incoming, *self._aside)]
 
     def difference(self) -> str:
         """Where what the platform counts and what is held differ, after a whole walk; '' where they do not."""
@@ -258,6 +312,7 @@ class Intake:
             return ""
         return " ".join(
             f"The field {field} is in none of {self.counts.fetched:,} records; it fills {fills or 'nothing yet'}."
+            + "".join(f" This breaks {', '.join(what)}." for what in [features.broken(fills.split(", "))] if what)
             for field, (_, fills) in self._unseen.items()
             if field in self._seen_before
         )
@@ -299,117 +354,73 @@ class Intake:
             ],
         )  # fmt: skip
 
-    def _write_rows(self, changed: dict[str, Incoming]) -> None:
-        for n, layout in enumerate(self._layouts):
-            rows = [row for x in changed.values() for row in x.rows[n]]
-            if rows:
-                self.store.append(layout.table, layout.columns, rows, layout.fixed)
+    def _write_rows(self, batch: Batch) -> None:
+        records = [batch.records[n][ROWS] for n in batch.changed]
+        found = [list(chain.from_iterable(map(itemgetter(n), records))) for n in range(len(self._layouts))]
+        columns = [packing.of_tuples(x.columns, rows) if rows else {} for x, rows in zip(self._layouts, found, strict=True)]
+        for layout, rows, arrays in zip(self._layouts, found, columns, strict=True):
+            if layout.table == "consents" and rows:
+                self._write_history(layout, rows, arrays, batch.ids_of(batch.again))
+        self.store.remove(self.source, self.stream, batch.ids_of(batch.again))
+        for layout, arrays in zip(self._layouts, columns, strict=True):
+            if arrays:
+                self.store.append_columns(layout.table, arrays, layout.fixed)
                 self.store.filled(self.source, self.stream).add(layout.table)
 
-    def _write_history(self, changed: dict[str, Incoming], before: dict[str, Held | None]) -> None:
+    def _write_history(self, layout: Layout, rows: list[tuple[Any, ...]], arrays: packing.Columns, again: list[str]) -> None:
         """Every answer about consent that is not the one held now."""
-        place = next((n for n, layout in enumerate(self._layouts) if layout.table == "consents"), None)
-        if place is None:
-            return
-        layout = self._layouts[place]
-        columns = layout.columns
-        picked = [columns.index(c) if c in columns else None for c in ANSWER]
-        constant = [layout.fixed.get(c) for c in ANSWER]
-        answers = [
-            tuple([row[p] if p is not None else c for p, c in zip(picked, constant, strict=True)])
-            for x in changed.values()
-            for row in x.rows[place]
-        ]
-        again = [i for i in changed if before[i] is not None]
-        if again and answers:
-            old = set(
-                self.store.sql(
-                    "SELECT contact_id, channel, topic, status, platform_status, "
-                    "strftime(changed_at, '%Y-%m-%d %H:%M:%S.%f'), reason FROM consents "
-                    "WHERE source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
-                    [self.source, self.stream, again],
-                )
-            )
-            answers = [a for a in answers if a not in old]
-        seen_at = self.now_utc().isoformat(" ", "microseconds")
-        self.store.append(
-            "consent_history", ANSWER, answers, {"source": self.source, "seen_at": seen_at, "run_id": self.run_id}
-        )
-
-    def _write_snapshots(self, counted: dict[str, Incoming], before: dict[str, Held | None]) -> None:
-        """Values that differ from the last ones stored; a second value of one day replaces the first."""
-        again = {i: x for i, x in counted.items() if before[i] is not None and x.values}
-        new = {i: x for i, x in counted.items() if before[i] is None and x.values}
-        packed = packing.pack_lists([x.values for x in new.values()])
-        who = packing.pack_lists([(i, x.contact_id) for i, x in new.items()])
-        if new and packed is not None and who is not None:
-            self.store.sql(
-                """INSERT INTO snapshots (source, stream, record_id, contact_id, name, value, taken_on)
-                   SELECT $1, $2, record_id, nullif(contact_id, chr(30)), name, value, CAST($3 AS DATE) FROM (
-                     SELECT who[1] AS record_id, who[2] AS contact_id, unnest(string_split(packed, chr(31))) AS value,
-                            unnest(CAST($6 AS VARCHAR[])) AS name
-                     FROM (SELECT string_split(unnest(string_split($4, chr(29))), chr(31)) AS who,
-                                  unnest(string_split($5, chr(29))) AS packed))
-                   WHERE value != chr(30)""",
-                [self.source, self.stream, self.normalizer.today, who, packed, list(self._names)],
-            )
-        elif new:
-            self.store.insert("snapshots", self._snapshot_rows(new))
-        if again:
-            self._renew_snapshots(again)
-
-    def _snapshot_rows(self, counted: dict[str, Incoming]) -> list[Row]:
-        fixed = {"source": self.source, "stream": self.stream, "taken_on": self.normalizer.today}
-        return [
-            {**fixed, "record_id": i, "contact_id": x.contact_id, "name": name, "value": value}
-            for i, x in counted.items()
-            for name, value in zip(self._names, x.values, strict=True)
-            if value is not None
-        ]
-
-    def _renew_snapshots(self, again: dict[str, Incoming]) -> None:
-        rows, ids = self._snapshot_rows(again), list(again)
-        where = "source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))"
-        params = [self.source, self.stream, ids]
-        last = {
-            (record_id, name): value
-            for record_id, name, value in self.store.sql(
-                f"SELECT record_id, name, arg_max(value, rowid) FROM snapshots WHERE {where} GROUP BY ALL", params
-            )
-        }
-        rows = [r for r in rows if last.get((r["record_id"], r["name"])) != r["value"]]
-        pairs = [f"{r['record_id']}\x1f{r['name']}" for r in rows]
-        self.store.sql(
-            f"DELETE FROM snapshots WHERE {where} AND taken_on = CAST(? AS DATE) "
-            "AND record_id || chr(31) || name IN (SELECT unnest(CAST(? AS VARCHAR[])))",
-            [*params, self.normalizer.today, pairs],
-        )
-        self.store.insert("snapshots", rows)
-
-    def _write_held(self, changed: dict[str, Incoming], counted: dict[str, Incoming], before: dict[str, Held | None]) -> None:
-        new = [(i, x.key, x.held.content, x.held.snapshots) for i, x in changed.items() if before[i] is None]
-        runs = dict.fromkeys(("first_run", "changed_run", "seen_run"), self.run_id)
-        fixed = {"source": self.source, "stream": self.stream, "state": "live", **runs}
-        self.store.append("source_records", ("record_id", "record_key", "content_hash", "snapshot_hash"), new, fixed)
-        again = [(i, x) for i, x in {**changed, **counted}.items() if before[i] is not None]
+        fixed = {"source": self.source, "seen_at": self.now_utc().isoformat(" ", "microseconds"), "run_id": self.run_id}
         if not again:
+            answers = {c: arrays[c] for c in ANSWER if c in arrays}
+            self.store.append_columns(
+                "consent_history", answers, {c: layout.fixed.get(c) for c in ANSWER if c not in arrays} | fixed
+            )
             return
-        self.store.sql(
-            """UPDATE source_records SET content_hash = n.content, snapshot_hash = n.snapshots, seen_run = ?, state = 'live',
-                 changed_run = CASE WHEN n.content = content_hash THEN changed_run ELSE ? END
-               FROM (SELECT unnest(CAST(? AS UBIGINT[])) AS key, unnest(CAST(? AS UBIGINT[])) AS content,
-                            unnest(CAST(? AS UBIGINT[])) AS snapshots) n
-               WHERE source = ? AND stream = ? AND record_key = n.key""",
-            [
-                self.run_id, self.run_id, [x.key for _, x in again], [x.held.content for _, x in again],
-                [x.held.snapshots for _, x in again], self.source, self.stream,
-            ],
-        )  # fmt: skip
+        old = set(
+            self.store.sql(
+                "SELECT contact_id, channel, topic, status, platform_status, "
+                "strftime(changed_at, '%Y-%m-%d %H:%M:%S.%f'), reason FROM consents "
+                "WHERE source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
+                [self.source, self.stream, again],
+            )
+        )
+        places = {c: n for n, c in enumerate(layout.columns)}
+        said = [tuple([row[places[c]] if c in places else layout.fixed.get(c) for c in ANSWER]) for row in rows]
+        self.store.append("consent_history", ANSWER, [a for a in said if a not in old], fixed)
 
-    def _write_gone(self) -> dict[int, Held]:
-        """Mark records the platform no longer has. Their hash is cleared, so one that comes back is stored again."""
+    def _write_snapshots(self, batch: Batch) -> None:
+        new, counted = ([batch.records[n] for n in places] for places in (batch.new, batch.counted))
+        self._figures.add(batch.ids_of(batch.new), [x[CONTACT] for x in new], [x[PACKED] for x in new])
+        self._figures.renew(batch.ids_of(batch.counted), [x[CONTACT] for x in counted], [x[PACKED] for x in counted])
+
+    def _write_held(self, batch: Batch) -> None:
+        if batch.new:
+            runs = dict.fromkeys(("first_run", "changed_run", "seen_run"), self.run_id)
+            columns = {
+                "record_id": packing.array(batch.ids_of(batch.new)), "record_key": batch.keys[batch.new],
+                "content_hash": batch.contents[batch.new], "snapshot_hash": batch.snapshots[batch.new],
+            }  # fmt: skip
+            fixed = {"source": self.source, "stream": self.stream, "state": "live", **runs}
+            self.store.append_columns("source_records", columns, fixed)
+        touched = sorted({*batch.again, *batch.counted})
+        if touched:
+            self.store.sql(
+                """UPDATE source_records SET content_hash = n.content, snapshot_hash = n.snapshots, seen_run = ?, state = 'live',
+                     changed_run = CASE WHEN n.content = content_hash THEN changed_run ELSE ? END
+                   FROM (SELECT unnest(CAST(? AS UBIGINT[])) AS key, unnest(CAST(? AS UBIGINT[])) AS content,
+                                unnest(CAST(? AS UBIGINT[])) AS snapshots) n
+                   WHERE source = ? AND stream = ? AND record_key = n.key""",
+                [
+                    self.run_id, self.run_id, batch.keys[touched].tolist(), batch.contents[touched].tolist(),
+                    batch.snapshots[touched].tolist(), self.source, self.stream,
+                ],
+            )  # fmt: skip
+
+    def _write_gone(self) -> list[str]:
+        """Mark records the platform no longer has, and give their ids. Their hash is cleared, so one that comes back is
+        stored again."""
         if not self._gone:
-            return {}
+            return []
         where = "source = ? AND stream = ? AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))"
         states = dict(
             self.store.sql(
@@ -426,10 +437,4 @@ class Intake:
             )
             self.store.sql(f"UPDATE contacts SET state = ? WHERE {where}", params)
         self.store.remove(self.source, self.stream, moved, tables=GONE_TABLES)
-        return {digest(i.encode()): Held(0, 0) for i in moved}
-
-
-def _without_snapshots(incoming: Incoming, before: Held | None) -> Incoming:
-    """The same record with its snapshots left as they are in the store."""
-    kept = before.snapshots if before else 0
-    return incoming._replace(values=(), held=Held(incoming.held.content, kept))
+        return list(moved)

@@ -1,31 +1,20 @@
-"""What we wrote, and what we may take away: objects we made, contacts we added, intents and outcomes, go-aheads.
+"""What we wrote, and what we may take away: objects we made, contacts we added, go-aheads.
 
-A lost ledger means: nothing is removed. Intents are committed before a platform hears of them, outcomes after, so that a
-run that died in between can be told from one that never began.
+A lost ledger means: nothing is removed. Contacts come in and go out with the outcomes of batches, see connector/journal.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-
-import orjson
+from typing import Any
 
 from connector import audit
 from connector.forgotten import MARK
 from connector.store import Store
-from models.changes import Batch, Member, Outcome, Target
+from models.changes import Target
 
 LAG_HOURS = 2
-
-
-@dataclass(frozen=True)
-class OpenIntent:
-    """A batch whose outcome was never written down."""
-
-    batch: Batch
-    is_creation: bool
 
 
 def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
@@ -60,6 +49,52 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
             ],
         )
         audit.note(store, how, now, run_id, platform=target.platform, object_id=object_id, detail=target.segment)
+
+
+def holds(store: Store, platform: str, segment: str) -> int:
+    """How many contacts (forgotten ones too) are in the segment's object by our hand."""
+    return int(store.value("SELECT count(*) FROM ledger WHERE platform = ? AND segment = ?", [platform, segment]))
+
+
+def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
+    """The segment has no object any more, nor a go-ahead: it was retired, and nobody we added is left in it."""
+    object_id, name = object_of(store, platform, segment)
+    with store.transaction():
+        for table in ("ledger_objects", "go_aheads", "nights"):
+            store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
+        audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
+
+
+def objects_with_members(store: Store) -> list[tuple[str, str, str, int]]:
+    """(platform, segment, name, people) of every object that holds somebody we added."""
+    return [
+        (str(p), str(g), str(n), int(people))
+        for p, g, n, people in store.sql(
+            """SELECT o.platform, o.segment, o.name, count(*) FROM ledger_objects o
+               JOIN ledger l ON l.platform = o.platform AND l.object_id = o.object_id GROUP BY ALL ORDER BY ALL"""
+        )
+    ]
+
+
+def objects(store: Store) -> list[dict[str, Any]]:
+    """Every object of ours with how many people we added."""
+    return store.rows(
+        """SELECT o.platform, o.segment, o.name, o.object_id, o.how, o.since, count(l.contact_id) AS people
+           FROM ledger_objects o LEFT JOIN ledger l ON l.platform = o.platform AND l.object_id = o.object_id
+           GROUP BY ALL ORDER BY o.platform, o.segment"""
+    )
+
+
+def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterable[str], now: datetime, run_id: str) -> None:
+    """From now on these members of the object count as added by us (the owner said so)."""
+    store.sql(
+        """INSERT INTO ledger (platform, object_id, segment, contact_id, person_id, added_at, run_id, is_seen)
+           SELECT $p, $o, $g, c.contact_id, coalesce(k.person_id, ''), $now, $run, true
+           FROM (SELECT unnest($contacts) AS contact_id) c
+           LEFT JOIN person_links k ON k.source = $p AND k.contact_id = c.contact_id
+           WHERE c.contact_id NOT IN (SELECT contact_id FROM ledger WHERE platform = $p AND object_id = $o)""",
+        {"p": target.platform, "o": object_id, "g": target.segment, "now": now, "run": run_id, "contacts": sorted(contacts)},
+    )
 
 
 def rename_segment(store: Store, platform: str, before: str, after: str) -> None:
@@ -104,6 +139,26 @@ def ours(store: Store, platform: str, object_id: str) -> frozenset[str]:
     )
 
 
+def people_of(store: Store, platform: str, object_id: str, contacts: Iterable[str]) -> list[str]:
+    """The people behind contacts we added, as far as they are still known."""
+    return [
+        r[0]
+        for r in store.sql(
+            """SELECT DISTINCT k.person_id FROM ledger l JOIN person_links k ON k.source = l.platform AND k.contact_id = l.contact_id
+               WHERE l.platform = ? AND l.object_id = ? AND list_contains(?, l.contact_id) ORDER BY 1""",
+            [platform, object_id, sorted(contacts)],
+        )
+    ]
+
+
+def no_longer_ours(store: Store, platform: str, object_id: str, contacts: Iterable[str]) -> None:
+    """Somebody else took these contacts out, and the owner wants it to stay so."""
+    store.sql(
+        "DELETE FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
+        [platform, object_id, sorted(contacts)],
+    )
+
+
 def lagging(store: Store, platform: str, object_id: str, now: datetime) -> frozenset[str]:
     """Contacts whose adding was confirmed within the last hours and that the platform has not shown us since."""
     return frozenset(
@@ -131,155 +186,6 @@ def mark_seen(store: Store, platform: str, object_id: str, members: Iterable[str
         )
 
 
-def intend(store: Store, batch: Batch, now: datetime, run_id: str) -> None:
-    """Write down what is about to be sent. A batch without members is the creation of its object."""
-    intent = {"add": [[m.contact_id, m.email, m.person_id] for m in batch.adds]}
-    intent["remove"] = [[m.contact_id, m.email, m.person_id] for m in batch.removes]
-    store.insert(
-        "journal",
-        [
-            {
-                "batch_id": batch.batch_id,
-                "run_id": run_id,
-                "platform": batch.target.platform,
-                "segment": batch.target.segment,
-                "object_id": batch.object_id,
-                "object_name": batch.object_name,
-                "starts": batch.target.starts,
-                "intent": orjson.dumps(intent).decode(),
-                "state": "intended",
-                "outcome": None,
-                "intended_at": str(now),
-                "ended_at": None,
-            }
-        ],
-    )
-
-
-def conclude(
-    store: Store, batch: Batch, outcomes: Sequence[Outcome], now: datetime, run_id: str, *, state: str = "done"
-) -> None:
-    """Write down what became of a batch; ledger, parked records and journal in one transaction."""
-    persons = {m.contact_id: m.person_id for m in (*batch.adds, *batch.removes)}
-    t = batch.target
-    added = [o.contact_id for o in outcomes if o.kind == "add" and o.result == "done"]
-    removed = [o.contact_id for o in outcomes if o.kind == "remove" and o.result in ("done", "already", "missing")]
-    failed = [o for o in outcomes if o.result in ("missing", "refused") and (o.kind, o.result) != ("remove", "missing")]
-    settled = sorted({o.contact_id for o in outcomes})
-    with store.transaction():
-        if settled:
-            store.sql(
-                "DELETE FROM parked WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)",
-                [t.platform, t.segment, settled],
-            )
-        if added or removed:
-            store.sql(
-                "DELETE FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
-                [t.platform, batch.object_id, added + removed],
-            )
-        store.insert(
-            "ledger",
-            [
-                {
-                    "platform": t.platform,
-                    "object_id": batch.object_id,
-                    "segment": t.segment,
-                    "contact_id": c,
-                    "person_id": persons.get(c, ""),
-                    "added_at": str(now),
-                    "run_id": run_id,
-                    "is_seen": False,
-                }
-                for c in added
-            ],
-        )
-        store.insert(
-            "parked",
-            [
-                {
-                    "platform": t.platform,
-                    "segment": t.segment,
-                    "object_id": batch.object_id,
-                    "contact_id": o.contact_id,
-                    "kind": o.kind,
-                    "reason": o.reason or "the contact is no longer on the platform",
-                    "first_run": run_id,
-                    "last_run": run_id,
-                }
-                for o in failed
-            ],
-        )
-        outcome = orjson.dumps([[o.contact_id, o.kind, o.result, o.reason] for o in outcomes]).decode()
-        store.sql(
-            "UPDATE journal SET state = ?, outcome = ?, ended_at = ? WHERE batch_id = ?", [state, outcome, now, batch.batch_id]
-        )
-        audit.written(store, batch, outcomes, now, run_id)
-
-
-def open_intents(store: Store, platform: str) -> list[OpenIntent]:
-    """Batches that were sent, perhaps, by a run that died or never learned the outcome; oldest first."""
-    found = store.rows(
-        "SELECT * FROM journal WHERE platform = ? AND state IN ('intended', 'unknown') ORDER BY intended_at, batch_id",
-        [platform],
-    )
-    intents = []
-    for row in found:
-        body = orjson.loads(row["intent"])
-        adds = tuple(Member(*m) for m in body["add"])
-        removes = tuple(Member(*m) for m in body["remove"])
-        target = Target(platform, row["segment"], row["object_name"], row["object_id"], starts=row["starts"] or "nothing")
-        batch = Batch(target, row["object_id"], row["object_name"], adds, removes, row["batch_id"])
-        intents.append(OpenIntent(batch, is_creation=not adds and not removes))
-    return intents
-
-
-def stuck(store: Store, platform: str, segment: str) -> dict[str, str]:
-    """Contacts the platform refused, with its reason, until their record changes there."""
-    return dict(
-        store.sql(
-            """
-            SELECT p.contact_id, any_value(p.reason) FROM parked p
-            LEFT JOIN contacts c ON c.source = p.platform AND c.contact_id = p.contact_id
-            LEFT JOIN source_records r ON r.source = c.source AND r.stream = c.stream AND r.record_id = c.record_id
-            WHERE p.platform = ? AND p.segment = ? AND coalesce(r.changed_run, '') <= p.last_run
-            GROUP BY p.contact_id
-            """,
-            [platform, segment],
-        )
-    )
-
-
-def in_journeys(store: Store, platform: str, segment: str, since: datetime, limit: int) -> list[str]:
-    """Contacts that entered `limit` or more other segments with starts = "journey" since then, by the journal."""
-    return [
-        r[0]
-        for r in store.sql(
-            """
-            SELECT o[1] FROM (
-              SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o, segment FROM journal
-              WHERE platform = ? AND segment <> ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
-            WHERE o[2] = 'add' AND o[3] = 'done' GROUP BY o[1] HAVING count(*) >= ?
-            """,
-            [platform, segment, since, limit],
-        )
-    ]
-
-
-def started_since(store: Store, platform: str, since: datetime) -> int:
-    """How many contacts entered segments with starts = "journey" on the platform since then."""
-    return int(
-        store.value(
-            """
-            SELECT count(*) FROM (
-              SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o FROM journal
-              WHERE platform = ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
-            WHERE o[2] = 'add' AND o[3] = 'done'
-            """,
-            [platform, since],
-        )
-    )
-
-
 def go_ahead(store: Store, platform: str, segment: str) -> str | None:
     """The rule digest the owner said yes to ('' for the destination itself), None when there was no go-ahead."""
     found = store.sql(
@@ -290,20 +196,22 @@ def go_ahead(store: Store, platform: str, segment: str) -> str | None:
 
 
 def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people: int, now: datetime, run_id: str) -> None:
-    store.insert(
-        "go_aheads",
-        [
-            {
-                "platform": platform,
-                "segment": segment,
-                "rule_digest": digest,
-                "people": people,
-                "given_at": str(now),
-                "run_id": run_id,
-            }
-        ],
-    )
-    audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=f"{people} people; rule {digest}")
+    with store.transaction():
+        store.insert(
+            "go_aheads",
+            [
+                {
+                    "platform": platform,
+                    "segment": segment,
+                    "rule_digest": digest,
+                    "people": people,
+                    "given_at": str(now),
+                    "run_id": run_id,
+                }
+            ],
+        )
+        detail = f"{people} people; rule {digest}"
+        audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=detail)
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

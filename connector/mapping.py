@@ -11,12 +11,15 @@ An alternative without converters takes those of the next one that has some, so 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path as FilePath
 from typing import Any, Literal, get_args, get_type_hints
 
 from adapters import PLATFORMS, load
@@ -101,13 +104,21 @@ class Mapping:
 def load_mapping(platform: str) -> Mapping:
     """The mapping of a platform: ours ship with us, another's lies beside its adapter."""
     name = f"{platform}.toml"
-    ours = platform in PLATFORMS
+    place, whose = (f"mappings/{name}", "Rollcall") if platform in PLATFORMS else (name, f"the package of {platform}")
     try:
-        folder = files("mappings") if ours else files(load(platform).__module__.rpartition(".")[0] or "mappings")
-        text = folder.joinpath(name).read_text(encoding="utf-8")
+        text = beside(platform, name).read_text(encoding="utf-8")
     except (FileNotFoundError, ModuleNotFoundError) as e:
-        raise ConfigError(f"There is no mapping mappings/{name}. The installation is not whole: install Rollcall again.") from e
-    return read_mapping(platform, text, place=f"mappings/{name}")
+        raise ConfigError(f"There is no mapping {place}. The installation is not whole: install {whose} again.") from e
+    return read_mapping(platform, text, place=place)
+
+
+def beside(platform: str, name: str) -> Traversable:
+    """A data file of a platform: ours are in `mappings`, another package's beside the module of its adapter."""
+    if platform in PLATFORMS:
+        return files("mappings").joinpath(name)
+    module = load(platform).__module__
+    package = module.rpartition(".")[0]
+    return (files(package) if package else FilePath(str(sys.modules[module].__file__)).parent).joinpath(name)
 
 
 def read_mapping(platform: str, text: str, *, place: str) -> Mapping:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from models.changes import Change, Member, Observed, Target, TargetPlan
 
-SAMPLE = 10
+STRANGERS = (
+    "is there already and we did not make it. Write adopt = true at the segment, or give it another tag "
+    "(after a lost store: `rollcall ledger rebuild`)"
+)
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,10 @@ class Wanted:
     """Everything one target's plan is made from, besides what is on the platform.
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
-    an erasure); ours: contact ids our ledger says we added; lagging: contact ids whose adding the platform confirmed
-    within the last hours and has never shown since; stopped: why the whole run or this segment must not be written (a
+    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added;
+    lagging: contact ids whose adding the platform confirmed
+    within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
+    change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); leave_off: somebody taken off by hand
     stays off.
     """
@@ -26,8 +31,10 @@ class Wanted:
     desired: Mapping[str, Member]
     closed: Mapping[str, str] = field(default_factory=dict)
     excluded: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
     lagging: frozenset[str] = frozenset()
+    stuck: frozenset[str] = frozenset()
     is_our_object: bool = False
     is_adopted: bool = False
     has_go_ahead: bool = False
@@ -62,13 +69,14 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     with_go_ahead: the owner says yes in this very run (`push --first`): first fills are outside the share and count
     guards. Only what is in `ours` is ever removed.
     """
-    have = observed.members | wanted.lagging
+    mended = frozenset() if wanted.leave_off else observed.partial & wanted.desired.keys()
+    have = (observed.members | wanted.lagging) - mended
     foreign = have - wanted.ours
     left_off = wanted.ours - have if wanted.leave_off else frozenset()
-    adds = sorted(_add(wanted, m) for c, m in wanted.desired.items() if c not in have and c not in left_off)
-    removes = [_remove(wanted, c) for c in have & wanted.ours if c not in wanted.desired]
-    untouchable = wanted.lagging - observed.members
-    removes = [r for r in removes if r.contact_id not in untouchable]
+    entering = sorted(c for c in wanted.desired if c not in have and c not in left_off)
+    adds = [_add(wanted, wanted.desired[c]) for c in entering]
+    kept = (wanted.stuck - wanted.closed.keys()) | (wanted.lagging - observed.members)
+    removes = [_remove(wanted, c) for c in sorted((have & wanted.ours) - kept - wanted.desired.keys())]
 
     parked, waits = _parked(wanted, observed, have, adds, removes, limits, with_go_ahead)
     held = 0
@@ -76,13 +84,12 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
         held = len(adds) - wanted.allowance
         adds = adds[: wanted.allowance]
         parked = f"{held:,} more may start a journey on another day (push.max_starts_per_day)"
-        changes = sorted(adds + removes)
-        return _target_plan(wanted, observed, have, foreign, changes, held, parked, waits=False)
-    changes = sorted(adds + removes)
+        return _target_plan(wanted, observed, have, foreign, adds + removes, held, parked, waits=False)
+    changes = adds + removes
     if parked and not waits:
         must = [c for c in removes if c.must] if _may_remove(wanted, observed) else []
         held = len(changes) - len(must)
-        changes = sorted(must)
+        changes = must
     if not changes and not held:
         parked, waits = "", False
     return _target_plan(wanted, observed, have, foreign, changes, held, parked, waits=waits)
@@ -118,8 +125,15 @@ def _target_plan(
         waits_for_go_ahead=waits,
         first_fill=wanted.is_first_fill,
         drift=_drift(wanted, observed, foreign),
-        notes=tuple(n for n in (*wanted.notes, observed.note) if n),
+        notes=tuple(n for n in (*wanted.notes, observed.note, _stranger(wanted, observed) if not parked else "") if n),
     )
+
+
+def _stranger(wanted: Wanted, observed: Observed) -> str:
+    """Said also where nothing would change: nobody is ever taken out of what we do not own."""
+    if observed.exists and observed.is_ours_kind and not (wanted.is_our_object or wanted.is_adopted):
+        return f"'{observed.name or wanted.object_name}' {STRANGERS}"
+    return ""
 
 
 def _add(wanted: Wanted, member: Member) -> Change:
@@ -131,7 +145,7 @@ def _add(wanted: Wanted, member: Member) -> Change:
 def _remove(wanted: Wanted, contact_id: str) -> Change:
     t = wanted.target
     refusal = wanted.closed.get(contact_id, "")
-    reason = refusal or "no longer matches the rule"
+    reason = refusal or wanted.reasons.get(contact_id) or "no longer matches the rule"
     return Change(t.platform, t.segment, "remove", contact_id, reason=reason, must=bool(refusal))
 
 
@@ -153,10 +167,7 @@ def _parked(
     if not observed.is_ours_kind:
         return f"{noun} exists but cannot hold people we choose (it is not a static one). Give the segment another tag.", False
     if observed.exists and not (wanted.is_our_object or wanted.is_adopted):
-        return (
-            f"{noun} is there already and we did not make it. Write adopt = true at the segment, or give it another tag.",
-            False,
-        )
+        return f"{noun} {STRANGERS}", False
     if wanted.stopped:
         return wanted.stopped, False
     if wanted.not_ready:
@@ -212,9 +223,10 @@ def _unusual(changes: int, limits: Limits) -> str:
 
 
 def _drift(wanted: Wanted, observed: Observed, foreign: frozenset[str]) -> dict[str, int]:
+    missing = wanted.ours - observed.members - wanted.lagging - wanted.reasons.keys()
     found = {
         "tagged_by_hand": len(foreign) if wanted.is_our_object or wanted.is_adopted else 0,
-        "untagged_by_hand": len(wanted.ours - observed.members - wanted.lagging) if observed.exists else 0,
+        "untagged_by_hand": len(missing) if observed.exists else 0,
     }
     return {k: n for k, n in found.items() if n}
 

@@ -14,21 +14,26 @@ from connector import (
     clock,
     consent,
     desired,
+    extras,
     forgotten,
     guards,
+    journal,
     ledger,
     push,
     segment,
     undo,
 )
 from connector import plan as planning
-from connector.config import pushed_name
+from connector.config import pushed_name, says_service
 from connector.session import Problem, Session, known_account
-from models.changes import Observed, Plan, Target, TargetPlan
+from connector.store import Store
+from models.changes import FieldPlan, Observed, Plan, Target, TargetPlan
 from models.errors import ConnectorError
 from models.segments import Segment
 
 log = logging.getLogger(__name__)
+
+MOST_CONFLICTS = 20
 
 
 def plan_derived(
@@ -37,25 +42,34 @@ def plan_derived(
     *,
     with_go_ahead: bool = False,
     only: Sequence[str] = (),
+    named: Sequence[str] = (),
     allowed: frozenset[str] = frozenset(),
 ) -> Plan:
-    """The same for segments whose members are worked out already (tables members and profile, and `s.counts`)."""
+    """The plan for segments whose members are worked out already (tables members and profile, and `s.counts`).
+
+    only: these platforms; named: these segments; none means all.
+    """
     excluded = s.config.exclude
     desired.set_global_exclusions(s.store, segment.matching(s.store, s.config, s.as_of, excluded.where) if excluded else [])
+    matching = {g.name: segment.matching(s.store, s.config, s.as_of, g.stays_while) for g in segments if g.stays_while}
+    desired.set_staying(s.store, matching)
     stop = run_stop(s, allowed)
     targets: list[TargetPlan] = []
+    fields: list[FieldPlan] = []
     problems: list[str] = []
     accounts: dict[str, str] = {}
     for platform in s.config.platforms:
-        pushed = [g for g in segments if platform in g.push and (not only or platform in only)]
-        if not pushed:
+        pushed = [g for g in segments if _is_pushed(s.store, g, platform) and (not named or g.name in named)]
+        columns = [f for f in s.config.field if platform in f.push and not named]
+        if not (pushed or columns) or (only and platform not in only):
             continue
         try:
             adapter = s.adapter(platform)
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
             push.recover(s.store, adapter, run_id=s.run_id, now=s.now)
             ledger.follow_merges(s.store, platform)
-            targets += _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed)
+            targets += _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed) if pushed else []
+            fields += extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
         except ConnectorError as e:
             if e.exit_code in (2, 4, 5):
                 raise
@@ -69,7 +83,41 @@ def plan_derived(
         targets=tuple(sorted(targets, key=lambda t: (t.target.platform, t.target.segment))),
         is_complete=not problems,
         problems=tuple(problems),
+        notes=(*conflicts(s), *left_behind(s, segments), *extras.fields_left_behind(s)),
+        triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
+        fields=tuple(fields),
     )
+
+
+def _is_pushed(store: Store, g: Segment, platform: str) -> bool:
+    """A retired segment is planned as long as there is a tag of ours to take off."""
+    if platform in g.retire:
+        return bool(ledger.object_of(store, platform, g.name)[0])
+    return platform in g.push
+
+
+def conflicts(s: Session) -> list[str]:
+    """Everybody who said no in one place and yes at a later date on a destination, with both dates; addresses masked."""
+    wins = "the later yes wins (privacy.later_yes_wins)" if s.config.privacy.later_yes_wins else "the no wins"
+    lines = [
+        f"{segment.masked(c.email)} said no on {c.said_no_on} on {c.no_at:%Y-%m-%d} and yes on {s.adapter(platform).title} on "
+        f"{c.yes_at:%Y-%m-%d}: {wins}"
+        for (platform, _), c in sorted(s.conflicts.items())
+    ]
+    more = len(lines) - MOST_CONFLICTS
+    return lines[:MOST_CONFLICTS] + ([f"{more:,} more said no in one place and yes in another: {wins}"] if more > 0 else [])
+
+
+def left_behind(s: Session, segments: Sequence[Segment]) -> list[str]:
+    """What we once filled and nobody configures any more, in words. It is left as it is until the owner says so."""
+    known = {(p, name) for g in segments for p in (*g.push, *g.retire) for name in (g.name, g.was) if name}
+    return [
+        f"{s.adapter(platform).noun} '{name}' is still on {people:,} people we gave it to, but segment '{segment_name}' is no "
+        f'longer pushed there. To take it off: a [[segment]] with name = "{segment_name}" and retire = true (or '
+        f'retire = ["{platform}"]); after a change of name: was = "{segment_name}" at the new one.'
+        for platform, segment_name, name, people in ledger.objects_with_members(s.store)
+        if platform in s.config.platforms and (platform, segment_name) not in known
+    ]
 
 
 def run_stop(s: Session, allowed: frozenset[str]) -> str:
@@ -99,6 +147,8 @@ def _plan_platform(
         want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
+        if s.config.push.untagged_by_hand == "pin":
+            want = _pinned(s, adapter, want, seen)
         made = planning.plan_target(
             want, seen, _limits(s, adapter.name, want.target.segment, allowed), with_go_ahead=with_go_ahead
         )
@@ -110,7 +160,7 @@ def _plan_platform(
 
 def _started_today(s: Session, platform: str) -> int:
     today = clock.local_day(s.now(), s.config.shop.timezone)
-    return ledger.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
+    return journal.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
 
 
 def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> planning.Wanted:
@@ -134,6 +184,23 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     return replace(want, lagging=ledger.lagging(s.store, adapter.name, seen.object_id, s.now()) - seen.members)
 
 
+def _pinned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> planning.Wanted:
+    """Who was taken off by hand is pinned: never again in this segment, on any platform, until the owner unpins them."""
+    off = want.ours - seen.members - want.lagging if seen.exists and want.is_our_object else frozenset()
+    off -= want.reasons.keys()  # archived or deleted contacts are in no tag either, and by nobody's hand
+    if not off:
+        return want
+    people = ledger.people_of(s.store, adapter.name, seen.object_id, off)
+    for person_id in people:
+        because = f"taken off by hand on {adapter.title}"
+        choices.pin(s.store, person_id, want.target.segment, "never", because, s.now(), s.run_id)
+    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
+    note = f"{len(people):,} taken off by hand are pinned: never again (push.untagged_by_hand)"
+    return replace(
+        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, notes=(*want.notes, note)
+    )
+
+
 def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> planning.Limits:
     g = s.config.guards
     usual = choices.usual_night(s.store, platform, name)
@@ -149,6 +216,7 @@ def _wanted(
     found = []
     for channel in sorted({g.channel for g in segments}):
         consent.judge(s.store, s.config, adapter.name, channel)
+        s.conflicts.update({(adapter.name, c.contact_id): c for c in consent.conflicts(s.store, adapter.name)})
         for g in (g for g in segments if g.channel == channel):
             found.append(_wanted_one(s, adapter, g, stop, stale, words[g.name]))
     return sorted(found, key=lambda w: w.target.segment)
@@ -157,8 +225,19 @@ def _wanted(
 def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str, words: str) -> planning.Wanted:
     if g.was:
         ledger.rename_segment(s.store, adapter.name, g.was, g.name)
-    want = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day, now=s.now())
     object_id, known_name = ledger.object_of(s.store, adapter.name, g.name)
+    turned = ""
+    if purpose_there(s.store, adapter.name, g) != g.purpose:
+        g = replace(g, purpose="marketing")
+        turned = (
+            f"'{known_name}' was made for mailing and does not carry the word service: it is kept for whom it may be used to "
+            "mail. Give the service segment another name, and retire this one"
+        )
+    want = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day, now=s.now())
+    if adapter.name in g.retire:
+        want = replace(
+            want, members={}, excluded={}, notes=(f"retired: once it is off everybody, the {adapter.noun} is left alone",)
+        )
     name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
     go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
     count = next(c for c in s.counts if c.segment == g.name)
@@ -170,35 +249,47 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
         desired=want.members,
         closed=want.closed,
         excluded=want.excluded,
+        reasons=want.reasons,
         ours=ours,
+        stuck=want.stuck,
         is_our_object=bool(object_id),
         is_adopted=g.adopt,
         has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
-        is_first_fill=go_ahead is None or 0 < len(want.members.keys() - ours) <= ledger.filling(s.store, adapter.name, g.name),
-        rule_changed=go_ahead is not None and go_ahead != rule_digest(g),
-        not_ready=count.not_ready if not count.is_ready else stale,
-        stopped=stop or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),
+        is_first_fill=go_ahead != rule_digest(g, adapter.name)
+        or 0 < len(want.members.keys() - ours) <= ledger.filling(s.store, adapter.name, g.name),
+        rule_changed=go_ahead is not None and go_ahead != rule_digest(g, adapter.name),
+        not_ready="" if adapter.name in g.retire else (count.not_ready if not count.is_ready else stale),
+        stopped=stop or turned or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),
         reason=words,
         leave_off=s.config.push.untagged_by_hand != "restore",
-        notes=want.notes,
+        notes=(*want.notes, *([turned] if turned else [])),
     )
 
 
-def rule_digest(g: Segment) -> str:
-    """Changes when the owner must be asked again: rule, purpose, channel or whether entering starts something."""
-    return hashlib.sha256("\x1f".join((g.where, g.purpose, g.channel, g.starts)).encode()).hexdigest()[:16]
+def purpose_there(store: Store, platform: str, g: Segment) -> str:
+    """What the segment's tag may be used for: one that was made for mailing stays one, whatever the segment has become."""
+    _, known_name = ledger.object_of(store, platform, g.name)
+    return "marketing" if known_name and not says_service(known_name) else g.purpose
+
+
+def rule_digest(g: Segment, platform: str) -> str:
+    """Changes when the owner must be asked again: rule, purpose, channel, whether entering starts something, retirement."""
+    parts = (g.where, g.purpose, g.channel, g.starts, g.stays_while, "retired" if platform in g.retire else "")
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozenset()) -> tuple[Plan, list[str]]:
     """The same for segments whose members are worked out already."""
+    run_id = undo.full_id(s.store, run_id)
     image = undo.before_image(s.store, run_id)
-    fresh = plan_derived(s, segment.resolve(s.config), only=sorted({p for p, _ in image}), allowed=allowed)
+    places = sorted({p for p, _ in image} | set(extras.field_platforms(s, run_id)))
+    fresh = plan_derived(s, segment.resolve(s.config), only=places, allowed=allowed)
     segments = {g.name: g for g in segment.resolve(s.config)}
     may: dict[tuple[str, str], frozenset[str]] = {}
     for platform, name in image:
         if name in segments:
             consent.judge(s.store, s.config, platform, segments[name].channel)
-            may[platform, name] = consent.allowed(s.store, segments[name].purpose)
+            may[platform, name] = consent.allowed(s.store, purpose_there(s.store, platform, segments[name]))
     plan, left = undo.reversed_plan(s.store, fresh, image, may, run_id)
     stop = run_stop(s, allowed)
     guarded = []
@@ -208,7 +299,8 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
         guarded.append(
             planning.held_back(t, f'{reason}; to undo it all the same: --allow GUARD --because "..."') if reason else t
         )
-    plan = replace(plan, targets=tuple(guarded))
+    fields, kept = extras.undo_fields(s, run_id, stop, allowed)
+    plan, left = replace(plan, targets=tuple(guarded), triggers=(), fields=tuple(fields)), [*kept, *left]
     choices.pause(s.store, [n for _, n in image], f"undone run {run_id}", s.now(), s.run_id)
     return plan, left
 
@@ -217,10 +309,13 @@ def note_parked(s: Session, plan: Plan) -> None:
     """Exit code 3 for what is parked or waits for a go-ahead for the first time; what was known before is only counted."""
     name = "parked_before"
     before = s.store.value("SELECT value FROM meta WHERE name = ?", [name]) or "[]"
-    now = sorted(f"{t.target.platform}:{t.target.segment}:{t.parked.split(':')[0]}" for t in plan.targets if t.parked)
+    waiting = [(t.target.platform, f"{t.target.platform}:{t.target.segment}:", t.object_name, t.parked) for t in plan.targets]
+    waiting += [(f.platform, f"{f.platform}:field:{f.name}:", f"field {f.name}", f.parked) for f in plan.fields]
+    others = [kept for kept in json.loads(before) if not kept.startswith(tuple(key for _, key, _, _ in waiting))]
+    now = sorted([*others, *(f"{key}{parked.split(':')[0]}" for _, key, _, parked in waiting if parked)])
     with s.store.transaction():
         s.store.sql("DELETE FROM meta WHERE name = ?", [name])
         s.store.insert("meta", [{"name": name, "value": json.dumps(now)}])
-    for t in plan.targets:
-        if t.parked and f"{t.target.platform}:{t.target.segment}:{t.parked.split(':')[0]}" not in json.loads(before):
-            s.problems.append(Problem(f"{t.target.platform} '{t.object_name}' waits: {t.parked}", 3, t.target.platform))
+    for platform, key, name, parked in waiting:
+        if parked and f"{key}{parked.split(':')[0]}" not in json.loads(before):
+            s.problems.append(Problem(f"{platform} '{name}' waits: {parked}", 3, platform))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import adapters
 from connector import audit, clock, erase, erase_files, forgotten, identity, traces
 from connector.config import Config
 from connector.store import Store
@@ -28,6 +29,8 @@ STEPS = {
     "import": "Your own files: take the person out of the files you imported.",
 }
 """What the owner has to do where Rollcall may not write: the names of the links to follow."""
+
+OTHER_STEP = "{0}: erase the person there too, in the way {0} has for it."
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def forget(
     files = resume(store, config, now=now)
     sources = {s for s, _ in found.contacts}
     steps = [text for name, text in STEPS.items() if name in sources]
+    steps += [OTHER_STEP.format(adapters.title(name)) for name in sorted(sources - STEPS.keys() - {"email"})]
     return Forgot(len(people), was_known, removed, places, tags, steps, files)
 
 

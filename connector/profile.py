@@ -253,7 +253,8 @@ def rank_sql(core: str) -> str:
         for fm, name in enumerate(names, 1)
     )
     fifths = ", ".join(
-        f"CASE WHEN n >= {RFM_LEAST_BUYERS} THEN CAST((5 * (rank() OVER (ORDER BY {of}) - 1)) // n + 1 AS INTEGER) END"
+        f"CASE WHEN n >= {RFM_LEAST_BUYERS} AND {of} IS NOT NULL"
+        f" THEN CAST((5 * (rank() OVER (ORDER BY {of} NULLS FIRST) - 1)) // n + 1 AS INTEGER) END"
         f" AS rfm_{k}"
         for k, of in (("r", "last_order_on"), ("f", "orders_total"), ("m", "revenue_total"))
     )

@@ -29,6 +29,8 @@ COMMIT_RECORDS = 4000
 MEMORY = "96MB"
 """What the engine may keep of what it has written while a pull goes on."""
 COMMIT_S = 1.0
+WAITS = "It was not begun, for the same reason as the one before it."
+"""The note of a stream whose turn did not come because the quota of the day was used up."""
 ENDS_PLATFORM = frozenset({"SHOP_INACTIVE", "NO_SHOP", "430", "blocked"})
 """Refusals that every other stream of the platform would meet as well."""
 
@@ -163,11 +165,11 @@ def replay(
             [source, stream],
         )
         for (file,) in pages:
-            records, told = raw.read(file)
-            for record_id, state in told.items():
-                if digest(record_id.encode()) not in seen:
-                    gone.setdefault(record_id, state)
-            intake.take(Page(_newest(records, stream, normalizer, seen), {}))
+            for page in reversed(raw.read(file)):
+                for record_id, state in page.gone.items():
+                    if digest(record_id.encode()) not in seen:
+                        gone.setdefault(record_id, state)
+                intake.take(Page(_newest(page.records, stream, normalizer, seen), {}))
             intake.commit()
         intake.take(Page([], {}, gone=gone))
         intake.commit()
@@ -229,7 +231,7 @@ class _Platform:
         while self._waiting and self._quota and not self.running:
             stream = self._waiting.pop(0)
             _mark_incomplete(self.store, self.adapter.name, stream, self.run_id, self.adapter.now_utc())
-            self._found[stream] = _closed(self.store, self.adapter.name, stream, self.run_id, self._quota)
+            self._found[stream] = _closed(self.store, self.adapter.name, stream, self.run_id, WAITS)
         at_once = max(1, self.adapter.concurrent_streams)
         if not self._waiting or self._quota or self.failed is not None or len(self.running) >= at_once:
             return None
@@ -376,6 +378,8 @@ class _Puller:
         if page.done and is_first:
             reached = max(walk.since.date() if walk.since else BEGINNING, page.complete_from or BEGINNING)
             complete_from = min(complete_from or reached, reached)
+        if page.done and walk.complete_from is not None and page.complete_from is not None:
+            complete_from = page.complete_from  # it knows what was held before: a gap moves the day on, a granted scope back
         intake = self.intake
         if page.done:
             intake.remember_fields()
@@ -415,4 +419,5 @@ def _closed(store: Store, source: str, stream: str, run_id: str, note: str) -> S
 
 def _when(error: QuotaExhausted, now: datetime) -> str:
     later = f" It goes on after {now + timedelta(seconds=error.wait_s):%Y-%m-%d %H:%M} UTC." if error.wait_s else ""
-    return f"The quota of the day is used up; what was read is kept.{later} Run the same command again then."
+    said = "" if " UTC" in str(error) else later
+    return f"{error}{said} What was read is kept; the same command goes on from there, and so does a scheduled `sync`."

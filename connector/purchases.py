@@ -6,7 +6,8 @@ Rules, in the order of `shop.orders_from`:
   earliest with earliest, so two equal orders of one source never become one. What is left over is a purchase of its own.
 - The purchase is told by the first source's copy: its amounts, its time, its state.
 - Not counted, with the reason: test orders, cancelled and voided ones, deals that were not won, negative amounts (a
-  refund booked as an order: its money is subtracted from revenue), orders without a date.
+  refund booked as an order: its money is subtracted from revenue).
+- Orders without a date (Mailchimp's may have none) count for number and money in total, and for nothing that has a date.
 - Refunded orders count (the person did buy); their net amount is what is left. Orders of amount 0 and unpaid ones count.
 - Orders in another currency than the shop's count as orders; no money column adds them.
 """
@@ -28,7 +29,6 @@ WHY_NOT = f"""CASE
   WHEN status = 'voided' THEN 'voided'
   WHEN kind = 'deal' AND coalesce(status, '') NOT IN {WON} THEN 'deal not won'
   WHEN total < 0 THEN 'refund'
-  WHEN ordered_at IS NULL THEN 'no date'
 END"""
 
 

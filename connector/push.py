@@ -1,22 +1,31 @@
-"""Stage 8 of 10: carry out a plan, batch by batch, each written down before and after."""
+"""Stage 8 of 10: carry out a plan, batch by batch, each written down before and after.
+
+Several tags or lists are written side by side; the batches of one of them go one after another, as Mailchimp and HubSpot
+ask for. Threads talk to the platform, the calling thread alone writes down.
+"""
 
 from __future__ import annotations
 
 import logging
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from adapters.base import Adapter
-from connector import ledger
+from connector import journal, ledger
+from connector.errands import Errands
 from connector.progress import Progress, Silent
 from connector.store import Store
-from models.changes import Batch, Change, Kind, Member, Outcome, OutcomeKind, TargetPlan, TargetResult
+from models.changes import Batch, Change, Member, Outcome, OutcomeKind, TargetPlan, TargetResult
 from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, QuotaExhausted
 
 log = logging.getLogger(__name__)
 
 READ_BACKS = 3
+ENDS_PLATFORM = (AuthError, QuotaExhausted)
 
 
 def carry_out(
@@ -28,72 +37,162 @@ def carry_out(
     now: Callable[[], datetime],
     progress: Progress | None = None,
 ) -> list[TargetResult]:
-    """Write what the plans of one platform say, nothing else. A target that fails does not stop the others."""
-    told = progress or Silent()
-    results = []
-    for plan in plans:
-        if not plan.writable:
-            continue
-        result = TargetResult(plan.target.platform, plan.target.segment, plan.object_name, len(plan.writable))
-        results.append(result)
-        name = f"{adapter.noun} {plan.object_name}"
-        told.start(name, len(plan.writable))
-        try:
-            _carry_out_target(store, adapter, plan, result, run_id, now, told, name)
-        except (ApiError, AuthError) as e:
-            result.error = e
-            result.problem = str(e)
-            log.warning("%s: stopped after %s of %s changes", adapter.title, sum(result.counts.values()), result.planned)
-        result.not_sent = result.planned - sum(result.counts.values())
-        told.finish(name)
-        if isinstance(result.error, AuthError | QuotaExhausted):
-            break
-    return results
+    """Write what the plans of one platform say, nothing else. A target that fails does not stop the others; a refused key
+    or a used-up quota stops all of them."""
+    lanes = [_Lane(adapter, plan) for plan in plans if plan.writable]
+    _Push(store, adapter, run_id, now, progress or Silent()).run(lanes)
+    return [lane.result for lane in lanes]
 
 
-def _carry_out_target(
-    store: Store,
-    adapter: Adapter,
-    plan: TargetPlan,
-    result: TargetResult,
-    run_id: str,
-    now: Callable[[], datetime],
-    told: Progress,
-    name: str,
-) -> None:
-    object_id = plan.object_id
-    if plan.creates_object:
-        object_id = _create(store, adapter, plan, run_id, now)
-    size = min(adapter.batch_size, int(adapter.settings.get("batch_size") or adapter.batch_size))
-    quietly = plan.first_fill and not plan.creates_object and plan.target.starts == "nothing"
-    for batch in _batches(plan, object_id, size):
-        outcomes = _send(store, adapter, batch, run_id, now, quietly=quietly)
-        result.count(outcomes)
-        told.advance(name, len(outcomes))
+@dataclass(frozen=True)
+class _Delivered:
+    """What became of a batch. made: the id of the object, where the batch was its creation. error: why no other follows."""
+
+    outcomes: tuple[Outcome, ...] = ()
+    state: str = "done"
+    made: str = ""
+    error: PermanentApiError | None = None
 
 
-def _create(store: Store, adapter: Adapter, plan: TargetPlan, run_id: str, now: Callable[[], datetime]) -> str:
-    intent = Batch(plan.target, "", plan.object_name, batch_id=_batch_id())
-    ledger.intend(store, intent, now(), run_id)
-    object_id = adapter.ensure(plan.target)
-    with store.transaction():
-        ledger.remember_object(store, plan.target, object_id, "created", now(), run_id)
-        ledger.conclude(store, intent, [], now(), run_id)
-    return object_id
+class _Lane:
+    """One tag or list: what is to be sent, in its order, and what came of it."""
 
-
-def _batches(plan: TargetPlan, object_id: str, size: int) -> Iterator[Batch]:
-    adds = [_member(c) for c in plan.writable if c.kind == "add"]
-    removes = [_member(c) for c in plan.writable if c.kind == "remove"]
-    for start in range(0, max(len(adds), len(removes)), size):
-        yield Batch(
-            plan.target,
-            object_id,
-            plan.object_name,
-            tuple(adds[start : start + size]),
-            tuple(removes[start : start + size]),
-            _batch_id(),
+    def __init__(self, adapter: Adapter, plan: TargetPlan) -> None:
+        self.plan, self.object_id = plan, plan.object_id
+        self.name = f"{adapter.noun} {plan.object_name}"
+        self.result = TargetResult(plan.target.platform, plan.target.segment, plan.object_name, len(plan.writable))
+        self.is_open = False
+        self._adapter = adapter
+        self._batches = self._all_batches(
+            min(adapter.batch_size, int(adapter.settings.get("batch_size") or adapter.batch_size))
         )
+
+    @property
+    def is_to_be_made(self) -> bool:
+        """What is sent next is the creation of the object."""
+        return self.plan.creates_object and not self.object_id
+
+    def next(self) -> Batch | None:
+        return None if self.result.error else next(self._batches, None)
+
+    def deliver(self, batch: Batch) -> _Delivered:
+        """Runs in a thread of its own. Quietly: a first fill of an object that was there before, for which somebody's
+        automation may be waiting. An automation that waits for one made in this very run cannot be there yet."""
+        if is_creation(batch):
+            return _Delivered(made=self._adapter.ensure(batch.target))
+        quietly = self.plan.first_fill and not self.plan.creates_object and batch.adds
+        return _delivered(self._adapter, batch, self._adapter.apply_quietly if quietly else self._adapter.apply)
+
+    def _all_batches(self, size: int) -> Iterator[Batch]:
+        """First the creation of the object, where there is none; its id is known when the next batch is asked for."""
+        plan = self.plan
+        if plan.creates_object:
+            yield Batch(plan.target, "", plan.object_name, batch_id=_batch_id())
+        adds = [_member(c) for c in plan.writable if c.kind == "add"]
+        removes = [_member(c) for c in plan.writable if c.kind == "remove"]
+        for start in range(0, max(len(adds), len(removes)), size):
+            part = slice(start, start + size)
+            yield Batch(
+                plan.target, self.object_id, plan.object_name, tuple(adds[part]), tuple(removes[part]), _batch_id()
+            )  # fmt: skip
+
+
+class _Push:
+    """One platform's push in one run."""
+
+    def __init__(self, store: Store, adapter: Adapter, run_id: str, now: Callable[[], datetime], told: Progress) -> None:
+        self.store, self.adapter, self.run_id, self.now, self.told = store, adapter, run_id, now, told
+        self._errands: Errands[tuple[_Lane, Batch], _Delivered] = Errands()
+        self._is_over = False
+        self._is_making = False
+        """One object is made after the other, in the order of the plan, so that equal runs end equal."""
+
+    def run(self, lanes: list[_Lane]) -> None:
+        """What has come back and what is sent next are written down in one commit; then the next is sent."""
+        waiting = deque(lanes)
+        ended: list[tuple[_Lane, journal.Ended]] = []
+        with self._errands:
+            while True:
+                with self.store.transaction():
+                    self._write_down(ended)
+                    begun = self._next(waiting)
+                    journal.intend_all(self.store, [batch for _, batch in begun], self.now(), self.run_id)
+                for lane, batch in begun:
+                    self._errands.start((lane, batch), partial(lane.deliver, batch))
+                if not self._errands.count:
+                    break
+                ended = [e for (lane, batch), found in self._errands.next() if (e := self._take(lane, batch, found, waiting))]
+        for lane in lanes:
+            lane.result.not_sent = lane.result.planned - sum(lane.result.counts.values())
+            self._close(lane)
+
+    def _next(self, waiting: deque[_Lane]) -> list[tuple[_Lane, Batch]]:
+        """The next batch of as many lanes as may be under way."""
+        begun: list[tuple[_Lane, Batch]] = []
+        while waiting and not self._is_over and self._errands.count + len(begun) < max(1, self.adapter.concurrent_targets):
+            if waiting[0].is_to_be_made and self._is_making:
+                break
+            lane = waiting.popleft()
+            batch = lane.next()
+            if batch is None:
+                self._close(lane)
+                continue
+            self._is_making = self._is_making or is_creation(batch)
+            self._open(lane)
+            begun.append((lane, batch))
+        return begun
+
+    def _take(
+        self, lane: _Lane, batch: Batch, found: _Delivered | BaseException, waiting: deque[_Lane]
+    ) -> tuple[_Lane, journal.Ended] | None:
+        """What is to be written down; None where nobody knows what became of the batch: the next run will read it back."""
+        waiting.appendleft(lane)
+        self._is_making = self._is_making and not is_creation(batch)
+        if isinstance(found, BaseException):
+            if not isinstance(found, ApiError | AuthError):
+                raise found
+            self._stop(lane, found)
+            return None
+        if found.error:
+            self._stop(lane, found.error)
+        if found.made:
+            self._made(lane, batch, found.made)
+            return None
+        return lane, journal.Ended(batch, found.outcomes, found.state)
+
+    def _made(self, lane: _Lane, batch: Batch, object_id: str) -> None:
+        """Before anybody is put into it, so that a later run never takes it for somebody else's."""
+        with self.store.transaction():
+            ledger.remember_object(self.store, batch.target, object_id, "created", self.now(), self.run_id)
+            journal.conclude(self.store, batch, [], self.now(), self.run_id)
+        lane.object_id = object_id
+
+    def _stop(self, lane: _Lane, error: ApiError | AuthError) -> None:
+        lane.result.error, lane.result.problem = error, str(error)
+        self._is_over = self._is_over or isinstance(error, ENDS_PLATFORM)
+        log.warning(
+            "%s: stopped after %s of %s changes", self.adapter.title, sum(lane.result.counts.values()), lane.result.planned
+        )
+
+    def _write_down(self, ended: list[tuple[_Lane, journal.Ended]]) -> None:
+        journal.conclude_all(self.store, [e for _, e in ended], self.now(), self.run_id)
+        for lane, one in ended:
+            lane.result.count(one.outcomes)
+            self.told.advance(lane.name, len(one.outcomes))
+
+    def _open(self, lane: _Lane) -> None:
+        if not lane.is_open:
+            lane.is_open = True
+            self.told.start(lane.name, lane.result.planned)
+
+    def _close(self, lane: _Lane) -> None:
+        if lane.is_open:
+            lane.is_open = False
+            self.told.finish(lane.name)
+
+
+def is_creation(batch: Batch) -> bool:
+    return not batch.adds and not batch.removes
 
 
 def _member(change: Change) -> Member:
@@ -104,48 +203,31 @@ def _batch_id() -> str:
     return secrets.token_hex(8)
 
 
-def _send(
-    store: Store, adapter: Adapter, batch: Batch, run_id: str, now: Callable[[], datetime], *, quietly: bool = False
-) -> list[Outcome]:
-    """Send one batch. When the answer is lost, read back first and repeat only what did not happen.
-
-    quietly: a first fill of an object that was there before, for which somebody's automation may be waiting.
-    """
-    apply = adapter.apply_quietly if quietly else adapter.apply
-    ledger.intend(store, batch, now(), run_id)
+def _delivered(adapter: Adapter, batch: Batch, apply: Callable[[Batch], list[Outcome]]) -> _Delivered:
+    """Send one batch. When the answer is lost, read back first and repeat only what did not happen."""
     left = batch
     settled: list[Outcome] = []
-    was_unclear = False
-    for _ in range(READ_BACKS):
+    for tries in range(READ_BACKS):
         try:
             outcomes = apply(left)
-            settled += [_ours_after_all(o) for o in outcomes] if was_unclear else outcomes
-            ledger.conclude(store, batch, settled, now(), run_id)
-            return settled
         except AmbiguousWriteError as e:
             log.info("%s: the outcome of a batch is unknown (%s); reading back", adapter.title, e.status or "no answer")
-            was_unclear = True
-            happened = _happened(left, dict(adapter.written(left)))
-            settled += happened
-            known = {o.contact_id for o in happened}
-            left = Batch(
-                batch.target,
-                batch.object_id,
-                batch.object_name,
-                tuple(m for m in left.adds if m.contact_id not in known),
-                tuple(m for m in left.removes if m.contact_id not in known),
-                batch.batch_id,
-            )
-            if not left.adds and not left.removes:
-                ledger.conclude(store, batch, settled, now(), run_id)
-                return settled
-        except PermanentApiError:
-            ledger.conclude(store, batch, settled, now(), run_id, state="failed")
-            raise
+        except PermanentApiError as e:
+            return _Delivered(tuple(settled), "failed", error=e)
+        else:
+            return _Delivered((*settled, *(_ours_after_all(o) if tries else o for o in outcomes)))
+        settled += _happened(left, dict(adapter.written(left)))
+        left = _without(batch, {o.contact_id for o in settled})
+        if is_creation(left):
+            return _Delivered(tuple(settled))
     settled += [Outcome(m.contact_id, "add", "unknown") for m in left.adds]
     settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes]
-    ledger.conclude(store, batch, settled, now(), run_id, state="unknown")
-    return settled
+    return _Delivered(tuple(settled), "unknown")
+
+
+def _without(batch: Batch, settled: set[str]) -> Batch:
+    adds = tuple(m for m in batch.adds if m.contact_id not in settled)
+    return replace(batch, adds=adds, removes=tuple(m for m in batch.removes if m.contact_id not in settled))
 
 
 def _ours_after_all(outcome: Outcome) -> Outcome:
@@ -164,7 +246,7 @@ def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], da
 
     What is a member now and was about to be added is ours; what is none now and was about to be removed no longer is.
     """
-    intents = ledger.open_intents(store, adapter.name)
+    intents = journal.open_intents(store, adapter.name)
     for intent in intents:
         batch = intent.batch
         if intent.is_creation:
@@ -173,12 +255,11 @@ def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], da
                 is_ours = seen.exists and not seen.members  # what we make is empty; with people in it, somebody else made it
                 if is_ours and ledger.object_of(store, adapter.name, batch.target.segment)[0] != seen.object_id:
                     ledger.remember_object(store, batch.target, seen.object_id, "created", now(), run_id)
-                ledger.conclude(store, batch, [], now(), run_id, state="recovered")
+                journal.conclude(store, batch, [], now(), run_id, state="recovered")
             continue
-        outcomes = _happened(batch, dict(adapter.written(batch)))
-        known = {(o.contact_id, o.kind) for o in outcomes}
-        pending: list[tuple[Member, Kind]] = [(m, "add") for m in batch.adds]
-        pending += [(m, "remove") for m in batch.removes]
-        log.info("%s: %s of %s changes of an unfinished batch had happened", adapter.title, len(known), len(pending))
-        ledger.conclude(store, batch, outcomes, now(), run_id, state="recovered")
+        unknown = _without(batch, {o.contact_id for o in intent.told})
+        outcomes = _happened(unknown, dict(adapter.written(unknown)))
+        pending = len(unknown.adds) + len(unknown.removes)
+        log.info("%s: %s of %s changes of an unfinished batch had happened", adapter.title, len(outcomes), pending)
+        journal.conclude_all(store, [journal.Ended(batch, outcomes, "recovered", intent.told)], now(), run_id)
     return len(intents)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
 
-from models.changes import PLAN_VERSION, Plan, TargetPlan
+from models.changes import PLAN_VERSION, FieldPlan, Plan, TargetPlan
 from models.errors import StalePlan, UsageError
 
 LIFE_HOURS = 24
@@ -39,6 +40,25 @@ def require_fresh(plan: Plan, now: datetime) -> None:
         raise StalePlan(f"The plan is older than {LIFE_HOURS} hours. Make a new one.")
 
 
+def part(plan: Plan, platforms: Sequence[str], segments: Sequence[str]) -> Plan:
+    """The part for these platforms and segments; none named means all. Raises UsageError when nothing is left.
+
+    Fields belong to no segment; webhooks to no platform.
+    """
+    targets = tuple(
+        t
+        for t in plan.targets
+        if (not platforms or t.target.platform in platforms) and (not segments or t.target.segment in segments)
+    )
+    told = tuple(t for t in plan.triggers if not platforms and (not segments or t.segment in segments))
+    fields = tuple(f for f in plan.fields if not segments and (not platforms or f.platform in platforms))
+    if not (targets or told or fields) and (platforms or segments):
+        raise UsageError("The saved plan holds nothing for what you named. `rollcall plan` shows what there is.")
+    used = {t.target.platform for t in targets} | {f.platform for f in fields}
+    accounts = {p: a for p, a in plan.accounts.items() if p in used or told}
+    return replace(plan, targets=targets, triggers=told, fields=fields, accounts=accounts)
+
+
 def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
     """The saved plan without the changes a plan of now would not make, and how many those are.
 
@@ -50,14 +70,28 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
         raise StalePlan("The plan was made for other accounts. Make a new plan.")
     now = {_key(t): t for t in fresh.targets}
     kept = [_restricted(t, now.get(_key(t))) for t in saved.targets]
-    planned = len(saved.changes)
-    dropped = planned - sum(len(t.changes) for t in kept)
+    fields = tuple(_restricted_field(f, fresh) for f in saved.fields)
+    planned = len(saved.changes) + sum(len(f.changes) for f in saved.fields)
+    dropped = planned - sum(len(t.changes) for t in kept) - sum(len(f.changes) for f in fields)
     if dropped * 100 > MAX_DROPPED_PCT * planned:
         raise StalePlan(
             f"{dropped} of the plan's {planned} changes would no longer be made, more than {MAX_DROPPED_PCT} %. "
             "Make a new plan."
         )
-    return replace(saved, targets=tuple(kept)), dropped
+    going = {m.message_id for t in fresh.triggers for m in t.changes}
+    told = tuple(replace(t, changes=tuple(m for m in t.changes if m.message_id in going)) for t in saved.triggers)
+    return replace(saved, targets=tuple(kept), triggers=told, fields=fields), dropped
+
+
+def _restricted_field(saved: FieldPlan, fresh: Plan) -> FieldPlan:
+    """The values that would be set now too, waiting where they wait now."""
+    now = next((f for f in fresh.fields if (f.platform, f.name) == (saved.platform, saved.name)), None)
+    if now is None:
+        return saved.with_changes(())
+    still = set(now.changes)
+    return now.with_changes(
+        tuple(c for c in saved.changes if c in still), parked=now.parked, waits_for_go_ahead=now.waits_for_go_ahead
+    )
 
 
 def _key(t: TargetPlan) -> tuple[str, str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from models import records
 
+NORMALIZED = tuple(records.ddl(t) for t in records.TABLES if t != "snapshots")
+"""`snapshots` is a view of `figures`."""
+
 BOOKKEEPING = (
     "CREATE TABLE IF NOT EXISTS meta (name VARCHAR, value VARCHAR)",
     # One row per raw record: what we hold of it, and when it last changed. record_key and the hashes are 8 bytes of MD5;
@@ -29,10 +32,20 @@ BOOKKEEPING = (
     # One row per record that could not be used, from the first run that met it to the last.
     """CREATE TABLE IF NOT EXISTS set_aside (
       source VARCHAR, stream VARCHAR, record_id VARCHAR, line BIGINT, reason VARCHAR, first_run VARCHAR, last_run VARCHAR)""",
-    # One row per page kept as it came, in the raw folder.
+    # One row per file of pages kept as they came, in the raw folder; page is the number of the last of them.
     """CREATE TABLE IF NOT EXISTS raw_pages (
-      run_id VARCHAR, source VARCHAR, stream VARCHAR, page BIGINT, file VARCHAR, records BIGINT, bytes BIGINT,
+      run_id VARCHAR, source VARCHAR, stream VARCHAR, page BIGINT, file VARCHAR, pages BIGINT, records BIGINT, bytes BIGINT,
       fetched_at TIMESTAMP)""",
+    # What `snapshots` shows, a contact's aggregates of one day in one row: a JSON list, null where nothing is new. A row of
+    # their own for each would be most of what a pull of HubSpot writes. figure_names says which name stands at which place.
+    """CREATE TABLE IF NOT EXISTS figures (
+      source VARCHAR, stream VARCHAR, record_id VARCHAR, contact_id VARCHAR, taken_on DATE, names_id UBIGINT, figures VARCHAR)""",
+    "CREATE TABLE IF NOT EXISTS figure_names (names_id UBIGINT, names VARCHAR[])",
+    """CREATE VIEW IF NOT EXISTS snapshots AS
+      SELECT source, stream, record_id, contact_id, name, value, taken_on FROM (
+        SELECT f.*, unnest(n.names) AS name, unnest(from_json(f.figures, '["VARCHAR"]')) AS value
+        FROM figures AS f JOIN figure_names AS n USING (names_id))
+      WHERE value IS NOT NULL""",
     # One row per stream that is read whole now and then: when that last ended, and where the one under way stands.
     """CREATE TABLE IF NOT EXISTS full_reads (
       source VARCHAR, stream VARCHAR, ended_at TIMESTAMP, cursor VARCHAR, started_run VARCHAR, platform_total BIGINT)""",
@@ -125,7 +138,27 @@ PRIVACY = (
     "CREATE TABLE IF NOT EXISTS no_profiling (email VARCHAR, contact_id VARCHAR, since TIMESTAMP, run_id VARCHAR)",
 )
 
+FIELDS = (
+    # One row per field of a contact that we gave a value: the value we know to stand there.
+    """CREATE TABLE IF NOT EXISTS field_values (
+      platform VARCHAR, field VARCHAR, contact_id VARCHAR, person_id VARCHAR, value VARCHAR, written_at TIMESTAMP,
+      run_id VARCHAR)""",
+    # One row per value we set out to write, with what stood there before. state: intended, or what became of it.
+    """CREATE TABLE IF NOT EXISTS field_writes (
+      run_id VARCHAR, platform VARCHAR, field VARCHAR, contact_id VARCHAR, person_id VARCHAR, value_before VARCHAR,
+      value_after VARCHAR, state VARCHAR, reason VARCHAR, written_at TIMESTAMP)""",
+)
+
+TELLING = (
+    # One row per trigger that was given the go-ahead.
+    "CREATE TABLE IF NOT EXISTS trigger_starts (trigger VARCHAR, digest VARCHAR, started_at TIMESTAMP, run_id VARCHAR)",
+    # One row per stay a trigger knows of; happened_on: the day the person entered (or left). States: connector/triggers.py.
+    """CREATE TABLE IF NOT EXISTS triggered (
+      trigger VARCHAR, person_id VARCHAR, happened_on DATE, message_id VARCHAR, state VARCHAR, tries INTEGER,
+      platform VARCHAR, contact_id VARCHAR, first_run VARCHAR, last_run VARCHAR, last_at TIMESTAMP, reason VARCHAR)""",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (*(records.ddl(t) for t in records.TABLES), *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY),
+    (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 from connector.config import Config
+from connector.exports import safe
 from connector.score_data import customer_ids, date_of, no_profiling
 from connector.store import Store
 from models.segments import AsOf
 
 RULE = "simple rule, not a prediction"
 HIDDEN = "not profiled"
+NUMBER = re.compile(r"-?\d[\d.eE+-]*")
+"""A value of ours, or an id that is a number: what a program reads must not get an apostrophe."""
 
 Rows = list[list[str]]
 
@@ -99,4 +103,4 @@ def _save(file: Path, header: list[str], rows: Rows) -> None:
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as f:
         writer = csv.writer(f)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows([v if NUMBER.fullmatch(v) else safe(v) for v in row] for row in rows)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 BEGINNING = date(1970, 1, 1)
 """`cursors.complete_from` of a stream that was read from its beginning."""
 
+NOBODY = "false"
+
 ORDER_STREAMS = ("orders", "shop_orders", "deals")
 
 
@@ -66,11 +68,13 @@ def resolve(config: Config) -> list[Segment]:
             ready = entry(section.use, name)
             where, meaning = ready.filled(section.parameters, name)
             tag, action = section.tag or ready.tag, ready.action
+        retire = config.platforms if section.retire is True else tuple(section.retire or ())
         found.append(
             Segment(
-                name=name, where=where, tag=tag, push=tuple(section.push), purpose=section.purpose, channel=section.channel,
+                name=name, where=where or NOBODY, tag=tag, push=tuple(section.push), purpose=section.purpose, channel=section.channel,
                 starts=section.starts, adopt=section.adopt, was=section.was,
-                stay_days=section.stay_days, use=section.use, meaning=meaning, action=action,
+                stay_days=section.stay_days, stays_while=section.stays_while, retire=retire,
+                use=section.use, meaning=meaning, action=action,
             )
         )  # fmt: skip
     return found
@@ -91,7 +95,8 @@ def check_all(store: Store | None, config: Config, segments: list[Segment]) -> d
     names = tuple(s.name for s in segments)
     words = _columns(store, names, config.shop.currency) if store else declared(names, config.shop.currency)
     rules = {s.name: _parsed(s, words) for s in segments}
-    check_cycles(rules)
+    staying = {f"{s.name} (stays_while)": _parsed(replace(s, where=s.stays_while), words) for s in segments if s.stays_while}
+    check_cycles({**rules, **staying})
     if store is None:
         return rules
     words = _with_values(store, words, list(rules.values()))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from adapters import load
-from adapters.base import Account, Adapter
+from adapters.base import Account, Adapter, ending_soon
 from connector import (
     clock,
     guards,
@@ -19,6 +20,7 @@ from connector import (
     runs,
 )
 from connector.config import Config
+from connector.consent import Conflict
 from connector.progress import Progress, Silent
 from connector.store import Store
 from models.changes import TargetResult
@@ -53,10 +55,13 @@ class Session:
     now: Callable[[], datetime] = clock.now_utc
     sleep: Callable[[float], None] = clock.sleep
     problems: list[Problem] = field(default_factory=list)
+    conflicts: dict[tuple[str, str], Conflict] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     streams: list[StreamCount] = field(default_factory=list)
     counts: list[SegmentCount] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     results: list[TargetResult] = field(default_factory=list)
+    field_results: list[dict[str, Any]] = field(default_factory=list)
     stops: list[guards.Stop] = field(default_factory=list)
     new_set_aside: int = 0
     summary: dict[str, object] = field(default_factory=dict)
@@ -64,11 +69,16 @@ class Session:
 
     def adapter(self, platform: str) -> Adapter:
         if platform not in self._adapters:
-            self._adapters[platform] = make_adapter(self.config, platform, now=self.now, sleep=self.sleep)
+            made = make_adapter(self.config, platform, now=self.now, sleep=self.sleep)
+            self._adapters[platform] = made
+            self.notices += ending_soon(made.ends(), self.now().date())
+            self.summary["notices"] = self.notices
         return self._adapters[platform]
 
     def problem(self, error: ConnectorError, platform: str = "") -> None:
-        self.problems.append(Problem(str(error), error.exit_code, platform))
+        found = Problem(str(error), error.exit_code, platform)
+        if found not in self.problems:  # a key that is refused is refused again, and said once
+            self.problems.append(found)
         log.info("%s: %s", platform or "run", type(error).__name__)
 
     @property

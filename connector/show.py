@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from models.changes import Change, Plan, TargetPlan, TargetResult
+import adapters
+from connector.plain import visible
+from models.changes import Change, FieldPlan, Plan, TargetPlan, TargetResult, TriggerPlan
 from models.people import StreamCount
 from models.segments import SegmentCount
 
-TITLES = {"shopify": "Shopify", "mailchimp": "Mailchimp", "hubspot": "HubSpot", "import": "Import"}
-NOUNS = {"shopify": "Shopify tag", "mailchimp": "Mailchimp tag", "hubspot": "HubSpot list"}
 SAMPLE = 5
 DRIFT = {
     "tagged_by_hand": "carry it by somebody else's hand and keep it",
     "untagged_by_hand": "had it taken off by somebody else",
 }
+
+
+def title(source: str) -> str:
+    """What the owner calls the place a record came from."""
+    return "Import" if source == "import" else adapters.title(source)
 
 
 def masked(email: str) -> str:
@@ -28,9 +34,16 @@ def masked(email: str) -> str:
     return f"{local[:1]}***@{host[:1]}***{dot}{end}" if domain else f"{email[:1]}***"
 
 
+class Sheet(Table):
+    """A table whose cells are text and nothing else: no markup, no line break, no control character."""
+
+    def add_row(self, *cells: Any, **more: Any) -> None:
+        super().add_row(*(Text(visible(c if isinstance(c, str) else c.plain)) for c in cells), **more)
+
+
 def table(*headers: str, numbers: Iterable[int] = ()) -> Table:
     right = set(numbers)
-    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    made = Sheet(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for n, header in enumerate(headers):
         made.add_column(header, justify="right" if n in right else "left", overflow="fold")
     return made
@@ -42,7 +55,7 @@ def streams(counts: Sequence[StreamCount]) -> Table:
     )
     for c in counts:
         made.add_row(
-            TITLES.get(c.source, c.source),
+            title(c.source),
             c.stream,
             f"{c.fetched:,}",
             f"{c.stored:,}",
@@ -68,7 +81,7 @@ def segments(counts: Sequence[SegmentCount]) -> Table:
 def plan_table(plan: Plan) -> Table:
     made = table("Written as", "Segment", "Before", "+ Enter", "- Leave", "= After", "Held", "Excluded", numbers=range(2, 8))
     for t in plan.targets:
-        name = Text(f"{NOUNS[t.target.platform]} {t.object_name}")
+        name = Text(f"{noun(t.target.platform)} {t.object_name}")
         made.add_row(
             name,
             Text(t.target.segment),
@@ -88,8 +101,124 @@ def plan_notes(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> 
     for t in plan.targets:
         found = target_notes(t) + sampled(t, addresses=addresses, sample=sample)
         if found:
-            lines += ["", f"{NOUNS[t.target.platform]} {t.object_name}", *(f"  {line}" for line in found)]
-    return lines + [f"Not planned: {p}" for p in plan.problems]
+            lines += ["", f"{noun(t.target.platform)} {t.object_name}", *(f"  {line}" for line in found)]
+    for one in plan.fields:
+        if found := field_notes(one):
+            lines += ["", field_name(one.platform, one.name), *(f"  {line}" for line in found)]
+    for told in plan.triggers:
+        lines += ["", trigger_line(told), *(f"  {line}" for line in trigger_notes(told))]
+    return [*lines, *(["", *plan.notes] if plan.notes else []), *(f"Not planned: {p}" for p in plan.problems)]
+
+
+FIELD_HEAD = ("Written as", "Column", "Set", "Clear", "Unchanged", "Held")
+
+
+def field_table(plan: Plan) -> Table:
+    made = table(*FIELD_HEAD, numbers=range(2, 6))
+    for f in plan.fields:
+        made.add_row(*field_row(f))
+    return made
+
+
+def field_row(f: FieldPlan) -> tuple[str, ...]:
+    numbers = (len(f.changes) - f.cleared, f.cleared, f.unchanged)
+    return field_name(f.platform, f.name), f.column, *(f"{n:,}" for n in numbers), f"{f.held:,}" if f.held else ""
+
+
+def field_name(platform: str, name: str) -> str:
+    """'HubSpot property rollcall_city'."""
+    return f"{adapters.load(platform).field_noun} {name}"
+
+
+def field_notes(f: FieldPlan) -> list[str]:
+    waiting = f.held or len(f.changes) - len(f.writable)
+    lines = [f"{waiting:,} wait: {f.parked}" if waiting else f.parked] if f.parked else []
+    return lines + list(f.notes)
+
+
+def field_json(f: FieldPlan) -> dict[str, Any]:
+    return {
+        "platform": f.platform, "column": f.column, "field": f.name, "set": len(f.changes) - f.cleared, "cleared": f.cleared,
+        "unchanged": f.unchanged, "held": f.held, "parked": f.parked, "waits_for_go_ahead": f.waits_for_go_ahead,
+        "stuck": f.stuck, "notes": list(f.notes),
+    }  # fmt: skip
+
+
+def field_results(rows: Sequence[dict[str, Any]]) -> Table:
+    head = ("Written", "Planned", "= Done", "+ Already", "+ Missing", "+ Refused", "+ Unknown", "+ Not sent")
+    made = table(*head, numbers=range(1, 8))
+    for row in rows:
+        counts = (row.get(k, 0) for k in ("done", "already", "missing", "refused", "unknown", "not_sent"))
+        made.add_row(Text(field_name(row["platform"], row["field"])), f"{row['planned']:,}", *(f"{n:,}" for n in counts))
+    return made
+
+
+def trigger_line(t: TriggerPlan) -> str:
+    word = "enter" if t.on == "enter" else "leave"
+    return f"Trigger {t.name} ({t.how}): {len(t.changes):,} who {word} '{t.segment}' would be told of."
+
+
+def trigger_notes(t: TriggerPlan) -> list[str]:
+    lines = [f"{t.held:,} wait: {t.parked}" if t.held else t.parked] if t.parked else []
+    lines += [f"{n:,} left out: {reason}" for reason, n in t.excluded.items()]
+    return lines + list(t.notes)
+
+
+def trigger_json(t: TriggerPlan) -> dict[str, Any]:
+    return {
+        "trigger": t.name, "segment": t.segment, "on": t.on, "how": t.how, "people": len(t.changes), "held": t.held,
+        "parked": t.parked, "waits_for_go_ahead": t.waits_for_go_ahead, "excluded": dict(t.excluded), "notes": list(t.notes),
+    }  # fmt: skip
+
+
+def plan_markdown(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> str:
+    """The plan as a Markdown table with its notes; names are escaped, so that nothing in them is taken for markup."""
+    head = ("Written as", "Segment", "Before", "+ Enter", "- Leave", "= After", "Held", "Excluded")
+    lines = [f"# Plan of {plan.as_of}", "", f"Digest `{plan.digest}`, made {plan.made_at:%Y-%m-%d %H:%M} UTC.", ""]
+    lines += [f"| {' | '.join(head)} |", "|" + "---|" * 2 + "---:|" * 6]
+    for t in plan.targets:
+        numbers = (t.before, t.entered, t.left, t.after, t.held, sum(t.excluded.values()))
+        name = f"{noun(t.target.platform)} {t.object_name}"
+        lines.append(f"| {in_markdown(name)} | {in_markdown(t.target.segment)} | {' | '.join(f'{n:,}' for n in numbers)} |")
+    for t in plan.targets:
+        found = target_notes(t) + sampled(t, addresses=addresses, sample=sample)
+        if found:
+            lines += ["", f"## {in_markdown(t.object_name)} ({noun(t.target.platform)})", ""]
+            lines += [f"- {in_markdown(line)}" for line in found]
+    lines += field_markdown(plan.fields)
+    for told in plan.triggers:
+        lines += [
+            "",
+            f"## {in_markdown(told.name)}",
+            "",
+            *(f"- {in_markdown(x)}" for x in [trigger_line(told), *trigger_notes(told)]),
+        ]
+    lines += ["", *(f"- {in_markdown(n)}" for n in plan.notes)] if plan.notes else []
+    return "\n".join(lines + [f"- Not planned: {in_markdown(p)}" for p in plan.problems])
+
+
+def field_markdown(fields: Sequence[FieldPlan]) -> list[str]:
+    if not fields:
+        return []
+    lines = ["", f"| {' | '.join(FIELD_HEAD)} |", "|" + "---|" * 2 + "---:|" * 4]
+    lines += [f"| {' | '.join(in_markdown(cell) for cell in field_row(f))} |" for f in fields]
+    for f in fields:
+        if found := field_notes(f):
+            lines += ["", f"## {in_markdown(field_name(f.platform, f.name))}", "", *(f"- {in_markdown(x)}" for x in found)]
+    return lines
+
+
+MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+
+
+def in_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return MARKUP.sub(r"\\\1", " ".join(text.split()))
+
+
+def noun(platform: str) -> str:
+    """What we write there, in the owner's words."""
+    return adapters.noun(platform)
 
 
 def target_notes(t: TargetPlan) -> list[str]:
@@ -132,6 +261,9 @@ def plan_json(plan: Plan, *, addresses: bool = False) -> dict[str, Any]:
         "is_complete": plan.is_complete,
         "digest": plan.digest,
         "problems": list(plan.problems),
+        "notes": list(plan.notes),
+        "triggers": [trigger_json(t) for t in plan.triggers],
+        "fields": [field_json(f) for f in plan.fields],
         "segments": [
             {
                 "platform": t.target.platform,
@@ -165,7 +297,7 @@ def results(found: Sequence[TargetResult]) -> Table:
     for r in found:
         c = r.counts
         made.add_row(
-            Text(f"{NOUNS[r.platform]} {r.object_name}"),
+            Text(f"{noun(r.platform)} {r.object_name}"),
             f"{r.planned:,}",
             *(f"{c.get(k, 0):,}" for k in ("done", "already", "missing", "refused", "unknown")),
             f"{r.not_sent:,}",

@@ -51,6 +51,10 @@ class Store:
         read_only: bool = False,
         migrations: Sequence[Sequence[str]] = MIGRATIONS,
     ) -> None:
+        if "?" in str(path):  # the database takes what follows for options of an address, and could not commit
+            raise StoreError(
+                f"The store cannot lie at {path}: the database takes no '?' in a path. Rename the folder, or set [store] path."
+            )
         self.path = path
         self._migrations = migrations
         self._depth = 0
@@ -70,6 +74,7 @@ class Store:
         """The connection reaches its own file and the staging folder, nothing else."""
         self._db.execute("SET python_enable_replacements = false")
         self._db.execute("SET TimeZone = 'UTC'")
+        self._db.execute("SET pandas_analyze_sample = 0")  # columns of ours are text until they are cast
         self._db.execute("SET checkpoint_threshold = '64MB'")  # each one rewrites the last rows of every table
         self._db.execute(f"SET allowed_directories = ['{str(self.staging).replace(chr(39), chr(39) * 2)}']")
         self._db.execute("SET enable_external_access = false")
@@ -121,44 +126,75 @@ class Store:
 
     @contextmanager
     def sparing(self, memory_limit: str) -> Iterator[None]:
-        """Keep fewer of the written blocks in memory meanwhile: whoever only appends does not read them again."""
-        before = self.value("SELECT current_setting('memory_limit')")
-        self.sql(f"SET memory_limit = '{memory_limit}'")
+        """For whoever only appends: keep fewer of the written blocks in memory meanwhile, they are not read again, and
+        work in one thread, for the others would only wait for work."""
+        before = self.sql("SELECT current_setting('memory_limit'), current_setting('threads')")[0]
+        self._limit(memory_limit, 1)
         try:
             yield
         finally:
             with suppress(StoreError):  # a connection that was closed or has failed has no limit to restore
-                self.sql(f"SET memory_limit = '{before}'")
+                self._limit(*before)
+
+    def _limit(self, memory_limit: str, threads: int) -> None:
+        self.sql(f"SET memory_limit = '{memory_limit}'")
+        self.sql(f"SET threads = {threads}")
 
     def insert(self, table: str, rows: Sequence[Row]) -> None:
         """Append rows given as JSON-able dicts (decimals and times as text). Unknown keys are an error."""
         if not rows:
             return
-        keys = packing.names(rows)
-        self._insert(table, keys, packing.columns(rows, keys), {})
+        if (columns := packing.of_dicts(rows)) is not None:
+            self.append_columns(table, columns, {})
+            return
+        names = packing.names(rows)
+        shape = self._shape_of(table, names)
+        picked = ", ".join(f'r."{n}"' for n in names)
+        self.sql(
+            f'INSERT INTO "{table}" ({_quoted(names)}) SELECT {picked} FROM (SELECT unnest(from_json_strict(?, ?)) AS r)',
+            [
+                orjson.dumps([{n: r.get(n) for n in names} for r in rows]).decode(),
+                orjson.dumps([{n: shape[n] for n in names}]).decode(),
+            ],
+        )
 
     def append(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], fixed: Row) -> None:
-        """The same for rows as tuples of `columns`; `fixed` is what every row has besides. Much cheaper for many rows."""
-        if rows:
-            self._insert(table, list(columns), list(zip(*rows, strict=True)), fixed)
+        """The same for rows as tuples of `columns`; `fixed` is what every row has besides. Much cheaper for many rows.
 
-    def _insert(self, table: str, names: list[str], values: list[tuple[Any, ...]], fixed: Row) -> None:
-        keys = [*names, *fixed]
+        The tuples hold text, numbers, truth values and None, and no lone surrogates.
+        """
+        if rows:
+            self.append_columns(table, packing.of_tuples(columns, rows), fixed)
+
+    def append_columns(self, table: str, columns: packing.Columns, fixed: Row) -> None:
+        """The same for columns that are arrays already; they may be of numbers."""
+        shape = self._shape_of(table, [*columns, *fixed])
+        picked = [n if columns[n].dtype != object or shape[n] == "VARCHAR" else "" for n in columns]
+        values = [f'"{n}"' if n else f'CAST("{name}" AS {shape[name]})' for n, name in zip(picked, columns, strict=True)]
+        values += [f"CAST(${n} AS {shape[name]})" for n, name in enumerate(fixed, 1)]
+        text = f'INSERT INTO "{table}" ({_quoted([*columns, *fixed])}) SELECT {", ".join(values)} FROM _incoming'
+        with self._wrapped(text):
+            self._db.register("_incoming", columns)
+            try:
+                self._execute(text, list(fixed.values()))
+            finally:
+                self._forget_incoming()
+
+    def _forget_incoming(self) -> None:
+        import duckdb
+
+        with suppress(duckdb.Error):  # after an error the transaction takes it along
+            self._db.unregister("_incoming")
+
+    def _shape_of(self, table: str, names: Sequence[str]) -> dict[str, str]:
+        """Column -> type of a table that has all of these."""
         shape = self._shape(table)
-        if any(n not in shape for n in keys):
+        if any(n not in shape for n in names):
             self._shapes.pop(table)  # the table may have been made anew since it was looked at
             shape = self._shape(table)
-        if unknown := [n for n in keys if n not in shape]:
+        if unknown := [n for n in names if n not in shape]:
             raise StoreError(f"The table {table} has no column {', '.join(unknown)}.")
-        quoted = ", ".join(f'"{n}"' for n in keys)
-        if packed := packing.pack(values, [shape[n] for n in names], [(v, shape[n]) for n, v in fixed.items()]):
-            select, params = packed
-        else:
-            picked = ", ".join(f'r."{n}"' for n in keys)
-            select = f"SELECT {picked} FROM (SELECT unnest(from_json_strict(?, ?)) AS r)"
-            rows = [{**dict(zip(names, row, strict=True)), **fixed} for row in zip(*values, strict=True)]
-            params = [orjson.dumps(rows).decode(), orjson.dumps([{n: shape[n] for n in keys}]).decode()]
-        self.sql(f'INSERT INTO "{table}" ({quoted}) {select}', params)
+        return shape
 
     def upsert(self, source: str, stream: str, bundles: dict[str, Bundle], *, replaced: Collection[str]) -> None:
         """Store the rows of records, each id once. `replaced`: ids that were stored before; their old rows go.
@@ -203,9 +239,11 @@ class Store:
         self._shapes.pop(table, None)
         self._db.register("_incoming", frame)
         try:
+            self.sql("SET pandas_analyze_sample = 1000")  # objects of a frame may be more than text
             self.sql(f'CREATE OR REPLACE TABLE "{table}" AS SELECT * FROM _incoming')
         finally:
-            self._db.unregister("_incoming")
+            self.sql("SET pandas_analyze_sample = 0")
+            self._forget_incoming()
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
@@ -302,6 +340,10 @@ class Store:
             yield
         except duckdb.Error as e:
             raise StoreError(f"{_in_words(self.path, e)}\nwhile running: {' '.join(text.split())[:400]}") from e
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f'"{n}"' for n in names)
 
 
 def _staging(path: Path | str) -> Path:

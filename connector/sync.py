@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from connector import (
+    field_values,
     full_reads,
     identity,
     merges,
@@ -20,6 +21,7 @@ from connector import (
     pull,
     saved,
     segment,
+    triggers,
 )
 from connector.config import Config
 from connector.planner import plan_derived, undo_plan_derived
@@ -128,24 +130,39 @@ def resolved(config: Config) -> list[Segment]:
 def check_rules(config: Config) -> None:
     """Raises ConfigError for a rule with a mistake, before anything is fetched."""
     segment.check_all(None, config, resolved(config))
+    triggers.check(config)
+    field_values.check(config)
 
 
 def make_plan(
-    s: Session, *, with_go_ahead: bool = False, only: Sequence[str] = (), allowed: frozenset[str] = frozenset()
+    s: Session,
+    *,
+    with_go_ahead: bool = False,
+    only: Sequence[str] = (),
+    named: Sequence[str] = (),
+    allowed: frozenset[str] = frozenset(),
 ) -> Plan:
     """Read the live state of every platform and say what would change there. Writes nothing to any platform.
 
-    allowed: guards the owner overrides in this run.
+    only: these platforms; named: these segments; allowed: guards the owner overrides in this run.
     """
     segments = resolved(s.config)
+    named = [segment.named(segments, name).name for name in named]
     derive(s, segments)
-    return plan_derived(s, segments, with_go_ahead=with_go_ahead, only=only, allowed=allowed)
+    return plan_derived(s, segments, with_go_ahead=with_go_ahead, only=only, named=named, allowed=allowed)
 
 
-def still_valid(s: Session, saved_plan: Plan) -> Plan:
-    """The saved plan as far as a plan of this moment would make the same changes; refuses when the world moved too far."""
+def still_valid(
+    s: Session, saved_plan: Plan, *, with_go_ahead: bool = False, only: Sequence[str] = (), named: Sequence[str] = ()
+) -> Plan:
+    """The saved plan (or the part of it the owner approves) as far as a plan of this moment would make the same changes.
+
+    Refuses when the world moved too far.
+    """
     saved.require_fresh(saved_plan, s.now())
-    plan, dropped = saved.what_still_holds(saved_plan, make_plan(s, only=tuple(saved_plan.accounts)))
+    approved = saved.part(saved_plan, only, [segment.named(resolved(s.config), name).name for name in named])
+    fresh = make_plan(s, with_go_ahead=with_go_ahead, only=tuple(approved.accounts), named=named)
+    plan, dropped = saved.what_still_holds(approved, fresh)
     if dropped:
         s.summary["dropped_since_saved"] = dropped
     return plan

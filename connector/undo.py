@@ -25,14 +25,21 @@ class Before:
     removed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def before_image(store: Store, run_id: str) -> dict[tuple[str, str], Before]:
-    """(platform, segment) -> what the run changed, from the journal's outcomes. Raises UsageError when it changed nothing."""
-    found = [r for (r,) in store.sql("SELECT DISTINCT run_id FROM journal WHERE starts_with(run_id, ?)", [run_id])]
+def full_id(store: Store, run_id: str) -> str:
+    """The run whose id begins so. Raises UsageError when none, or more than one, wrote anything."""
+    written = "SELECT run_id FROM journal UNION SELECT run_id FROM field_writes"
+    found = [r for (r,) in store.sql(f"SELECT DISTINCT run_id FROM ({written}) WHERE starts_with(run_id, ?)", [run_id])]
     if len(found) != 1:
         several = "Several runs begin" if found else "No run that wrote anything begins"
         raise UsageError(f"{several} with '{run_id}'. `rollcall runs` lists them.")
+    return str(found[0])
+
+
+def before_image(store: Store, run_id: str) -> dict[tuple[str, str], Before]:
+    """(platform, segment) -> what the run changed, from the journal's outcomes. Raises UsageError when it changed nothing."""
+    run_id = full_id(store, run_id)
     image: dict[tuple[str, str], Before] = {}
-    for row in store.rows("SELECT * FROM journal WHERE run_id = ? ORDER BY intended_at, batch_id", [found[0]]):
+    for row in store.rows("SELECT * FROM journal WHERE run_id = ? ORDER BY intended_at, batch_id", [run_id]):
         key = (row["platform"], row["segment"])
         what = image.setdefault(key, Before(row["object_id"], row["object_name"]))
         what.object_id = row["object_id"] or what.object_id
@@ -41,7 +48,9 @@ def before_image(store: Store, run_id: str) -> dict[tuple[str, str], Before]:
         for contact, kind, result, _ in orjson.loads(row["outcome"] or "[]"):
             if result == "done" and contact in known:
                 (what.added if kind == "add" else what.removed)[contact] = known[contact]
-    if not any(b.added or b.removed for b in image.values()):
+    if not any(b.added or b.removed for b in image.values()) and not store.sql(
+        "SELECT 1 FROM field_writes WHERE run_id = ? AND state IN ('done', 'intended', 'unknown') LIMIT 1", [run_id]
+    ):
         raise UsageError(f"The run '{run_id}' changed nothing on any platform, so there is nothing to undo.")
     return image
 
@@ -52,7 +61,8 @@ def reversed_plan(
     """The plan that takes the run back, and what cannot be taken back, in words.
 
     fresh: a plan of this moment, for what is on the platforms now. allowed: who may carry the tag by consent now.
-    Only what our ledger says is ours is removed; nobody is put back whose consent no longer permits it.
+    Only what our ledger says is ours is removed; nobody is put back whose consent no longer permits it. As in a first fill,
+    whoever comes back starts no automation where that can be prevented.
     """
     targets: list[TargetPlan] = []
     left: list[str] = []
@@ -83,7 +93,7 @@ def reversed_plan(
         targets.append(
             replace(
                 t, changes=changes, entered=len(back), left=len(out), after=t.before + len(back) - len(out), held=0, parked="",
-                waits_for_go_ahead=False, creates_object=False, excluded={}, drift={}, notes=(),
+                waits_for_go_ahead=False, creates_object=False, first_fill=True, excluded={}, drift={}, notes=(),
             )
         )  # fmt: skip
     missing = sorted(f"{p} '{s}'" for p, s in image if (p, s) not in {(t.target.platform, t.target.segment) for t in targets})
@@ -127,4 +137,4 @@ def restricted(plan: Plan, emails: Sequence[str], limit: int | None) -> Plan:
             held=t.held + len(t.changes) - len(changes),
         )
 
-    return replace(plan, targets=tuple(some(t) for t in plan.targets))
+    return replace(plan, targets=tuple(some(t) for t in plan.targets), triggers=(), fields=())

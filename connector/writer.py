@@ -12,13 +12,14 @@ from connector import (
     backup,
     choices,
     consent,
+    extras,
     ledger,
     pull,
     push,
     segment,
 )
-from connector.config import Config
-from connector.planner import rule_digest
+from connector.config import Config, is_loopback
+from connector.planner import purpose_there, rule_digest
 from connector.session import Problem, Session, known_account, translator
 from models.changes import Plan, TargetPlan, TargetResult
 from models.errors import ConnectorError, StalePlan, UsageError
@@ -27,9 +28,13 @@ from models.segments import Segment
 log = logging.getLogger(__name__)
 
 
-def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str]) -> None:
-    """Raises UsageError unless writing is allowed at all: loopback only, until the safety tests of that issue are in."""
+def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str], tells: bool = True) -> None:
+    """Raises UsageError unless writing is allowed at all: loopback only, until the safety tests of that issue are in.
+
+    tells: triggers are set off too.
+    """
     outside = [p for p in platforms if not config.is_loopback(p)]
+    outside += [f"trigger '{t.name}'" for t in config.trigger if tells and t.url and not is_loopback(t.url)]
     if outside and as_of is not None:
         raise UsageError("--as-of looks at another day and must not write to live accounts. Leave it out, or use `plan`.")
     if outside:
@@ -47,9 +52,11 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
     if plan.config_digest != s.config.digest():
         raise StalePlan("The configuration changed after this plan was made. Make a new plan.")
     segments = {g.name: g for g in segment.resolve(s.config)}
-    for platform in dict.fromkeys(t.target.platform for t in plan.targets):
+    for platform in dict.fromkeys([*(t.target.platform for t in plan.targets), *(f.platform for f in plan.fields)]):
+        values = [f for f in plan.fields if f.platform == platform]
         if not s.config.platform(platform).push:
             waiting = sum(len(t.writable) for t in plan.targets if t.target.platform == platform)
+            waiting += sum(len(f.writable) for f in values)
             if waiting:
                 s.problems.append(
                     Problem(
@@ -70,10 +77,15 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         s.results += results
         if not canary:
             _end_fills(s, platform, own, results)
+            _let_go(s, platform, [g for g in segments.values() if platform in g.retire])
         for t in own:
             if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
                 choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
         _verify(s, adapter, own)
+        if not canary:
+            extras.write_fields(s, adapter, values, first=first)
+    if not canary:
+        extras.tell(s, plan.triggers, segments, first=first)
     for result in s.results:
         if isinstance(result.error, ConnectorError):
             s.problem(result.error, result.platform)
@@ -83,7 +95,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
                 Problem(f"{result.platform} '{result.object_name}': {lost} changes could not be made", 3, result.platform)
             )
     s.summary["push"] = [{k: v for k, v in vars(r).items() if k != "error"} for r in s.results]
-    if s.results:
+    if s.results or s.field_results:
         backup.after_push(s.store, s.config, s.now())
     return s.results
 
@@ -92,7 +104,7 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
     if ledger.go_ahead(s.store, platform, "") is None:
         ledger.give_go_ahead(s.store, platform, "", "", sum(t.entered for t in plans), s.now(), s.run_id)
     for t in plans:
-        digest = rule_digest(segments[t.target.segment])
+        digest = rule_digest(segments[t.target.segment], platform)
         if t.parked and not t.waits_for_go_ahead:
             continue
         with s.store.transaction():
@@ -109,6 +121,21 @@ def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: 
             ledger.end_fill(s.store, platform, t.target.segment)
 
 
+def _let_go(s: Session, platform: str, retired: Sequence[Segment]) -> None:
+    """A retired segment's object is ours no more once nobody we added is in it; the object itself is never deleted.
+
+    Not in the run that emptied it, which can still be undone.
+    """
+    written = {r.segment for r in s.results if r.platform == platform}
+    for g in retired:
+        if (
+            g.name not in written
+            and ledger.object_of(s.store, platform, g.name)[0]
+            and not ledger.holds(s.store, platform, g.name)
+        ):
+            ledger.let_go(s.store, platform, g.name, s.now(), s.run_id)
+
+
 def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> list[TargetPlan]:
     """The plans without the entries whose consent, read again at this moment, no longer permits them."""
     entering = sorted({c.contact_id for t in plans for c in t.writable if c.kind == "add"})
@@ -121,7 +148,7 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
     for t in plans:
         g = segments[t.target.segment]
         consent.judge(s.store, s.config, adapter.name, g.channel)
-        allowed = consent.allowed(s.store, g.purpose)
+        allowed = consent.allowed(s.store, purpose_there(s.store, adapter.name, g))
         changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id in allowed)
         dropped = len(t.changes) - len(changes)
         if dropped:

@@ -6,20 +6,22 @@ One word per idea: *desired* (what the segments say), *observed* (on the platfor
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import orjson
 
 PLAN_VERSION = 1
+AT_ONCE = 10_000
+"""So many changes are turned into bytes at a time."""
 
 Kind = Literal["add", "remove"]
 OutcomeKind = Literal["done", "already", "missing", "refused", "unknown"]
 
 
-@dataclass(frozen=True, order=True)
-class Member:
+class Member(NamedTuple):
     """A contact on one platform. `contact_id` is the platform's id; `email` is what Mailchimp's bulk call needs."""
 
     contact_id: str
@@ -54,9 +56,11 @@ class Observed:
     members: frozenset[str] = frozenset()
     is_ours_kind: bool = True
     note: str = ""
+    partial: frozenset[str] = frozenset()
+    """Members who hold only a part of what we write there; a plan that wants them writes them again."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Change:
     """One contact enters or leaves one object, with the reason an owner reads.
 
@@ -107,6 +111,90 @@ class TargetPlan:
         return tuple(c for c in self.changes if c.must) if self.waits_for_go_ahead else self.changes
 
 
+FieldKind = Literal["text", "number", "date", "yes or no"]
+
+
+@dataclass(frozen=True, order=True)
+class FieldChange:
+    """One field of one contact gets a value ('' clears it).
+
+    `must`: the value is cleared because the person objected to being profiled; no guard and no missing go-ahead holds it back.
+    """
+
+    contact_id: str
+    value: str
+    email: str = ""
+    person_id: str = ""
+    must: bool = False
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What one profile column would change on one platform, where the field is called `name`.
+
+    filled: contacts we gave a value before; unchanged: contacts whose value stays. `parked` says why `held` changes wait;
+    where only the go-ahead is missing they are in `changes`, and `writable` leaves them out. stuck: contacts whose value the
+    platform refused, until value or contact change.
+    """
+
+    platform: str
+    column: str
+    name: str
+    kind: FieldKind
+    filled: int = 0
+    unchanged: int = 0
+    changes: tuple[FieldChange, ...] = ()
+    held: int = 0
+    parked: str = ""
+    waits_for_go_ahead: bool = False
+    stuck: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def writable(self) -> tuple[FieldChange, ...]:
+        return tuple(c for c in self.changes if c.must) if self.waits_for_go_ahead else self.changes
+
+    @property
+    def cleared(self) -> int:
+        return sum(c.value == "" for c in self.changes)
+
+    def with_changes(
+        self, changes: tuple[FieldChange, ...], *, held: int = 0, parked: str = "", waits_for_go_ahead: bool = False
+    ) -> FieldPlan:
+        return replace(self, changes=changes, held=held, parked=parked, waits_for_go_ahead=waits_for_go_ahead)
+
+
+@dataclass(frozen=True, order=True)
+class Told:
+    """One person a trigger tells of: `happened_on` is the day they entered or left; `message_id` the same at every repetition."""
+
+    person_id: str
+    contact_id: str = ""
+    email: str = ""
+    happened_on: str = ""
+    message_id: str = ""
+
+
+@dataclass(frozen=True)
+class TriggerPlan:
+    """What one trigger would tell another program now. `parked` says why `held` people wait."""
+
+    name: str
+    segment: str
+    on: Literal["enter", "leave"]
+    how: str
+    changes: tuple[Told, ...] = ()
+    held: int = 0
+    parked: str = ""
+    waits_for_go_ahead: bool = False
+    excluded: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def _bytes(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=str)
+
+
 @dataclass(frozen=True)
 class Plan:
     """A sorted, frozen list of changes that can be saved, read and applied alone."""
@@ -118,6 +206,9 @@ class Plan:
     targets: tuple[TargetPlan, ...]
     is_complete: bool = True
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    triggers: tuple[TriggerPlan, ...] = ()
+    fields: tuple[FieldPlan, ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -126,13 +217,22 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         """Something would be written now, or waits only for the owner's go-ahead."""
-        return any(t.changes for t in self.targets)
+        return (
+            any(t.changes for t in self.targets)
+            or any(f.changes for f in self.fields)
+            or any(t.changes or t.waits_for_go_ahead for t in self.triggers)
+        )
 
     @property
     def digest(self) -> str:
         """Same changes to the same accounts, same digest; when it was made does not count."""
-        body = [self.config_digest, sorted(self.accounts.items()), [asdict(t) for t in self.targets]]
-        return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        found = hashlib.sha256(_bytes([self.config_digest, sorted(self.accounts.items())]))
+        parts: list[Any] = [*self.targets, *self.triggers, *self.fields]
+        for part in parts:
+            found.update(_bytes([type(part).__name__, replace(part, changes=())]))
+            for start in range(0, len(part.changes), AT_ONCE):
+                found.update(_bytes(part.changes[start : start + AT_ONCE]))
+        return found.hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,7 +244,10 @@ class Plan:
             "digest": self.digest,
             "is_complete": self.is_complete,
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "targets": [asdict(t) for t in self.targets],
+            "triggers": [asdict(t) for t in self.triggers],
+            "fields": [asdict(f) for f in self.fields],
         }
 
     @classmethod
@@ -156,6 +259,15 @@ class Plan:
             accounts=dict(data["accounts"]),
             is_complete=data["is_complete"],
             problems=tuple(data["problems"]),
+            notes=tuple(data.get("notes", ())),
+            fields=tuple(
+                FieldPlan(**{**f, "changes": tuple(FieldChange(**c) for c in f["changes"]), "notes": tuple(f.get("notes", ()))})
+                for f in data.get("fields", ())
+            ),
+            triggers=tuple(
+                TriggerPlan(**{**t, "changes": tuple(Told(**c) for c in t["changes"]), "notes": tuple(t["notes"])})
+                for t in data.get("triggers", ())
+            ),
             targets=tuple(
                 TargetPlan(
                     **{

@@ -34,6 +34,8 @@ class Segment:
     adopt: bool = False
     was: str = ""
     stay_days: int = 0
+    stays_while: str = ""
+    retire: tuple[str, ...] = ()
     use: str = ""
     meaning: str = ""
     needs: tuple[str, ...] = ()

@@ -6,12 +6,14 @@ imported inside the commands that need them, so that `rollcall --help` answers a
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
 
-from connector.cli import asking, privacy, pulling, scores, segments, trying, writing
+from connector.cli import asking, ledgers, privacy, pulling, scores, segments, trying, writing
 from connector.cli.screen import Options, crash_note, fail, options
+from connector.plain import visible
 from models.errors import AuthError, ConnectorError
 
 GROUPS = (
@@ -74,7 +76,7 @@ def help_(ctx: click.Context, everything: bool, name: str | None) -> None:
     click.echo(formatter.getvalue().rstrip())
 
 
-for room in (asking, privacy, pulling, scores, segments, trying, writing):
+for room in (asking, ledgers, privacy, pulling, scores, segments, trying, writing):
     for command in room.COMMANDS:
         rollcall.add_command(command)
 
@@ -82,6 +84,9 @@ for room in (asking, privacy, pulling, scores, segments, trying, writing):
 def main() -> None:
     """Run a command and turn what it says into an exit code; nobody ever sees a stack trace."""
     as_json = "--json" in sys.argv
+    broken = next((a for a in sys.argv[1:] if not a.isascii() and a.encode(errors="replace").decode() != a), None)
+    if broken is not None:
+        fail(f"'{broken}' holds bytes that are no text (UTF-8). Write it again, or rename the file.", 2, as_json)
     try:
         code = rollcall.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -90,7 +95,9 @@ def main() -> None:
     except click.ClickException as e:
         if as_json:
             fail(e.format_message(), 2, as_json)
-        e.show()
+        said = io.StringIO()
+        e.show(said)
+        click.echo(visible(said.getvalue().rstrip(), keep="\n"), err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         fail("Stopped. What was finished is kept; the next run goes on from there.", 1, as_json)

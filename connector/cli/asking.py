@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,24 +12,34 @@ from connector.cli.screen import (
     Options,
     answer,
     options,
+    save_private,
     say,
 )
+from models.errors import UsageError
 
 if TYPE_CHECKING:
-    pass
+    from connector.config import Config
 
 
 @click.command()
+@click.option("--live-shapes", "with_shapes", is_flag=True, help="Compare the accounts' answers with the simulators' instead.")
+@click.option("--out", type=click.Path(path_type=Path), help="Save what --live-shapes found, to be read and sent to us.")
 @options
-def check(o: Options) -> int:
+def check(o: Options, with_shapes: bool, out: Path | None) -> int:
     """Are the accounts, the configuration and the store right?
 
     Looks at credentials, every scope and what it unlocks, limits, API versions and their end, the clock and the store.
+    With --live-shapes it reads a little of each stream and says where the answers are not like those Rollcall was tested
+    with: names of fields and kinds of values, never a value. Exit code 3 when something differs that matters.
     Example: rollcall check
     """
     from connector import checks
 
     config = o.config()
+    if with_shapes:
+        return _live_shapes(o, config, out)
+    if out:
+        raise UsageError("--out goes with --live-shapes.")
     findings = checks.run(config)
     for f in findings:
         mark = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}[f.level]
@@ -45,6 +56,29 @@ def check(o: Options) -> int:
     if any(f.code == "config" for f in errors):
         return 2
     return 6 if any(f.code in ("auth", "scope") for f in errors) else (1 if errors else 0)
+
+
+def _live_shapes(o: Options, config: Config, out: Path | None) -> int:
+    from connector import checks, clock, live_shapes
+
+    looks, refused = checks.live_shapes(config)
+    differences = [d for one in looks for d in one.differences]
+    for one in looks:
+        say(o, one.title, *([f"  {one.note}"] if one.note else []), *(x for s in one.streams for x in live_shapes.summary(s)))
+    say(o, *(str(e) for e in refused))
+    if out:
+        lines = live_shapes.report_lines(looks, made=f"{clock.now_utc():%Y-%m-%d %H:%M} UTC")
+        save_private(out, "\n".join([*lines, ""]))
+        say(o, "", f"Saved: {out}. Read it, then send it to us; it holds no value of anybody.")
+    matter = sum(d.matters for d in differences)
+    unseen = sum(bool(s.problem) and not s.is_closed for one in looks for s in one.streams)
+    told = [f"{unseen} stream{'s' * (unseen > 1)} could not be looked at."] if unseen else []
+    told += [f"{matter:,} difference{'s' * (matter > 1)} that matter."] if matter else []
+    say(o, "", *(told or ["Nothing differs that matters."] if not refused else told))
+    answer(o, {"differences": [vars(d) for d in differences], "refused": [str(e) for e in refused], "unseen": unseen})
+    if refused:
+        return max(e.exit_code for e in refused)
+    return 1 if unseen else 3 if matter else 0
 
 
 @click.command()
@@ -95,6 +129,7 @@ def why(o: Options, email: str, name: str | None) -> int:
             say(o, f"  not ready: {item['not_ready']}")
     for platform, verdict in found["may_be_written"].items():
         say(o, f"{platform}: marketing tag: {verdict['marketing']}; service tag: {verdict['service']}")
+        say(o, *([f"  conflict: {verdict['conflict']}"] if "conflict" in verdict else []))
     answer(o, found)
     return 0
 

@@ -61,7 +61,7 @@ def _pull(o: Options, command: str, sources: tuple[str, ...], *, since: datetime
         code = s.exit_code
     say(o, show.streams(counts), sum_line(counts))
     tell_problems(o, s)
-    answer(o, {"run": s.run_id, "streams": show.stream_json(counts), "problems": problems_json(s)})
+    answer(o, {"run": s.run_id, "streams": show.stream_json(counts), "problems": problems_json(s), "notices": s.notices})
     return code
 
 

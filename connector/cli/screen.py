@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import sys
 import traceback
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.plain import json_text, visible
 from models.errors import ConnectorError, UsageError
 
 if TYPE_CHECKING:
@@ -83,17 +83,32 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def set_up_logging(o: Options) -> None:
     level = logging.ERROR if o.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(o.verbose, 2)]
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(levelname)s %(message)s", force=True)
+    logging.basicConfig(stream=sys.stderr, level=level, force=True)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(PlainFormatter("%(levelname)s %(message)s"))
     for noisy in ("urllib3", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def console(stderr: bool = False) -> Console:
-    from rich.console import Console
+class PlainFormatter(logging.Formatter):
+    """Lines that hold no control characters, whatever a message brings."""
 
-    return Console(
-        stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160
-    )
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record), keep="\n")
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that writes no control character but its own, whatever a text or a table holds."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Screen(Console):
+        def render(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
+            for part in super().render(*args, **kwargs):
+                yield part if part.control else part._replace(text=visible(part.text, keep="\n"))
+
+    is_terminal = sys.stdout.isatty()
+    return Screen(stderr=stderr, highlight=False, emoji=False, soft_wrap=not is_terminal, width=None if is_terminal else 160)
 
 
 def say(o: Options, *parts: Any) -> None:
@@ -102,13 +117,13 @@ def say(o: Options, *parts: Any) -> None:
         return
     out = console()
     for part in parts:
-        out.print(part, markup=False) if isinstance(part, str) else out.print(part)
+        out.print(visible(part, keep="\n"), markup=False) if isinstance(part, str) else out.print(part)
 
 
 def answer(o: Options, body: dict[str, Any]) -> None:
     """The one JSON document, where it was asked for."""
     if o.json:
-        click.echo(json.dumps({"schema": SCHEMA, **body}, default=str, ensure_ascii=False, indent=2))
+        click.echo(json_text({"schema": SCHEMA, **body}))
 
 
 @contextmanager
@@ -122,7 +137,7 @@ def progress(o: Options) -> Iterator[Progress]:
     from rich.progress import Progress as Bars
 
     bars = Bars(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
         console=console(stderr=True),
     )  # fmt: skip
     with bars:
@@ -152,9 +167,10 @@ class Drawn:
 def tell_problems(o: Options, s: Session) -> None:
     if o.json:
         return
+    say(o, *(f"Note: {notice}" for notice in s.notices))
     err = console(stderr=True)
     for problem in s.problems:
-        err.print(problem.text, style="yellow" if problem.exit_code == 3 else "red", markup=False)
+        err.print(visible(problem.text, keep="\n"), style="yellow" if problem.exit_code == 3 else "red", markup=False)
 
 
 def problems_json(s: Session) -> list[dict[str, Any]]:
@@ -172,15 +188,18 @@ def sum_line(counts: Any) -> str:
         sum(getattr(c, k) for c in counts) for k in ("fetched", "stored", "unchanged", "set_aside")
     )
     what = "Nothing had changed." if fetched and not stored and not aside else ""
-    return f"Fetched {fetched:,} = stored {stored:,} + unchanged {unchanged:,} + set aside {aside:,}. {what}".rstrip()
+    line = f"Fetched {fetched:,} = stored {stored:,} + unchanged {unchanged:,} + set aside {aside:,}. {what}".rstrip()
+    return "\n".join([line, *(f"{c.source} {c.stream}: {c.note}" for c in counts if c.is_complete and c.note)])
 
 
 def save_private(path: Path, text: str) -> None:
     import os
 
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as f:
             f.write(text)
+        path.chmod(0o600)
     except OSError as e:
         raise UsageError(f"{path} cannot be written ({e.strerror}). Choose another place.") from e
 
@@ -188,8 +207,8 @@ def save_private(path: Path, text: str) -> None:
 def fail(text: str, code: int, as_json: bool) -> None:
     with contextlib.suppress(OSError):
         if as_json:
-            click.echo(json.dumps({"schema": SCHEMA, "error": {"code": code, "text": text}}, ensure_ascii=False, indent=2))
-        click.echo(text, err=True)
+            click.echo(json_text({"schema": SCHEMA, "error": {"code": code, "text": text}}))
+        click.echo(visible(text, keep="\n"), err=True)
     sys.exit(code)
 
 

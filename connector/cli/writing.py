@@ -22,6 +22,7 @@ from connector.cli.screen import (
     sum_line,
     tell_problems,
 )
+from connector.plain import visible
 from models.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,13 +30,28 @@ if TYPE_CHECKING:
     from connector.session import Session
 
 
+def scoped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say for which platforms and segments."""
+    command = click.option("--segment", "named", multiple=True, help="Only this segment (may be repeated).")(command)
+    return click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")(command)
+
+
 @click.command("plan")
 @click.option("--out", type=click.Path(path_type=Path), help="Save the plan, to be carried out with `rollcall apply`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 10 when there are changes.")
 @click.option("--addresses", is_flag=True, help="Show addresses in full.")
-@click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")
+@click.option("--markdown", is_flag=True, help="As Markdown, to paste into a message or a page.")
+@scoped
 @options
-def plan_(o: Options, out: Path | None, detailed_exitcode: bool, addresses: bool, only: tuple[str, ...]) -> int:
+def plan_(
+    o: Options,
+    out: Path | None,
+    detailed_exitcode: bool,
+    addresses: bool,
+    markdown: bool,
+    only: tuple[str, ...],
+    named: tuple[str, ...],
+) -> int:
     """What would change, on which platform, and why. Writes nothing to any platform.
 
     Example: rollcall plan --out tonight.json
@@ -46,12 +62,15 @@ def plan_(o: Options, out: Path | None, detailed_exitcode: bool, addresses: bool
     config = o.config()
     known_sources(config, only)
     with progress(o) as told, session(config, "plan", as_of=o.as_of, progress=told) as s:
-        plan = sync.make_plan(s, only=only)
+        plan = sync.make_plan(s, only=only, named=named)
         s.summary["plan"] = plan.digest
         if out:
             s.summary["saved_files"] = [str(out.absolute())]  # it names people: `forget` must find it
         code = s.exit_code
-    tell_plan(o, plan, addresses)
+    if markdown:
+        say(o, show.plan_markdown(plan, addresses=addresses))
+    else:
+        tell_plan(o, plan, addresses)
     if out:
         save_private(out, json.dumps(plan.to_json(), indent=1, default=str))
         say(o, f"Saved: {out} (digest {plan.digest})")
@@ -65,13 +84,18 @@ def plan_(o: Options, out: Path | None, detailed_exitcode: bool, addresses: bool
 def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
     from connector import show
 
-    if not plan.targets:
-        say(o, 'No segment is pushed anywhere. Give one push = ["mailchimp"] in the configuration.')
+    if not (plan.targets or plan.fields):
+        nowhere = 'No segment is pushed anywhere. Give one push = ["mailchimp"] in the configuration.'
+        say(o, nowhere if plan.is_complete else "Nothing could be compared with the platforms; the reasons are below.")
         return
-    say(o, show.plan_table(plan))
+    if plan.targets:
+        say(o, show.plan_table(plan))
+    if plan.fields:
+        say(o, *([""] if plan.targets else []), show.field_table(plan))
     say(o, *show.plan_notes(plan, addresses=addresses))
-    now = sum(len(t.writable) for t in plan.targets)
-    waiting = sum(t.held + len(t.changes) - len(t.writable) for t in plan.targets)
+    now = sum(len(t.writable) for t in plan.targets) + sum(len(t.changes) for t in plan.triggers)
+    now += sum(len(f.writable) for f in plan.fields)
+    waiting = sum(t.held + len(t.changes) - len(t.writable) for t in (*plan.targets, *plan.fields))
     if waiting:
         say(o, f"{waiting:,} changes wait, for the reasons above; {now:,} would be made now.")
     elif not plan.has_changes:
@@ -86,7 +110,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--first", is_flag=True, help="Give the go-ahead for first fills and changed rules.")
-@click.option("--platform", "only", multiple=True, help="Only this platform (may be repeated).")
+@scoped
 @click.option("--only", "people", multiple=True, help="A canary: only this address (may be repeated).")
 @click.option("--limit", type=click.IntRange(1), help="A canary: at most so many changes a tag or list.")
 @guarded
@@ -95,6 +119,7 @@ def push(
     o: Options,
     first: bool,
     only: tuple[str, ...],
+    named: tuple[str, ...],
     people: tuple[str, ...],
     limit: int | None,
     allow: tuple[str, ...],
@@ -114,7 +139,7 @@ def push(
     writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, only))
     with progress(o) as told, session(config, "push", as_of=o.as_of, progress=told) as s:
         allowed = choices.allow(s.store, allow, because, s.now(), s.run_id)
-        plan = sync.make_plan(s, with_go_ahead=first, only=only, allowed=allowed)
+        plan = sync.make_plan(s, with_go_ahead=first, only=only, named=named, allowed=allowed)
         canary = bool(people or limit)
         if canary:
             plan = undo.restricted(plan, people, limit)
@@ -147,6 +172,8 @@ def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
         writer.carry_out(s, plan)
         code = s.exit_code
     say(o, "The segments it touched are paused: `rollcall segment resume NAME` goes on with them.")
+    if plan.fields:
+        say(o, 'So are the fields: `rollcall segment resume "field:NAME"`.')
     return _tell_results(o, s, plan, code)
 
 
@@ -155,10 +182,13 @@ def _written(config: Config, only: tuple[str, ...]) -> list[str]:
 
 
 def _ask_for_names(s: Session, plan: Any) -> None:
-    for platform in dict.fromkeys(t.target.platform for t in plan.targets if t.changes):
-        name = s.accounts[platform].name
+    changing = [t.target.platform for t in plan.targets if t.changes] + [f.platform for f in plan.fields if f.changes]
+    for platform in dict.fromkeys(changing):
+        name = visible(s.accounts[platform].name)
         entering = sum(t.entered for t in plan.targets if t.target.platform == platform)
-        typed = click.prompt(f"{entering:,} people enter on {platform}. Type the account's name ({name}) to go on", err=True)
+        values = sum(len(f.changes) for f in plan.fields if f.platform == platform)
+        what = f"{entering:,} people enter on {platform}" + (f", {values:,} values of fields change" if values else "")
+        typed = click.prompt(f"{what}. Type the account's name ({name}) to go on", err=True)
         if typed.strip() != name:
             raise UsageError(f"That is not the name of the {platform} account. Nothing was written.")
 
@@ -174,10 +204,14 @@ def _waiting(s: Session, plan: Any) -> int:
 def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
     from connector import show
 
+    told: Any = s.summary.get("triggers", [])
     if s.results:
         say(o, "", show.results(s.results))
-    else:
+    if s.field_results:
+        say(o, "", show.field_results(s.field_results))
+    if not (s.results or s.field_results or told):
         say(o, "Nothing was written.")
+    say(o, *(f"Trigger {row['trigger']}: {row.get('done', 0):,} of {row['planned']:,} told." for row in told))
     dropped = s.summary.get("dropped_at_the_last_moment", 0)
     outdated = s.summary.get("dropped_since_saved", 0)
     if outdated:
@@ -191,9 +225,12 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
             "run": s.run_id,
             "plan": show.plan_json(plan),
             "results": show.results_json(s.results),
+            "triggers": s.summary.get("triggers", []),
+            "fields": s.field_results,
             "dropped": dropped,
             "dropped_since_saved": outdated,
             "problems": problems_json(s),
+            "notices": s.notices,
         },
     )
     return code
@@ -201,22 +238,28 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--first", is_flag=True, help="Give the go-ahead for first fills and changed rules in it.")
+@scoped
 @options
-def apply(o: Options, file: Path) -> int:
-    """Carry out exactly a saved plan. What would no longer be made is dropped; too much of that, and it refuses.
+def apply(o: Options, file: Path, first: bool, only: tuple[str, ...], named: tuple[str, ...]) -> int:
+    """Carry out exactly a saved plan, or the platforms and segments of it that you approve.
 
-    Example: rollcall apply tonight.json
+    What would no longer be made is dropped; too much of that, and it refuses.
+    Example: rollcall apply tonight.json --segment VIP
     """
     from connector import saved, sync, writer
     from connector.session import session
 
     config = o.config()
+    known_sources(config, only)
     plan_of_then = saved.read(file)
-    writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, tuple(plan_of_then.accounts)))
+    writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, only or tuple(plan_of_then.accounts)))
     with progress(o) as told, session(config, "apply", as_of=o.as_of, progress=told) as s:
-        plan = sync.still_valid(s, plan_of_then)
+        plan = sync.still_valid(s, plan_of_then, with_go_ahead=first, only=only, named=named)
         tell_plan(o, plan)
-        writer.carry_out(s, plan)
+        if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
+            _ask_for_names(s, plan)
+        writer.carry_out(s, plan, first=first)
         code = _waiting(s, plan)
     return _tell_results(o, s, plan, code)
 
@@ -235,7 +278,7 @@ def sync_(o: Options, dry_run: bool) -> int:
 
     config = o.config()
     writing = [] if dry_run else _written(config, ())
-    writer.allow_writing(config, as_of=o.as_of, platforms=writing)
+    writer.allow_writing(config, as_of=o.as_of, platforms=writing, tells=not dry_run)
     sync.check_rules(config)
     with progress(o) as told, session(config, "sync", as_of=o.as_of, progress=told) as s:
         counts = sync.pull_all(s)
@@ -260,6 +303,8 @@ def _tell_results_of_sync(o: Options, s: Session, counts: Any, plan: Any, page: 
 
     if s.results:
         say(o, show.results(s.results))
+    if s.field_results:
+        say(o, show.field_results(s.field_results))
     tell_problems(o, s)
     answer(
         o,
@@ -268,8 +313,11 @@ def _tell_results_of_sync(o: Options, s: Session, counts: Any, plan: Any, page: 
             "streams": show.stream_json(counts),
             "plan": show.plan_json(plan),
             "results": show.results_json(s.results),
+            "triggers": s.summary.get("triggers", []),
+            "fields": s.field_results,
             "report": str(page),
             "problems": problems_json(s),
+            "notices": s.notices,
         },
     )
     return code

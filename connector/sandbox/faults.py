@@ -34,15 +34,15 @@ ALL_KINDS = KINDS + OWN_KINDS
 ONLY = {"403": "mailchimp", "477": "hubspot", "throttled": "shopify"}
 NEEDS_ANSWER = frozenset({"truncated", "stall", "trickle", "length", "shrunk", "repeated"})
 """Kinds that are something done to a true answer: the request took effect, whatever `when` says."""
-NOT_STORED = frozenset({"429", "403", "477", "throttled"})
-"""Refusals that the storage of result files does not know."""
+REFUSALS = frozenset({"429", "403", "477", "throttled"})
+"""They say that nothing was done: after the effect of a write only a scripted fault says so. Storage does not know them."""
 WHENS = ("before", "after")
 DEFAULT_STALL_S = 2.0
 KEPT = 8
 """Answers of one walk that can be given again."""
 READING_POSTS = ("/search", "/batch/read", "/search-lists")
 
-__all__ = ["ALL_KINDS", "KINDS", "OWN_KINDS", "WHENS", "Fault", "Faults", "Kind", "answer", "is_write"]
+__all__ = ["ALL_KINDS", "KINDS", "OWN_KINDS", "WHENS", "Fault", "Faults", "Kind", "answer", "is_true", "is_write"]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Faults:
         writes = is_write(platform, request)
         deck = self._decks.setdefault((platform, writes), [])
         if not deck:
-            deck += [(k, w) for k in self.kinds if _may_meet(k, platform, writes) for w in self.whens]
+            deck += [(k, w) for k in self.kinds if _may_meet(k, platform, writes) for w in self.whens if is_true(k, w, writes)]
             self._random.shuffle(deck)
         for n, (kind, when) in enumerate(deck):
             if self._fits(kind, platform, request):
@@ -157,7 +157,7 @@ class Faults:
         return None
 
     def _fits(self, kind: Kind, platform: str, request: Request) -> bool:
-        if not _may_meet(kind, platform, is_write(platform, request)) or (kind in NOT_STORED and is_stored(request)):
+        if not _may_meet(kind, platform, is_write(platform, request)) or (kind in REFUSALS and is_stored(request)):
             return False
         if kind == "shrunk":
             return halved(platform, request) is not None
@@ -213,6 +213,11 @@ class Faults:
                 "stall_s": self.stall_s, "every": self.every, "hint_s": self.hint_s, "down": sorted(self.down),
                 "waiting": sum(s.times for s in self._scripts), "log": list(self.log),
             }  # fmt: skip
+
+
+def is_true(kind: str, when: str, writes: bool) -> bool:
+    """False for a refusal of what was done."""
+    return not (writes and when == "after" and kind in REFUSALS)
 
 
 def _may_meet(kind: Kind, platform: str, writes: bool) -> bool:

@@ -94,6 +94,9 @@ class Switches:
     definition_room: int = 250
 
 
+UNLIMITED = 10_000
+
+
 class ShopifySimulator:
     """Shopify with one shop. clock: server time, naive UTC. base_url: where result files and uploads are reached."""
 
@@ -295,10 +298,14 @@ class ShopifySimulator:
         return {"requestedQueryCost": requested, "actualQueryCost": actual, "throttleStatus": self._status()}
 
     def _status(self) -> dict[str, Any]:
+        """With the limits off the bucket is so large that nobody who paces himself by it ever waits."""
+        if not self.limits.on:
+            size = BUCKET * UNLIMITED
+            return {"maximumAvailable": size, "currentlyAvailable": size, "restoreRate": RESTORE * UNLIMITED}
         return {
             "maximumAvailable": BUCKET,
             "currentlyAvailable": int(self._level),
-            "restoreRate": RESTORE * (self.limits.scale if self.limits.on else 1),
+            "restoreRate": RESTORE * self.limits.scale,
         }
 
     def wall(self, ctx: Context) -> datetime | None:

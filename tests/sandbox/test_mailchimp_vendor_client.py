@@ -90,6 +90,7 @@ def test_it_has_been_asked_for_every_operation_we_use(both: Both) -> None:
     test_it_reads_groups(both)
     test_it_makes_fills_and_empties_a_tag(both)
     test_its_batches_run_to_the_end(both)
+    test_it_makes_and_fills_a_merge_field(both)
     assert {(method, path) for path, methods in operations().items() for method in methods} - both.asked == set()
 
 
@@ -99,6 +100,13 @@ def test_its_paging_filters_and_fields_mean_the_same(both: Both) -> None:
     seen = both.client.lists.get_list_members_info(LIST_ID, **query)
     assert seen == both.plain.get(f"{LIST}/members", **{**query, "fields": "members.id,total_items"})
     assert len(seen["members"]) == 2 and set(seen["members"][0]) == {"id"}
+
+
+def test_it_makes_and_fills_a_merge_field(both: Both) -> None:
+    made = both.client.lists.add_list_merge_field(LIST_ID, {"tag": "RC_TIER", "name": "Rollcall tier", "type": "text"})
+    assert (made["tag"], made["type"]) == ("RC_TIER", "text")
+    seen = both.client.lists.update_list_member(LIST_ID, HASH, {"merge_fields": {"RC_TIER": "high"}})
+    assert seen["merge_fields"]["RC_TIER"] == "high" and seen["id"] == HASH
 
 
 def test_it_makes_fills_and_empties_a_tag(both: Both) -> None:

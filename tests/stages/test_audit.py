@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import audit, keys, ledger
+from connector import audit, journal, keys, ledger
 from connector.audit import Entry
 from connector.store import Store
 from models.changes import Batch, Member, Outcome, Target
@@ -63,8 +63,8 @@ def test_confirmed_writes_are_entered_and_nothing_else() -> None:
     batch = Batch(Target("mailchimp", "VIP", "VIP"), "7", "VIP", (Member("ana"), Member("bo"), Member("cy")), batch_id="b")
     outcomes = [Outcome("ana", "add", "done"), Outcome("bo", "add", "already"), Outcome("cy", "add", "refused", "no")]
     with Store(":memory:") as store:
-        ledger.intend(store, batch, NOW, "r1")
-        ledger.conclude(store, batch, outcomes, NOW, "r1")
+        journal.intend(store, batch, NOW, "r1")
+        journal.conclude(store, batch, outcomes, NOW, "r1")
         ledger.give_go_ahead(store, "mailchimp", "VIP", "d1", 3, NOW, "r1")
         found = store.sql("SELECT action, object_id, detail FROM audit ORDER BY seq")
         assert found == [("add", "7", "VIP"), ("go-ahead", "VIP", "3 people; rule d1")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import audit, backup, ledger
+from connector import audit, backup, journal, ledger
 from connector.config import Config, load
 from connector.store import Store
 from models.changes import Batch, Member, Outcome, Target
@@ -26,8 +26,8 @@ def shop(folder: Path) -> Config:
 
 def pushed(config: Config) -> Store:
     store = Store(config.store_path)
-    ledger.intend(store, BATCH, NOW, "r1")
-    ledger.conclude(store, BATCH, [Outcome("c1", "add", "done")], NOW, "r1")
+    journal.intend(store, BATCH, NOW, "r1")
+    journal.conclude(store, BATCH, [Outcome("c1", "add", "done")], NOW, "r1")
     ledger.remember_object(store, BATCH.target, "7", "created", NOW, "r1")
     ledger.give_go_ahead(store, "mailchimp", "VIP", "d", 1, NOW, "r1")
     return store
@@ -69,7 +69,7 @@ def test_a_push_whose_backup_fails_is_still_a_push(tmp_path: Path) -> None:
 def test_an_old_journal_is_left_out_and_an_open_intent_is_not(tmp_path: Path) -> None:
     config = shop(tmp_path)
     with pushed(config) as store:
-        ledger.intend(store, Batch(BATCH.target, "7", "VIP", BATCH.adds, batch_id="open"), NOW, "r2")
+        journal.intend(store, Batch(BATCH.target, "7", "VIP", BATCH.adds, batch_id="open"), NOW, "r2")
         saved = backup.make(store, config, tmp_path / "bk", NOW + timedelta(days=40))
     assert [r["batch_id"] for r in backup.read(saved.path)["journal"]] == ["open"]
 

@@ -1,4 +1,4 @@
-"""The consent table of the design, cell by cell, on every platform and for both purposes."""
+"""Verdicts from rows of the store: what the walk through the whole table (tests/laws) cannot set on a simulated platform."""
 
 from __future__ import annotations
 
@@ -78,32 +78,6 @@ def test_what_a_contact_said_on_the_platform_itself(
     assert verdict(store, platform, "1") == (marketing, service)
 
 
-CARRIED = [
-    ("unsubscribed", "said no on {}", YES),
-    ("erased", "erased", "erased"),
-    ("pending", YES, YES),
-    ("transactional", YES, YES),
-    ("never_asked", YES, YES),
-    ("not_specified", YES, YES),
-    ("archived", YES, YES),
-]
-
-
-PLATFORMS = ("shopify", "mailchimp", "hubspot")
-
-
-@pytest.mark.parametrize(("here", "there"), [(a, b) for a in PLATFORMS for b in PLATFORMS if a != b])
-@pytest.mark.parametrize(("status", "marketing", "service"), CARRIED)
-def test_what_is_carried_from_one_platform_to_another(
-    store: Store, here: str, there: str, status: str, marketing: str, service: str
-) -> None:
-    contact(store, here, "1")
-    says(store, here, "1", "subscribed")
-    contact(store, there, "2")
-    says(store, there, "2", status)
-    assert verdict(store, here, "1") == (marketing.format(consent.TITLES[there]), service)
-
-
 @pytest.mark.parametrize("state", ["archived", "erased", "gone", "merged"])
 def test_who_is_no_longer_there_is_never_written_not_even_for_service(store: Store, state: str) -> None:
     contact(store, "hubspot", "1", state=state)
@@ -155,6 +129,51 @@ def test_an_opt_out_of_the_named_hubspot_subscription_type_counts_there_only(sto
     assert verdict(store, "hubspot", "1", cfg) == ("opted out of the subscription type", YES)
     assert verdict(store, "mailchimp", "2", cfg) == (YES, YES)
     assert verdict(store, "hubspot", "1", config(subscription_type="777"))[0] == YES
+
+
+@pytest.mark.parametrize("source", ["mailchimp", "hubspot"])
+def test_who_is_out_of_sight_where_archived_contacts_are_shown_was_erased(store: Store, source: str) -> None:
+    contact(store, source, "1", state="gone")
+    contact(store, "shopify", "2")
+    says(store, "shopify", "2", "subscribed")
+    assert verdict(store, "shopify", "2") == ("erased", "erased")
+
+
+def test_a_customer_that_shopify_no_longer_has_was_not_erased(store: Store) -> None:
+    contact(store, "shopify", "1", state="gone")
+    contact(store, "mailchimp", "2")
+    says(store, "mailchimp", "2", "subscribed")
+    assert verdict(store, "mailchimp", "2") == (YES, YES)
+
+
+def test_an_erasure_of_one_channel_is_one_of_all(store: Store) -> None:
+    contact(store, "shopify", "1")
+    says(store, "shopify", "1", "subscribed")
+    store.insert("consents", [{"source": "shopify", "contact_id": "1", "channel": "sms", "topic": "", "status": "erased"}])
+    assert verdict(store, "shopify", "1") == ("erased", "erased")
+
+
+def test_a_permission_in_words_of_the_owner_counts_where_none_says_email(store: Store) -> None:
+    for n, box in (("1", "not_specified"), ("2", "subscribed")):
+        contact(store, "mailchimp", n, person=f"p{n}")
+        says(store, "mailchimp", n, "subscribed")
+        says(store, "mailchimp", n, box, topic="Our newsletter")
+    assert verdict(store, "mailchimp", "1") == ("the e-mail box is not ticked", YES)
+    assert verdict(store, "mailchimp", "2") == (YES, YES)
+
+
+def test_only_who_unticked_the_box_is_a_no_and_not_who_never_ticked_it(store: Store) -> None:
+    """An owner who adds the boxes to an audience finds them unticked for everybody: guards hold that back."""
+    for n in ("1", "2"):
+        contact(store, "mailchimp", n, person=f"p{n}")
+        says(store, "mailchimp", n, "subscribed")
+        says(store, "mailchimp", n, "not_specified", topic="Email")
+    store.insert(
+        "consent_history",
+        [{"source": "mailchimp", "contact_id": "1", "channel": "email", "topic": "Email", "status": "subscribed"}],
+    )
+    verdict(store, "mailchimp", "1")
+    assert dict(store.sql("SELECT contact_id, is_no FROM verdicts")) == {"1": True, "2": False}
 
 
 @pytest.mark.parametrize("wins", [False, True])

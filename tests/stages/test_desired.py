@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 import orjson
 import pytest
 
-from connector import choices, consent, desired, ledger, schema
+from connector import choices, consent, desired, journal, ledger, schema
 from connector.config import Config
+from connector.plan import Limits, Wanted, plan_target
 from connector.store import Store
-from models.changes import Batch, Member, Outcome, Target
+from models.changes import Batch, Member, Observed, Outcome, Target
 from models.errors import UsageError
 from models.segments import Segment
 
@@ -28,6 +30,7 @@ def store() -> Store:
             store.sql(statement)
     store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
     desired.set_global_exclusions(store, [])
+    desired.set_staying(store, {})
     return store
 
 
@@ -92,15 +95,15 @@ def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
         )
     staying = who(store, Segment("VIP", "orders_total > 5", stay_days=14))
     assert set(staying.members) == {"fresh"}
-    assert staying.notes == ("1 stay until their 14 days are over",)
+    assert staying.notes == ("1 no longer match the rule and stay: their 14 days are not over",)
     assert who(store).members == {}
 
 
 def entered(store: Store, segment: str, *contacts: str) -> None:
     target = Target("mailchimp", segment, segment, segment, starts="journey")
     batch = Batch(target, segment, segment, tuple(Member(c) for c in contacts), batch_id=f"{segment}{contacts}")
-    ledger.intend(store, batch, NOW, "r")
-    ledger.conclude(store, batch, [Outcome(c, "add", "done") for c in contacts], NOW, "r")
+    journal.intend(store, batch, NOW, "r")
+    journal.conclude(store, batch, [Outcome(c, "add", "done") for c in contacts], NOW, "r")
 
 
 def test_nobody_enters_more_journeys_than_the_owner_allows(store: Store) -> None:
@@ -112,15 +115,15 @@ def test_nobody_enters_more_journeys_than_the_owner_allows(store: Store) -> None
     assert set(third.members) == {"calm"}
     assert third.excluded == {"entered 2 journeys within 30 days": 1}
     assert set(who(store, Segment("Third", "true")).members) == {"busy", "calm"}
-    assert ledger.started_since(store, "mailchimp", datetime(2026, 11, 21)) == 3
+    assert journal.started_since(store, "mailchimp", datetime(2026, 11, 21)) == 3
 
 
 def test_whom_the_platform_refused_is_stuck_until_their_record_changes(store: Store) -> None:
     person(store, "ana", "VIP")
     target = Target("mailchimp", "VIP", "VIP", "7")
     batch = Batch(target, "7", "VIP", (Member("ana"),), batch_id="b")
-    ledger.intend(store, batch, NOW, "r1")
-    ledger.conclude(store, batch, [Outcome("ana", "add", "refused", "compliance state")], NOW, "r1")
+    journal.intend(store, batch, NOW, "r1")
+    journal.conclude(store, batch, [Outcome("ana", "add", "refused", "compliance state")], NOW, "r1")
     assert who(store).excluded == {"stuck: Mailchimp refuses to change them": 1}
     store.sql("UPDATE contacts SET stream = 'members', record_id = 'ana'")
     store.insert("source_records", [{"source": "mailchimp", "stream": "members", "record_id": "ana", "changed_run": "r2"}])
@@ -173,8 +176,8 @@ def test_the_journal_holds_intent_and_outcome_of_every_batch(store: Store) -> No
 def test_the_ledger_follows_a_merge_to_the_survivor_and_holds_it_once(store: Store) -> None:
     target = Target("hubspot", "VIP", "Rollcall: VIP", "7")
     batch = Batch(target, "7", "VIP", (Member("old"), Member("new"), Member("other")), batch_id="b")
-    ledger.intend(store, batch, NOW, "r")
-    ledger.conclude(store, batch, [Outcome(c, "add", "done") for c in ("old", "new", "other")], NOW, "r")
+    journal.intend(store, batch, NOW, "r")
+    journal.conclude(store, batch, [Outcome(c, "add", "done") for c in ("old", "new", "other")], NOW, "r")
     store.insert(
         "identifiers", [{"source": "hubspot", "contact_id": "new", "kind": "hubspot", "value": "old", "is_main": False}]
     )
@@ -182,3 +185,19 @@ def test_the_ledger_follows_a_merge_to_the_survivor_and_holds_it_once(store: Sto
     assert ledger.ours(store, "hubspot", "7") == {"new", "other"}
     assert store.value("SELECT count(*) FROM ledger") == 2
     assert ledger.follow_merges(store, "hubspot") == 0
+
+
+def test_whom_the_platform_would_not_take_off_is_stuck_and_not_planned_every_night(store: Store) -> None:
+    person(store, "ana")
+    target = Target("mailchimp", "VIP", "VIP", "7")
+    batch = Batch(target, "7", "VIP", removes=(Member("ana"),), batch_id="b")
+    journal.intend(store, batch, NOW, "r1")
+    journal.conclude(store, batch, [Outcome("ana", "remove", "refused", "it is locked")], NOW, "r1")
+    found = who(store)
+    assert found.stuck == {"ana"} and found.notes == ("1 should leave and are stuck: Mailchimp refuses to change them",)
+
+    ours = frozenset({"ana"})
+    wanted = Wanted(target, "VIP", found.members, ours=ours, stuck=found.stuck, is_our_object=True, has_go_ahead=True)
+    assert plan_target(wanted, Observed(target, True, "7", "VIP", ours), Limits()).changes == ()
+    refused = replace(wanted, closed={"ana": "said no"})
+    assert [c.contact_id for c in plan_target(refused, Observed(target, True, "7", "VIP", ours), Limits()).changes] == ["ana"]

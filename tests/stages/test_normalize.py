@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.normalize import Normalizer, read_mapping
@@ -207,6 +207,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["id", "a", "b"]), JSON))
 def test_any_json_gives_rows_or_a_record_error(record: dict[str, Any]) -> None:
     n = normalizer('city = "a.b"\ncreated_at = "a | ms"\nspent_claimed = "b"\norders_claimed = "b.c"\ntags = "a[*].b"')

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from adapters.base import Page
-from connector import audit, backup, erase_files, forgotten, imports, ledger, no_profiling, privacy, runs, traces
+from connector import audit, backup, erase_files, forgotten, imports, journal, ledger, no_profiling, privacy, runs, traces
 from connector.config import Config, load
 from connector.identity import identify
 from connector.intake import Intake
@@ -87,8 +87,8 @@ def filled(store: Store, config: Config) -> str:
         store.insert("memberships", [{"segment": "VIP", "person_id": who, "entered_on": "2026-11-01"}])
     members = (Member("ana-at-mailchimp", ANA, person), Member("bo-at-mailchimp", BO, other))
     batch = Batch(TARGET, "7", "VIP", members, batch_id="b1")
-    ledger.intend(store, batch, NOW, "r1")
-    ledger.conclude(store, batch, [Outcome(m.contact_id, "add", "done") for m in members], NOW, "r1")
+    journal.intend(store, batch, NOW, "r1")
+    journal.conclude(store, batch, [Outcome(m.contact_id, "add", "done") for m in members], NOW, "r1")
     backup.after_push(store, config, NOW)
     return person
 
@@ -165,8 +165,8 @@ def test_the_ledger_still_knows_whose_tag_to_take_off_when_the_platform_shows_th
     assert forgotten.still_ours(store, "mailchimp", "8", shown) == frozenset()
 
     batch = Batch(TARGET, "7", "VIP", removes=(Member("ana-at-mailchimp"),), batch_id="b2")
-    ledger.intend(store, batch, NOW, "r3")
-    ledger.conclude(store, batch, [Outcome("ana-at-mailchimp", "remove", "done")], NOW, "r3")
+    journal.intend(store, batch, NOW, "r3")
+    journal.conclude(store, batch, [Outcome("ana-at-mailchimp", "remove", "done")], NOW, "r3")
 
     assert forgotten.still_ours(store, "mailchimp", "7", shown) == frozenset()
     assert "ana-at-mailchimp" not in str(store.sql("SELECT * FROM journal, ledger, parked, subject_keys"))
@@ -177,9 +177,9 @@ def test_the_ledger_still_knows_whose_tag_to_take_off_when_the_platform_shows_th
 def test_a_batch_that_was_under_way_is_settled_without_them_and_counts_as_ours(store: Store, config: Config) -> None:
     filled(store, config)
     for batch_id, members in (("both", ("ana-at-mailchimp", "bo-at-mailchimp")), ("alone", ("ana-at-mailchimp",))):
-        ledger.intend(store, Batch(TARGET, "9", "VIP", tuple(Member(m) for m in members), batch_id=batch_id), NOW, "r2")
+        journal.intend(store, Batch(TARGET, "9", "VIP", tuple(Member(m) for m in members), batch_id=batch_id), NOW, "r2")
     forget(store, config)
-    (left,) = ledger.open_intents(store, "mailchimp")
+    (left,) = journal.open_intents(store, "mailchimp")
     assert [m.contact_id for m in left.batch.adds] == ["bo-at-mailchimp"]
     assert forgotten.still_ours(store, "mailchimp", "9", ["ana-at-mailchimp"]) == {"ana-at-mailchimp"}
 

@@ -331,3 +331,31 @@ def test_the_profile_is_built_twice_the_same():
     derive(store, shop_config(), DAY)
 
     assert store.sql("SELECT * FROM profile ORDER BY person_id") == first
+
+
+def test_an_order_without_a_date_counts_as_money_and_for_nothing_that_has_a_date():
+    store = one_buyer()
+    store.insert(
+        "orders",
+        [
+            order("mailchimp", "a", "1", "2026-06-20", "100") | {"source": "shopify"},
+            order("shopify", "b", "1", "2026-06-20", "50") | {"ordered_at": None},
+            order("shopify", "c", "2", "2026-06-20", "7") | {"ordered_at": None},
+        ],
+    )
+    config = shop_config()
+    identify(store, config)
+    build(store, config, as_of(None, "Europe/Berlin"))
+    ann, new = row(store, "shopify", "1"), row(store, "shopify", "2")
+    assert (ann["orders_total"], ann["revenue_total"], ann["order_days"]) == (2, Decimal("150.00"), 1)
+    assert str(ann["first_order_on"]) == str(ann["last_order_on"]) == "2026-06-20" and ann["avg_days_between_orders"] is None
+    assert (new["orders_total"], new["revenue_total"], new["last_order_on"], new["days_since_order"]) == (
+        1,
+        Decimal("7.00"),
+        None,
+        None,
+    )
+    assert new["orders_365d"] == 0 and new["revenue_365d"] == 0
+
+    build(store, config, as_of(DAY, "Europe/Berlin"))
+    assert row(store, "shopify", "1")["orders_total"] == 1, "on an earlier day nobody can say that it was there already"

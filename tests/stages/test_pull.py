@@ -287,7 +287,7 @@ def test_raw_pages_are_kept_as_they_came_and_orphans_and_old_ones_removed(tmp_pa
         raw = RawPages(store)
         assert raw.folder is not None
         files = [f for (f,) in store.sql("SELECT file FROM raw_pages ORDER BY page")]
-        assert raw.read(files[0]) == (records, {})
+        assert raw.read(files[0]) == [(records, {})]
         assert {p.name for p in raw.folder.iterdir()} == set(files)
         (raw.folder / "left.over.json.zst.tmp").write_bytes(b"x")
         pull(store, Platform(members=[page({"id": "4"})]))

@@ -9,6 +9,7 @@ import pytest
 
 from connector.config import Branch, Privacy
 from connector.exports import safe, segment_file
+from connector.figures import Figures
 from connector.questions import Answer, block, rule
 from connector.rules import RuleError, declared, parse
 from connector.segment import check, evaluate, history, resolve
@@ -151,10 +152,7 @@ def test_what_was_said_later_is_not_seen_as_of_an_earlier_day():
         "consent_history",
         [said | {"status": "subscribed", "changed_at": "2026-01-01 00:00:00", "seen_at": "2026-01-02 00:00:00"}],
     )
-    store.insert(
-        "snapshots",
-        [{"source": "hubspot", "contact_id": "1", "name": "lifecyclestage", "value": "lead", "taken_on": "2026-01-01"}],
-    )
+    Figures(store, "hubspot", "contacts", ["lifecyclestage"], "2026-01-01").add(["1"], ["1"], [b'["lead"]'])
 
     derive(store, shop_config(), date(2026, 5, 1))
     early = row(store, "hubspot", "1")

@@ -102,7 +102,7 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 
 def test_all_tables_of_the_model_are_there() -> None:
     with Store(":memory:") as store:
-        names = {n for (n,) in store.sql("SELECT table_name FROM duckdb_tables()")}
+        names = {n for (n,) in store.sql("SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views()")}
         assert set(records.TABLES) <= names
 
 

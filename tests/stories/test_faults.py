@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connector.sandbox.base import Request
-from connector.sandbox.faults import KINDS, WHENS, Fault, Faults, Kind, is_write
+from connector.sandbox.faults import KINDS, WHENS, Fault, Faults, Kind, is_true, is_write
 from tests.stories.story import AS_OF, Story, doubled, expected_members, plan_of, segments, store_dump, world_dump
 
 IMPATIENT = "timeout_s = 0.3\ntries = 12\nbatch_size = 5\n"
@@ -20,31 +20,28 @@ SECTIONS = {
     "hubspot": IMPATIENT,
 }
 STALL_S = 0.5
+HINT_S = 0.01
+"""What every refusal asks a client to wait: how long platforms make one wait is no part of these stories."""
 CARDS = tuple(itertools.product(KINDS, WHENS))
 Combination = tuple[str, str, bool]
 
 
 class EveryKind(Faults):
-    """Fails every fourth write and every seventh read until each kind came once for both, before and after the effect.
-
-    Making a tag is spared where no answer at all would come: Mailchimp's adapter waits half a minute then.
-    """
+    """Fails every second write and every fifth read until each kind came once for both, before and after the effect."""
 
     def __init__(self) -> None:
-        super().__init__(stall_s=STALL_S)
+        super().__init__(stall_s=STALL_S, hint_s=HINT_S)
         self.is_on = False
         self.counts = {True: 0, False: 0}
-        self.dealt = {True: iter(CARDS), False: iter(CARDS)}
+        self.dealt = {True: iter(c for c in CARDS if is_true(*c, True)), False: iter(CARDS)}
 
     def decide(self, platform: str, request: Request) -> Fault | None:
         if not self.is_on:
             return None
         writes = is_write(platform, request)
-        if writes and (b"static_segment" in request.body or request.path.endswith("/lists")):
-            return None
         with self._lock:
             self.counts[writes] += 1
-            if self.counts[writes] % (4 if writes else 7):
+            if self.counts[writes] % (2 if writes else 5):
                 return None
             card = next(self.dealt[writes], None)
             return Fault(*card, STALL_S) if card else None
@@ -60,21 +57,14 @@ def everywhere() -> str:
 
 
 def live(story: Story, orders: Path) -> None:
-    """A backfill, a first push, a change, a sync; then everything must be as on a good day."""
-    story.ok("backfill")
+    """A backfill, a first push, a change, and all that a sync asks of a platform; then everything must be as on a good day."""
+    if not (story.folder / "rollcall.duckdb").exists():
+        story.ok("backfill")
     story.ok("push", "--first", "--as-of", AS_OF)
     refused = min(expected_members(orders)["Frequent"])
     story.change([refused.removesuffix("@shop.example")], mailchimp={"consent": "unsubscribed"})
-    story.ok("sync", "--as-of", AS_OF)
-
-
-def lies(story: Story, platform: str) -> int:
-    """Writes that took effect although the answer was 429, which means that they did not.
-
-    Repeated, they change nothing, so their people count as somebody else's: they keep the tag until an owner adopts it.
-    """
-    log = story.state()["faults"]["log"]
-    return sum((f["platform"], f["kind"], f["when"], f["is_write"]) == (platform, "429", "after", True) for f in log)
+    story.ok("pull")
+    story.ok("push", "--as-of", AS_OF)
 
 
 def check(story: Story, orders: Path) -> None:
@@ -89,16 +79,16 @@ def check(story: Story, orders: Path) -> None:
     plan = story.ok("plan", "--as-of", AS_OF, "--json")
     assert not plan.json["has_changes"]
     for (platform, name), target in plan_of(plan).items():
-        assert target["drift"].keys() <= {"tagged_by_hand"}, (platform, name)
-        assert sum(target["drift"].values()) <= 5 * lies(story, platform), (platform, name)
+        assert not sum(target["drift"].values()), (platform, name)
     assert story.sql("SELECT count(*) FROM set_aside") == [(0,)]
     assert story.sql("SELECT count(*) FROM parked") == [(0,)]
 
 
 @pytest.fixture(scope="module")
-def good_day(tmp_path_factory: pytest.TempPathFactory, few_orders: Path) -> Story:
-    """The same life without any fault (closed: only its state is looked at)."""
+def good_day(tmp_path_factory: pytest.TempPathFactory, few_orders: Path, pulled_store: Path) -> Story:
+    """The same life without any fault, from an undisturbed backfill (closed: only its state is looked at)."""
     with Story(tmp_path_factory.mktemp("good") / "day", few_orders) as story:
+        story.take_store(pulled_store)
         story.configure(everywhere(), **SECTIONS)
         live(story, few_orders)
         check(story, few_orders)
@@ -124,14 +114,14 @@ def test_every_kind_of_fault_on_reads_and_writes_before_and_after_the_effect(
     faults.is_on = True
     live(story, few_orders)
     faults.is_on = False
-    assert occurred(story) >= {(kind, when, writes) for kind, when in CARDS for writes in (True, False)}
+    assert occurred(story) >= {(*card, writes) for card in CARDS for writes in (True, False) if is_true(*card, writes)}
     check(story, few_orders)
     same_as(story, good_day)
 
 
 def by_chance(story: Story, orders: Path, p: float, seed: int, kinds: tuple[Kind, ...] = KINDS) -> None:
     story.configure(everywhere(), **SECTIONS)
-    story.control("faults", {"p": p, "seed": seed, "stall_s": STALL_S, "kinds": list(kinds)})
+    story.control("faults", {"p": p, "seed": seed, "stall_s": STALL_S, "kinds": list(kinds), "hint_s": HINT_S})
     live(story, orders)
     story.control("faults", {"reset": True})
     log = story.state()["faults"]["log"]
@@ -140,6 +130,7 @@ def by_chance(story: Story, orders: Path, p: float, seed: int, kinds: tuple[Kind
     check(story, orders)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_two_percent_of_requests_fail_by_chance(tell: Callable[..., Story], few_orders: Path, good_day: Story) -> None:
     story = tell(few_orders)

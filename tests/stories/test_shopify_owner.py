@@ -198,9 +198,9 @@ def test_a_tag_taken_off_by_hand_is_said_and_put_back(tagged: Story) -> None:
 def test_a_tag_renamed_by_hand_waits_for_the_owner_and_the_new_name_is_left_alone(tagged: Story) -> None:
     tagged.change([f"{n:05d}" for n in range(PEOPLE)], shopify={"tags": ["Our friends"]})
     written = len(tagged.writes())
-    said(tagged.run("push"), 3, "'Rollcall: Loyal' was deleted on the platform", "rollcall push --first")
+    said(tagged.run("push"), 3, "had it taken off by somebody else", "guard max_enter_pct")
     assert len(tagged.writes()) == written
-    tagged.ok("push", "--first")
+    tagged.ok("push", "--allow", "max_enter_pct", "--because", "the old name comes back")
     assert len(carriers(tagged)) == len(carriers(tagged, "Our friends")) == PEOPLE
 
 

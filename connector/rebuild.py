@@ -1,0 +1,101 @@
+"""A lost or outdated ledger is rebuilt: what is on the platforms is compared with the rules, and the owner says yes or no.
+
+Without a ledger nothing is ever removed. Whose hand put a person into a tag cannot be read from any platform, so this only
+proposes: who is in an object of our name and matches its rule today counts as added by us; everybody else stays somebody
+else's. Proposing writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connector import audit, ledger
+from connector.config import pushed_name
+from connector.session import Session
+from connector.store import Store
+from models.changes import Target
+from models.segments import Segment
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One object: members = counted + others. `counted` are contact ids that count as ours from then on; `dropped` stood in
+    the ledger and are not there any more. `is_new`: the ledger did not know this object."""
+
+    target: Target
+    object_id: str
+    is_new: bool
+    members: int
+    counted: tuple[str, ...]
+    known: int
+    others: int
+    dropped: tuple[str, ...]
+
+    @property
+    def changes_anything(self) -> bool:
+        return self.is_new or len(self.counted) > self.known or bool(self.dropped)
+
+
+def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
+    """One proposal per object that exists on a platform. The table `members` must hold this evaluation."""
+    found = []
+    for platform in s.config.platforms:
+        pushed = [g for g in segments if platform in g.push]
+        if not pushed:
+            continue
+        adapter = s.adapter(platform)
+        targets = [_target(s, platform, g) for g in pushed]
+        for seen in adapter.observe(targets, {t.segment: _matching(s.store, platform, t.segment) for t in targets}):
+            if seen.exists and seen.is_ours_kind:
+                found.append(_proposal(s.store, seen.target, seen.object_id, seen.members))
+    return found
+
+
+def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
+    """Write the proposals into the ledger; the platforms are not touched."""
+    for p in proposals:
+        if not p.changes_anything:
+            continue
+        with s.store.transaction():
+            if p.is_new:
+                ledger.remember_object(s.store, p.target, p.object_id, "rebuilt", s.now(), s.run_id)
+            ledger.no_longer_ours(s.store, p.target.platform, p.object_id, p.dropped)
+            ledger.count_as_ours(s.store, p.target, p.object_id, p.counted, s.now(), s.run_id)
+            audit.note(
+                s.store, "rebuilt", s.now(), s.run_id, platform=p.target.platform, object_id=p.object_id,
+                detail=f"{len(p.counted)} counted as ours, {len(p.dropped)} dropped",
+            )  # fmt: skip
+
+
+def _target(s: Session, platform: str, g: Segment) -> Target:
+    object_id, name = ledger.object_of(s.store, platform, g.name)
+    return Target(platform, g.name, name or pushed_name(s.config, g.name, g.tag, g.purpose), object_id, g.purpose, g.starts)
+
+
+def _matching(store: Store, platform: str, segment: str) -> frozenset[str]:
+    """Contacts on the platform of the people who match the segment's rule, whatever their consent."""
+    return frozenset(
+        c
+        for (c,) in store.sql(
+            """SELECT k.contact_id FROM members m JOIN person_links l USING (person_id)
+               JOIN contacts k ON k.source = l.source AND k.contact_id = l.contact_id
+               WHERE m.segment = ? AND k.source = ?""",
+            [segment, platform],
+        )
+    )
+
+
+def _proposal(store: Store, target: Target, object_id: str, members: frozenset[str]) -> Proposal:
+    ours = ledger.ours(store, target.platform, object_id) if object_id == target.object_id else frozenset()
+    counted = members & (_matching(store, target.platform, target.segment) | ours)
+    return Proposal(
+        target=target,
+        object_id=object_id,
+        is_new=object_id != target.object_id,
+        members=len(members),
+        counted=tuple(sorted(counted)),
+        known=len(ours & members),
+        others=len(members - counted),
+        dropped=tuple(sorted(ours - members)),
+    )
