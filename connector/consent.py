@@ -189,6 +189,9 @@ hidden AS (  -- a refusal is not forgotten where the owner archived the contact 
   JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
   GROUP BY a.source, a.contact_id, a.person_id
   HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead')) = 'unsubscribed'),
+told AS (
+  SELECT source, contact_id, email, occurred_at FROM events
+  WHERE $channel = 'email' AND (kind = 'complaint' OR (kind = 'unsubscribe' AND source = 'import'))),
 refusals AS (
   SELECT person_id, source, max(changed_at) AS no_at, bool_or(changed_at IS NULL) AS is_undated, false AS is_erasure
   FROM answers WHERE topic = '' AND status = 'unsubscribed' GROUP BY person_id, source
@@ -201,9 +204,11 @@ refusals AS (
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
-  SELECT l.person_id, e.source, max(e.occurred_at), false, false FROM events e
-  JOIN person_links l ON (l.source = e.source AND l.contact_id = e.contact_id) OR (l.source = 'email' AND l.contact_id = e.email)
-  WHERE $channel = 'email' AND (e.kind = 'complaint' OR (e.kind = 'unsubscribe' AND e.source = 'import'))
+  SELECT l.person_id, e.source, max(e.occurred_at), false, false
+  FROM (  -- two joins on equal values: one with OR would compare every complaint with every contact
+    SELECT source, source AS holder, contact_id AS id, occurred_at FROM told WHERE contact_id IS NOT NULL
+    UNION ALL SELECT source, 'email', email, occurred_at FROM told WHERE email IS NOT NULL) e
+  JOIN person_links l ON l.source = e.holder AND l.contact_id = e.id
   GROUP BY l.person_id, e.source
   UNION ALL
   SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)

@@ -108,14 +108,18 @@ def rewrite_texts(store: Store, traces: Traces) -> int:
     for table, columns in sorted(tables(store).items()):
         if table in UNTOUCHED:
             continue
-        for column in (c for c, kind in columns.items() if kind == "VARCHAR"):
-            rows = store.sql(
-                f"""SELECT rowid, "{column}" FROM "{table}"
-                    WHERE len(list_filter(CAST(? AS VARCHAR[]), lambda w: contains(lower("{column}"), w))) > 0""",
-                [words],
-            )
-            for rowid, text in rows:
-                if (clean := traces.without(text)) != text:
+        texts = [c for c, kind in columns.items() if kind == "VARCHAR"]
+        if not texts:
+            continue
+        names = ", ".join(f'"{c}"' for c in texts)
+        rows = store.sql(  # one scan for all columns; the separator is in no word that names anybody
+            f"""SELECT rowid, {names} FROM "{table}"
+                WHERE len(list_filter(CAST(? AS VARCHAR[]), lambda w: contains(lower(concat_ws(chr(31), {names})), w))) > 0""",
+            [words],
+        )
+        for rowid, *values in rows:
+            for column, text in zip(texts, values, strict=True):
+                if text is not None and (clean := traces.without(text)) != text:
                     store.sql(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', [clean, rowid])
                     changed += 1
     return changed

@@ -421,14 +421,20 @@ def profile(examples: int) -> settings:
     )
 
 
-QUICK, NIGHTLY = 100, 5000
+QUICK, NIGHTLY, CHAPTERS = 100, 5000, 10
 
 
 class TestQuick(Laws.TestCase):
     settings = profile(QUICK)
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(3 * 3600)
-class TestNightly(Laws.TestCase):
-    settings = profile(NIGHTLY)
+class _Chapter(Laws.TestCase):
+    """One of ten parts of the night's histories, so that all cores share them and a failure is seen early."""
+
+    settings = profile(NIGHTLY // CHAPTERS)
+
+
+for _n in range(CHAPTERS):
+    _name = f"TestNightly{_n}"
+    globals()[_name] = pytest.mark.timeout(3 * 3600)(pytest.mark.nightly(type(_name, (_Chapter,), {})))
+del _Chapter  # what is left of it would be collected as an eleventh
