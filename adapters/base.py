@@ -94,6 +94,32 @@ class Setting:
     most: float | None = None
 
 
+@dataclass(frozen=True)
+class Automation:
+    """An automation of the owner's that begins when somebody enters (or leaves) something of ours, or a field of ours gets a
+    value. values: only these start it; none means any. mails, billing, is_sure, has_ways: as in `models.changes.Start`."""
+
+    name: str
+    on: Literal["enter", "leave", "value"]
+    values: tuple[str, ...] = ()
+    mails: int = 0
+    billing: str = ""
+    is_sure: bool = True
+    has_ways: bool = False
+
+
+@dataclass(frozen=True)
+class Automations:
+    """By segment and by field. unread: why some of them are not known, in the owner's words; '' where all are, or where the
+    platform tells of none (then the configuration's `starts` says)."""
+
+    by_segment: dict[str, tuple[Automation, ...]] = field(default_factory=dict)
+    by_field: dict[str, tuple[Automation, ...]] = field(default_factory=dict)
+    unread: str = ""
+    is_complete: bool = False
+    """Nothing else waits for these, as far as the platform tells."""
+
+
 ENDING_SOON_DAYS = 120
 """From so many days before an API version ends on, every run says so."""
 
@@ -212,6 +238,16 @@ class Adapter(ABC):
         """Like `apply`, starting no automation where the platform has a way to say so (elsewhere it is `apply`)."""
         return self.apply(batch)
 
+    def automations(self, targets: Sequence[Target], fields: Sequence[str]) -> Automations:
+        """Which automations of the owner's wait for these objects (by `object_id`) and fields. Only looks, and never fails:
+        what cannot be read is said in `unread`."""
+        return Automations()
+
+    def without_room(self, targets: Sequence[Target]) -> dict[str, str]:
+        """Segment -> why the object it needs cannot be made any more, of those in `targets` (in their order) that would be.
+        Known before anything is written; empty where there is room, or where nobody can say."""
+        return {}
+
     field_batch: ClassVar[int] = 100
     """At most so many contacts in one `read_fields` and one `write_fields`."""
     field_noun: ClassVar[str] = "field"
@@ -226,6 +262,10 @@ class Adapter(ABC):
     def field_problem(self, name: str, kind: FieldKind) -> str:
         """Why this field cannot be written or made, in the owner's words; '' where it can. Looks, and writes nothing."""
         return ""
+
+    def fields_without_room(self, names: Sequence[str]) -> list[str]:
+        """Of these fields, in their order, those that are not there and that the account has no room left for."""
+        return []
 
     def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
         """Make the field where it is not there. Safe to repeat. Raises PermanentApiError where a field of this name is not

@@ -14,16 +14,17 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from adapters.base import Account, Adapter, Cursor, Finding, Page, Stream, Version
+from adapters.base import Account, Adapter, Automations, Cursor, Finding, Page, Stream, Version
 from adapters.hubspot_check import findings
 from adapters.hubspot_client import BATCH, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_emails import email_pages
 from adapters.hubspot_events import SUPPORTED_UNTIL as EVENTS_UNTIL
 from adapters.hubspot_events import event_pages
 from adapters.hubspot_fields import Fields
+from adapters.hubspot_flows import Flows, started_by, started_by_field
 from adapters.hubspot_lists import Lists
 from adapters.hubspot_objects import CONTACTS, EMAILS, EMAILS_SCOPE, EVENTS, KINDS
-from adapters.hubspot_property import PROPERTY, SegmentProperty
+from adapters.hubspot_property import PROPERTY, SegmentProperty, option_value
 from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
 from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 LISTS_AT_ONCE = 4
 """Lists that are written side by side. With the property only one is: all of them change the same value of a contact."""
+UNREAD = 'which workflows of yours would start is not known: {}. Where entering is meant to start one, say starts = "journey"'
 
 
 class HubspotAdapter(Adapter):
@@ -50,9 +52,11 @@ class HubspotAdapter(Adapter):
         self.concurrent_targets = 1 if settings.get("hubspot_property") else LISTS_AT_ONCE
         self.client = HubspotClient(settings, now_utc=now_utc, sleep=sleep)
         self.reader = Reader(self.client, settings)
-        self.lists = Lists(self.client, self._survivors)
-        self.property = SegmentProperty(self.client, self.reader)
-        self.fields = Fields(self.client, self.reader, self.property.is_full)
+        installation = str(settings.get("installation") or "")
+        self.lists = Lists(self.client, self._survivors, installation, int(settings.get("static_lists") or 0))
+        self.property = SegmentProperty(self.client, self.reader, installation)
+        self.fields = Fields(self.client, self.reader, self.property.room, installation)
+        self.flows = Flows(self.client)
 
     def account(self) -> Account:
         details = self.client.account()
@@ -112,6 +116,22 @@ class HubspotAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
+    def automations(self, targets: Sequence[Target], fields: Sequence[str]) -> Automations:
+        flows, unread = self.flows.known()
+        found = {}
+        for t in targets:
+            is_set = self.client.has_property and t.segment not in self.property.closed
+            value = (PROPERTY, option_value(t.segment)) if is_set else ("", "")
+            found[t.segment] = started_by(flows, t.object_id, value)
+        by_field = {name: started_by_field(flows, name) for name in fields}
+        return Automations(found, by_field, unread and UNREAD.format(unread), is_complete=not unread)
+
+    def without_room(self, targets: Sequence[Target]) -> dict[str, str]:
+        return self.lists.without_room(targets)
+
+    def fields_without_room(self, names: Sequence[str]) -> list[str]:
+        return self.fields.without_room(names)
+
     def field_name(self, label: str) -> str:
         return self.fields.name(label)
 
@@ -130,7 +150,11 @@ class HubspotAdapter(Adapter):
     def _observe(self, target: Target) -> Observed:
         """Who is on the list and does not carry the segment in the property is told as such, so that a plan mends it."""
         seen = self.lists.observe(target)
-        if not (self.client.has_property and seen.exists and seen.is_ours_kind):
+        if not self.client.has_property or (seen.exists and not seen.is_ours_kind):
+            return seen
+        if why := self.property.why_closed(target.segment):
+            return replace(seen, note="; ".join(n for n in (seen.note, why) if n))
+        if not seen.exists:
             return seen
         lacking, others = self.property.compare(seen.target.segment, seen.members)
         notes = [
@@ -145,6 +169,8 @@ class HubspotAdapter(Adapter):
         """The property first, then the list. A contact whose property HubSpot refuses is not put on the list either;
         taking somebody off never waits for the property."""
         segment, problem = batch.target.segment, ""
+        if segment in self.property.closed:
+            return self.lists.apply(batch)
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}
         try:

@@ -11,6 +11,8 @@ from adapters.base import Finding
 from adapters.hubspot_client import API_VERSION, LISTS_BY_CURSOR_SINCE, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_door import OURS
 from adapters.hubspot_events import PATH as EVENTS_PATH
+from adapters.hubspot_flows import PATH as FLOWS_PATH
+from adapters.hubspot_flows import SCOPE as FLOWS_SCOPE
 from adapters.hubspot_objects import CONTACTS, EMAILS_SCOPE, KINDS, LINE_ITEMS, OPTOUT_PREFIX
 from adapters.hubspot_property import SegmentProperty
 from adapters.hubspot_read import Reader, attribute_names
@@ -39,6 +41,7 @@ def findings(client: HubspotClient, reader: Reader, settings: dict[str, Any], ac
         client, "hubspot lists", "crm.lists.read", lambda: client.ask(client.path("crm/lists", every), {"count": 1}), "error",
         more=" Filling them also needs crm.lists.write, which only the first push can show.",
     )  # fmt: skip
+    yield _workflows(client)
     yield from _attributes(reader, settings)
     if client.has_property:
         yield _property(client, reader)
@@ -64,6 +67,22 @@ def _probe(client: HubspotClient, name: str, scope: str, read: Any, level: Any =
     except ApiError as e:
         return Finding(name, "warning", f"Could not be looked at now: {e}")
     return Finding(name, "ok", f"Readable ({scope}).{more}")
+
+
+def _workflows(client: HubspotClient) -> Finding:
+    """Optional: what may not be read costs nobody anything, so it is no warning."""
+    try:
+        client.get(FLOWS_PATH, {"limit": 1}, tries=2)
+    except (ApiError, AuthError):
+        return Finding(
+            "hubspot workflows", "ok",
+            f"Not readable (scope {FLOWS_SCOPE}, Professional and above). Without, plans cannot say which workflows would start.",
+        )  # fmt: skip
+    return Finding(
+        "hubspot workflows",
+        "ok",
+        f"Readable ({FLOWS_SCOPE}, API v4 until about 2027-03): plans say which workflows would start.",
+    )
 
 
 def _search_one(client: HubspotClient) -> Any:

@@ -14,6 +14,7 @@ OURS = "rollcall"  # how the names of groups and properties of ours begin
 ROOT_FOLDER = "0"
 READS_BY_POST = re.compile(
     r"/crm/objects/[\d-]+/\w+/(search|batch/read)|/crm/associations/[\d-]+/\w+/\w+/batch/read|/crm/lists/[\d-]+/(all|search)"
+    r"|/automation/v4/flows/batch/read"
 )
 LISTS = (
     ("POST", re.compile(r"/crm/lists/[\d-]+")),

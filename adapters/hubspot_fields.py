@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from adapters import field_texts
+from adapters import field_texts, marks
 from adapters.hubspot_answers import Problem, Refused, failed_ids, in_words
 from adapters.hubspot_client import BATCH, HubspotClient
 from adapters.hubspot_door import OURS
@@ -39,12 +39,14 @@ Row = tuple[str, Mapping[str, str]]
 
 
 class Fields:
-    """is_full: whether the account has no room for another property of contacts."""
+    """room: how many more properties of contacts the account may have, None where nobody can say. installation: the id that
+    the descriptions of properties we make carry."""
 
-    def __init__(self, client: HubspotClient, reader: Reader, is_full: Callable[[], bool]) -> None:
+    def __init__(self, client: HubspotClient, reader: Reader, room: Callable[[], int | None], installation: str = "") -> None:
         self.client = client
         self.reader = reader
-        self._is_full = is_full
+        self.installation = installation
+        self._room = room
         self._kinds: dict[str, FieldKind] = {}
 
     def name(self, label: str) -> str:
@@ -56,8 +58,14 @@ class Fields:
     def problem(self, name: str, kind: FieldKind) -> str:
         found = self._definition(name)
         if found is None:
-            return NO_ROOM if self._is_full() else ""
-        return _unusable(name, kind, found)
+            return NO_ROOM if self._room() == 0 else ""
+        return self._unusable(name, kind, found)
+
+    def without_room(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there, beyond the number that can still be made."""
+        missing = [name for name in names if self._definition(name) is None]
+        room = self._room() if len(missing) > 1 else None
+        return missing[room:] if room is not None else []
 
     def ensure(self, name: str, label: str, kind: FieldKind) -> None:
         """A lost answer is no harm: all is looked up before a repeat. A name in HubSpot's archive comes back with its old
@@ -66,7 +74,7 @@ class Fields:
         for tries_left in reversed(range(TRIES)):
             found = self._definition(name)
             if found is not None:
-                if problem := _unusable(name, kind, found):
+                if problem := self._unusable(name, kind, found):
                     raise PermanentApiError(problem, platform="hubspot")
                 self._kinds[name] = kind
                 return
@@ -131,6 +139,14 @@ class Fields:
         middle = (len(items) + 1) // 2
         return {i: o for part in (items[:middle], items[middle:]) if part for i, o in self._batch(dict(part)).items()}
 
+    def _unusable(self, name: str, kind: FieldKind, found: Mapping[str, Any]) -> str:
+        if marks.maker(found.get("description"), self.installation) == "another":
+            return (
+                f"HubSpot's property {name} is filled by another installation of Rollcall. Give the [[field]] another name; after "
+                "a lost store, take the mark out of the property's description instead."
+            )
+        return _unusable(name, kind, found)
+
     def _kind(self, name: str) -> FieldKind:
         if name not in self._kinds:
             shape = _shape(self._definition(name) or {})
@@ -148,13 +164,14 @@ class Fields:
             return None
 
     def _make(self, name: str, label: str, kind: FieldKind) -> None:
-        if self._is_full():
+        if self._room() == 0:
             raise PermanentApiError(NO_ROOM, platform="hubspot")
         self._post("/groups", {"name": GROUP, "label": field_texts.OURS})
         type_, field_type = TYPES[kind]
         body = {
             "groupName": GROUP, "name": name, "label": field_texts.title(name.removeprefix(f"{OURS}_")), "type": type_,
-            "fieldType": field_type, "formField": False, "description": f"{MARK}: {label}",
+            "fieldType": field_type, "formField": False,
+            "description": marks.marked(f"{MARK}: {label}", self.installation),
         }  # fmt: skip
         self._post("", {**body, "options": YES_OR_NO} if kind == "yes or no" else body)
 
@@ -170,7 +187,7 @@ class Fields:
 
 
 def _unusable(name: str, kind: FieldKind, found: Mapping[str, Any]) -> str:
-    """Ours is what stands in our group or carries our mark: the owner may move or describe it as he likes, not both."""
+    """Ours is what stands in our group or says so: the owner may move or describe it as he likes, not both."""
     if found.get("groupName") != GROUP and MARK not in str(found.get("description") or ""):
         return f"HubSpot has a property {name} that Rollcall did not make. Give the [[field]] another name."
     modification = found.get("modificationMetadata") or {}

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
+from adapters import marks
 from adapters.hubspot_answers import Refused, next_after
 from adapters.hubspot_client import LISTS_BY_CURSOR_SINCE, HubspotClient
 from adapters.hubspot_door import ROOT_FOLDER
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 CONTACT_TYPE = "0-1"
 STATIC = ("MANUAL", "SNAPSHOT")
 DELETED = "the list we made was deleted in HubSpot, where it can be restored for 90 days (then it is ours again)"
+DESCRIPTION = "hs_description"
+MADE_BY_US = "Kept in step by Rollcall, which knows its lists by the mark behind this."
 MEMBERS_LIMIT = 250
 ALL_LIMIT = 500
 DUPLICATE_NAME = "DUPLICATE_LIST_NAMES"
@@ -42,11 +45,17 @@ class _Whole(Exception):
 
 
 class Lists:
-    """survivors: see above. The most ids in one call is not documented; it is halved when HubSpot takes too long."""
+    """survivors: see above. The most ids in one call is not documented; it is halved when HubSpot takes too long.
 
-    def __init__(self, client: HubspotClient, survivors: Survivors) -> None:
+    installation: the id that the descriptions of lists we make carry. most_lists: static lists the subscription allows, as
+    the owner says (HubSpot does not); 0 where he does not.
+    """
+
+    def __init__(self, client: HubspotClient, survivors: Survivors, installation: str = "", most_lists: int = 0) -> None:
         self.client = client
         self.survivors = survivors
+        self.installation = installation
+        self.most_lists = most_lists
         self.most: int | None = None
 
     def observe(self, target: Target) -> Observed:
@@ -59,7 +68,9 @@ class Lists:
             return Observed(target, exists=True, object_id=list_id, name=name, is_ours_kind=False, note=note)
         if list_id == target.object_id and name != target.name:
             note = f"somebody renamed it in HubSpot; it was '{target.name}'. It is still the same list and is kept in step"
-        return Observed(target, exists=True, object_id=list_id, name=name, members=self.members(list_id), note=note)
+        who = "" if list_id == target.object_id else self._maker(list_id)
+        members = self.members(list_id)
+        return Observed(target, exists=True, object_id=list_id, name=name, members=members, note=note, made_by=who)
 
     def members(self, list_id: str) -> frozenset[str]:
         """All contact ids on a list, paged to the end: the size HubSpot shows lags behind."""
@@ -81,7 +92,13 @@ class Lists:
                     raise PermanentApiError(
                         f"HubSpot already has a list named '{target.name}', but {note}. Rename one of them.", platform="hubspot"
                     )
-                return str(found["listId"])
+                list_id = str(found["listId"])
+                if list_id != target.object_id and self._maker(list_id) == "another":
+                    raise PermanentApiError(
+                        f"Another installation of Rollcall has made the HubSpot list '{target.name}' meanwhile. Give the segment "
+                        "another tag.", platform="hubspot",
+                    )  # fmt: skip
+                return list_id
             try:
                 return self._create(target.name)
             except AmbiguousWriteError:
@@ -103,7 +120,10 @@ class Lists:
     def _way_out(self, name: str, problem: PermanentApiError) -> str:
         """What an owner can do about a list that HubSpot would not make."""
         if DUPLICATE_NAME not in problem.code and problem.status != CONFLICT:
-            return "The subscription may allow no more lists: delete one you no longer need."
+            return (
+                "The subscription may allow no more lists: delete one you no longer need, and write static_lists = N under "
+                "[hubspot], so that plans say it beforehand."
+            )
         other = self._among_all(name, everywhere=True)
         if other is not None:
             kind = "" if str(other.get("objectTypeId") or CONTACT_TYPE) == CONTACT_TYPE else ", which does not hold contacts"
@@ -231,12 +251,52 @@ class Lists:
             raise
         return found if found.get("listId") and not found.get("deletedAt") else None
 
+    def without_room(self, targets: Sequence[Target]) -> dict[str, str]:
+        """Of the lists that would be made, those beyond what the owner says the subscription allows."""
+        if not self.most_lists or not targets:
+            return {}
+        held = sum(found.get("processingType") in STATIC and not found.get("deletedAt") for found in self._all_lists("", ""))
+        why = (
+            f"the subscription allows {self.most_lists:,} static lists (hubspot.static_lists) and HubSpot has {held:,}: delete one "
+            "you no longer need, or push this segment elsewhere"
+        )
+        return {t.segment: why for t in targets[max(0, self.most_lists - held) :]}
+
     def _create(self, name: str) -> str:
         body: dict[str, Any] = {"name": name, "objectTypeId": CONTACT_TYPE, "processingType": "MANUAL"}
         folder = self._folder()
         if folder:
             body["listFolderId"] = int(folder)
-        return str(self.client.write("POST", self.client.path("crm/lists", ""), body)["list"]["listId"])
+        path = self.client.path("crm/lists", "")
+        if self.installation:
+            described = {**body, "customProperties": {DESCRIPTION: marks.marked(MADE_BY_US, self.installation)}}
+            try:
+                return str(self.client.write("POST", path, described)["list"]["listId"])
+            except ScopeError:
+                raise
+            except PermanentApiError as e:
+                if e.status == CONFLICT or DUPLICATE_NAME in e.code or "LIMIT" in e.code:
+                    raise
+                log.info("HubSpot does not take a description (%s); the list is made without", e.code or e.status)
+        return str(self.client.write("POST", path, body)["list"]["listId"])
+
+    def _maker(self, list_id: str) -> marks.Maker:
+        """Whose mark the list's description carries; only a search shows descriptions."""
+        if not self.installation:
+            return ""
+        asked = {"listIds": [list_id], "count": 1, "offset": 0, "additionalProperties": [DESCRIPTION]}
+        try:
+            rows = self.client.ask(self.client.path("crm/lists", "search"), asked).get("lists") or ()
+        except ScopeError:
+            raise
+        except PermanentApiError as e:
+            log.info("HubSpot's description of a list cannot be read (%s)", e.code or e.status)
+            return ""
+        for found in rows:
+            more = found.get("additionalProperties")
+            if str(found.get("listId")) == list_id and isinstance(more, dict):
+                return marks.maker(more.get(DESCRIPTION), self.installation)
+        return ""
 
     def _folder(self) -> str:
         """The number of the folder for new lists, made when it is not there; '' for none. A list is worth more than its

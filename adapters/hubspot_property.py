@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from adapters import marks
 from adapters.hubspot_answers import Problem, Refused, failed_ids, in_words
 from adapters.hubspot_client import BATCH, HubspotClient
 from adapters.hubspot_door import OURS
@@ -28,6 +29,8 @@ GROUP = OURS
 PROPERTY = f"{OURS}_segments"
 OPTION_KEYS = ("label", "value", "displayOrder", "hidden", "description")
 CONTACT_TYPE = "0-1"
+MOST_OPTIONS = 5000  # not documented; what owners report
+LONGEST = 80  # letters of an option; how many HubSpot takes is not documented
 TRIES = 4
 HOPELESS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
 
@@ -45,9 +48,14 @@ Text = Callable[[set[str]], str | None]
 
 
 class SegmentProperty:
-    def __init__(self, client: HubspotClient, reader: Reader) -> None:
+    """installation: the id that the descriptions of options we make carry. closed: segments whose option is another
+    installation's, or which there is no room for; only their list is written."""
+
+    def __init__(self, client: HubspotClient, reader: Reader, installation: str = "") -> None:
         self.client = client
         self.reader = reader
+        self.installation = installation
+        self.closed: set[str] = set()
         self._options: Options | None = None
 
     def add(self, segment: str, ids: Sequence[str]) -> Reasons:
@@ -93,6 +101,28 @@ class SegmentProperty:
         lacking = frozenset(str(r["id"]) for r in records if option_value(segment) not in _values(r)) & members
         return lacking, max(0, total - len(members) + len(lacking))
 
+    def why_closed(self, segment: str) -> str:
+        """Why the property cannot say who is in the segment, in the owner's words; '' where it can. Remembers it."""
+        options = self.options()
+        if options is None:
+            return ""
+        held = options.get(option_value(segment))
+        why = ""
+        if held is not None and marks.maker(held.get("description"), self.installation) == "another":
+            why = (
+                f"the option '{segment}' of the property {PROPERTY} is another installation's of Rollcall; rename the "
+                "segment, or after a lost store take the mark out of the option's description"
+            )
+        elif held is None and len(options) >= MOST_OPTIONS:
+            why = f"the property {PROPERTY} has {len(options):,} options already, and HubSpot may take no more"
+        elif held is None and not options and self.is_full():
+            why = f"HubSpot has no room for the property {PROPERTY}: delete a property of contacts you no longer need"
+        if why:
+            self.closed.add(segment)
+            return f"{why}. Only the list is written"
+        self.closed.discard(segment)
+        return ""
+
     def options(self) -> Options | None:
         """The options as last looked up, none of a property that is not there; None where it cannot be used."""
         if self._options is None:
@@ -126,12 +156,17 @@ class SegmentProperty:
 
     def is_full(self) -> bool:
         """The account has no room for another property of contacts, as far as HubSpot says."""
+        return self.room() == 0
+
+    def room(self) -> int | None:
+        """How many more properties of contacts the account may have; None where HubSpot does not say."""
         try:
             found = self.client.get(self.client.path("crm/limits", "custom-properties")).get("byObjectType") or ()
         except PermanentApiError:
-            return False
+            return None
         ours = [r for r in found if isinstance(r, dict) and r.get("objectTypeId") == CONTACT_TYPE]
-        return any(isinstance(r.get("limit"), int) and int(r.get("usage") or 0) >= r["limit"] for r in ours)
+        left = [max(0, r["limit"] - int(r.get("usage") or 0)) for r in ours if isinstance(r.get("limit"), int)]
+        return min(left, default=None)
 
     def ensure(self, segment: str) -> None:
         """Group, property and option are there afterwards. A lost answer is no harm: all is looked up before a repeat."""
@@ -178,7 +213,7 @@ class SegmentProperty:
     def _make(self, segment: str) -> None:
         """A name in HubSpot's archive comes back with its old definition; the look-up afterwards tells."""
         self._post("/groups", {"name": GROUP, "label": "Rollcall"})
-        first = _option(segment, 0)
+        first = _option(segment, 0, self.installation)
         self._post("", {
             "groupName": GROUP, "name": PROPERTY, "label": "Rollcall segments", "type": "enumeration", "fieldType": "checkbox",
             "formField": False, "options": [first],
@@ -199,7 +234,7 @@ class SegmentProperty:
         held = [{k: o[k] for k in OPTION_KEYS if o.get(k) is not None} for o in (self._options or {}).values()]
         last = max((int(o.get("displayOrder") or 0) for o in held), default=-1)
         path = self.client.path("crm/properties", f"{CONTACTS.path}/{PROPERTY}")
-        self.client.write("PATCH", path, {"options": [*held, _option(segment, last + 1)]})
+        self.client.write("PATCH", path, {"options": [*held, _option(segment, last + 1, self.installation)]})
 
     def _change(self, ids: Sequence[str], text: Text, *, is_last: bool = True) -> Reasons:
         """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first.
@@ -275,11 +310,13 @@ def _is_lost(problems: Sequence[Problem]) -> bool:
 def option_value(segment: str) -> str:
     """The option's internal name: `at_risk` of 'At risk'. What a name loses besides case and spaces is told by a hash."""
     plain = re.sub(r"[^a-z0-9]+", "_", segment.lower()).strip("_")
-    if re.fullmatch(r"[A-Za-z0-9]+([ _-][A-Za-z0-9]+)*", segment):
+    if len(plain) <= LONGEST and re.fullmatch(r"[A-Za-z0-9]+([ _-][A-Za-z0-9]+)*", segment):
         return plain
     mark = hashlib.sha256(segment.encode()).hexdigest()[:8]
-    return f"{plain}_{mark}" if plain else f"segment_{mark}"
+    return f"{plain[:LONGEST]}_{mark}" if plain else f"segment_{mark}"
 
 
-def _option(segment: str, order: int) -> dict[str, Any]:
-    return {"label": segment, "value": option_value(segment), "displayOrder": order, "hidden": False}
+def _option(segment: str, order: int, installation: str) -> dict[str, Any]:
+    label = segment if len(segment) <= LONGEST else f"{segment[: LONGEST - 1]}…"
+    made: dict[str, Any] = {"label": label, "value": option_value(segment), "displayOrder": order, "hidden": False}
+    return {**made, "description": marks.marked("Made by Rollcall", installation)} if installation else made

@@ -52,13 +52,14 @@ class MailchimpAdapter(Adapter):
     batch_size = 500
     contacts_stream = "members"
     field_noun = "Mailchimp merge field"
+    field_batch = 1000  # read by the page where that is cheaper, written one by one
 
     def __init__(self, settings: dict[str, Any], *, now_utc: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
         super().__init__(settings, now_utc=now_utc, sleep=sleep)
         self.api = Api(settings, now_utc=now_utc, sleep=sleep)
         self.members = Members(self.api)
         self.tags = Tags(self.api)
-        self.fields = Fields(self.api)
+        self.fields = Fields(self.api, str(settings.get("installation") or ""))
         self.concurrent_targets = self.api.workers * TAGS_A_SLOT
         days = int(settings.get("engagement_days") or 45)
         self._walks = {
@@ -150,6 +151,9 @@ class MailchimpAdapter(Adapter):
 
     def field_problem(self, name: str, kind: FieldKind) -> str:
         return self.fields.problem(name, kind)
+
+    def fields_without_room(self, names: Sequence[str]) -> list[str]:
+        return self.fields.without_room(names)
 
     def ensure_field(self, name: str, label: str, kind: FieldKind) -> None:
         self.fields.ensure(name, label, kind)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from adapters import field_texts
+from adapters import field_texts, marks
 from adapters.base import Record
 from adapters.mailchimp_api import Api
 from models.changes import FieldKind, Outcome
@@ -31,22 +31,35 @@ FIELDS = "merge_fields.tag,merge_fields.name,merge_fields.type,merge_fields.help
 MOST_FIELDS = 1000
 LOOKS = 3
 NOT_HERE = "not in this audience"
+FEW = 20
+LEFT_ALONE = ("unsubscribed", "cleaned")
+"""Who left gets no value any more (an empty one is taken away); an address that bounced is not touched at all."""
 
 Row = tuple[str, Mapping[str, str]]
 
 
 class Fields:
-    """Merge fields of the written audience."""
+    """Merge fields of the written audience. installation: the id that the help texts of those we make carry."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, installation: str = "") -> None:
         self.api = api
+        self.installation = installation
         self.path = f"{api.list_path}/merge-fields"
         self._types: dict[str, str] | None = None
+        self._statuses: dict[str, str] = {}
+        """Contact -> its status when it was last read."""
+        self._total = 0
 
     def problem(self, name: str, kind: FieldKind) -> str:
         answer = self._answer()
-        found = _named(name, answer)
-        return _unusable(name, kind, found) if found else _no_room(answer)
+        return self._problem(name, kind, answer)
+
+    def without_room(self, names: Sequence[str]) -> list[str]:
+        """Those that are not there, beyond the number that the plan still allows."""
+        answer = self._answer()
+        missing = [name for name in names if _named(name, answer) is None]
+        limit, held = answer.get("merge_field_limit"), int(answer.get("total_items") or 0)
+        return missing[max(0, limit - held) :] if isinstance(limit, int) else []
 
     def ensure(self, name: str, label: str, kind: FieldKind) -> None:
         """After an unclear answer the field is looked for, and only then asked for once more."""
@@ -54,13 +67,14 @@ class Fields:
         for _ in range(LOOKS):
             answer = self._answer()
             found = _named(name, answer)
-            problem = _unusable(name, kind, found) if found else _no_room(answer)
-            if problem:
+            if problem := self._problem(name, kind, answer):
                 raise PermanentApiError(problem, platform="mailchimp")
             if found:
                 return
             try:
-                self.api.create_field(name, field_texts.title(label), TYPES[kind], f"{MARK}: {label}")
+                self.api.create_field(
+                    name, field_texts.title(label), TYPES[kind], marks.marked(f"{MARK}: {label}", self.installation)
+                )
             except AmbiguousWriteError as e:
                 log.info("mailchimp: making a merge field got no clear answer (%s); looking for it", e.status or "none")
                 if not e.status:
@@ -69,14 +83,43 @@ class Fields:
             "Mailchimp never answered clearly whether the merge field was made. Run it again later.", platform="mailchimp"
         )
 
+    def _problem(self, name: str, kind: FieldKind, answer: Record) -> str:
+        found = _named(name, answer)
+        if found is None:
+            return _no_room(answer)
+        if marks.maker(found.get("help_text"), self.installation) == "another":
+            return (
+                f"Mailchimp's merge field {name} is filled by another installation of Rollcall. Give the [[field]] another name; "
+                "after a lost store, take the mark out of the field's help text instead."
+            )
+        return _unusable(name, kind, found)
+
     def read(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, str]]:
         kinds = self._kinds(names)
-        rows = self.api.ahead(partial(self._member, i) for i in ids)
+        there = {i: row for i, row in self._rows(ids).items() if row.get("status") != "archived"}
+        self._statuses |= {i: str(row.get("status") or "") for i, row in there.items()}
         return {
             i: {n: field_texts.plain((row.get("merge_fields") or {}).get(n), kind) for n, kind in kinds.items()}
-            for i, row in zip(ids, rows, strict=True)
-            if row is not None and row.get("status") != "archived"
+            for i, row in there.items()
         }
+
+    def _rows(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Those that are there: page by page where that takes fewer requests than contact by contact."""
+        found: dict[str, Record] = {}
+        if len(ids) > FEW and self._pages() < len(ids):
+            wanted = set(ids)
+            every = self.api.every(f"{self.api.list_path}/members", "members", ("id", "status", "merge_fields"))
+            found = {str(r["id"]): r for r in every.rows if str(r.get("id")) in wanted}
+        left = [i for i in ids if i not in found]  # archived, gone, or passed over because the list moved while it was read
+        rows = self.api.ahead(partial(self._member, i) for i in left)
+        return {**found, **{i: row for i, row in zip(left, rows, strict=True) if row is not None}}
+
+    def _pages(self) -> int:
+        """How many requests it takes to read the whole audience."""
+        if not self._total:
+            path = f"{self.api.list_path}/members"
+            self._total = self.api.page(path, "members", ("id",), offset=0, count=1).total
+        return -(-self._total // self.api.count)
 
     def write(self, rows: Sequence[Row]) -> list[Outcome]:
         """Contact by contact, side by side. What got no clear answer is read back, and sent once more where it is not there."""
@@ -98,6 +141,9 @@ class Fields:
         return {o.contact_id: o for o in list(outcomes) if o is not None}
 
     def _set(self, contact: str, values: Mapping[str, str], kinds: Mapping[str, FieldKind]) -> Outcome | None:
+        status = self._statuses.get(contact, "")
+        if status in LEFT_ALONE and (status == "cleaned" or any(values.values())):
+            return Outcome(contact, "add", "refused", f"{status} in Mailchimp meanwhile, and left as it is")
         try:
             member = self.api.set_fields(contact, {n: _wire(v, kinds[n]) for n, v in values.items()})
         except AmbiguousWriteError:

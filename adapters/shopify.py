@@ -129,11 +129,11 @@ class ShopifyAdapter(Adapter):
             return
         state = self._state(stream, cursor, full=full, since=since)
         begun = dict(state)
-        seen = addressed = 0
+        seen, addressed = 0, False
         for page in self._walked(stream, state):
             if stream == self.contacts_stream:
                 seen += len(page.records)
-                addressed += sum(1 for r in page.records if (r.get("defaultEmailAddress") or {}).get("emailAddress"))
+                addressed = addressed or any((r.get("defaultEmailAddress") or {}).get("emailAddress") for r in page.records)
             if not page.done:
                 yield page
             elif not addressed and (seen or begun.get("withheld")) and self._people.is_withheld:

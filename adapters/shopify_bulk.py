@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 AUTO_FROM = 10_000
 WINDOW_ROWS = 100_000
-PAGE_ROWS = 1_000
+PAGE_ROWS = 250
 LEAST_WINDOW = timedelta(hours=1)
 POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S = 1.0, 1.5, 30.0
 MOST_POLLS = 2_000

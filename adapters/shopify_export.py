@@ -22,6 +22,9 @@ from adapters.shopify_documents import Kind
 
 CHILD = b'"__parentId":'
 """Only a child's line holds this; inside a text its quotes would be escaped."""
+ENDS = (b"}\n", b"}\r\n", b"}")
+"""How a whole line ends."""
+READ_AT_ONCE = 1 << 18
 PUT_AT_ONCE = 5_000
 T = TypeVar("T")
 
@@ -36,7 +39,7 @@ class Export:
     def __init__(self, path: Path, kind: Kind) -> None:
         self.path, self.kind = path, kind
         self._places = {name: connection.name for connection in kind.connections for name in connection.types}
-        self.lines, self.roots = self._counted()
+        self.lines, self.roots, self._is_plain = self._counted()
         self._start = self._joined_children = 0
 
     @property
@@ -44,15 +47,18 @@ class Export:
         """Whether every child found its parent, once all records were read from the first one on."""
         return self._start > 0 or not self.kind.connections or self._joined_children == self.lines - self.roots
 
-    def _counted(self) -> tuple[int, int]:
-        lines = children = 0
-        with self.path.open("rb") as file:
+    def _counted(self) -> tuple[int, int, bool]:
+        """Lines, records among them, and whether every line is a whole record: then none need be looked at again."""
+        lines = children = odd = 0
+        with self.path.open("rb", READ_AT_ONCE) as file:
             for line in file:
-                if not (line.startswith(b"{") and line.rstrip().endswith(b"}")):
-                    continue
-                lines += 1
-                children += CHILD in line
-        return lines, lines - children
+                if line.endswith(ENDS) and line[:1] == b"{":
+                    lines += 1
+                    if CHILD in line:
+                        children += 1
+                else:
+                    odd += 1
+        return lines, lines - children, not children and not odd
 
     def records(self, start: int, most: int) -> Iterator[list[Record]]:
         """Lists of up to `most` records behind the first `start`.
@@ -61,7 +67,10 @@ class Export:
         """
         if not self.kind.connections:
             for lines in _lists(islice(self._roots(), start, None), most):
-                yield [self._join(root, ()) for root in _parsed(lines)]
+                roots = _parsed(lines)
+                for root in roots:
+                    root.pop("__typename", None)
+                yield roots
             return
         with closing(sqlite3.connect(self.path.with_suffix(".db"), isolation_level=None)) as db:
             self._put_children(db)
@@ -70,7 +79,10 @@ class Export:
                 yield self._joined(db, _parsed(lines))
 
     def _roots(self) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
+        with self.path.open("rb", READ_AT_ONCE) as file:
+            if self._is_plain:
+                yield from file
+                return
             for line in file:
                 if CHILD not in line and line.startswith(b"{"):
                     yield line
@@ -94,6 +106,7 @@ class Export:
         self._joined_children += len(found)
         children: dict[str, list[dict[str, Any]]] = {}
         for (parent, _), child in zip(found, _parsed([body for _, body in found]), strict=True):
+            child.pop("__parentId", None)
             children.setdefault(parent, []).append(child)
         return [self._join(root, children.get(root["id"], ())) for root in roots]
 
@@ -124,6 +137,4 @@ def _parent(line: bytes) -> str:
 
 def _parsed(lines: Any) -> list[Record]:
     records: list[Record] = loads(b"[" + b",".join(lines) + b"]")
-    for record in records:
-        record.pop("__parentId", None)
     return records

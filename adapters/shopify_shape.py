@@ -21,9 +21,11 @@ def attach(stream: str, record: Record) -> None:
     versions in its newer place."""
     if stream == "customers":
         phone = record.get("defaultPhoneNumber")
-        if phone and "marketingState" in phone:
+        if not phone:
+            return
+        if "marketingState" in phone:
             phone["smsMarketingConsent"] = {new: phone.pop(old, None) for new, old in FLAT_SMS.items()}
-        consent = (phone or {}).get("smsMarketingConsent") or {}
+        consent = phone.get("smsMarketingConsent") or {}
         if consent.get("state") == ERASED:  # e-mail consent has no such word since it moved to the address
             record["_state"] = ERASED
     elif stream == "products":
@@ -39,6 +41,8 @@ def attach(stream: str, record: Record) -> None:
 
 def is_blank(record: Record) -> bool:
     """A customer who bought and of whom nothing personal is left: Shopify erased the person, or the plan hides everybody."""
+    if record.get(PERSONAL[0]):
+        return False
     has_bought = str(record.get("numberOfOrders") or "0") != "0"
     return has_bought and all(name in record and not record[name] for name in PERSONAL)
 

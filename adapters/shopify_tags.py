@@ -26,6 +26,7 @@ ALIASES = 50
 COST_EACH = 10
 MOST_TAGS = 245
 """Shopify takes 250 tags a customer; the last few are left to the people in the shop."""
+FULL = f"{MOST_TAGS} tags or more already, of the 250 that Shopify allows a customer"
 
 
 class Tags:
@@ -42,17 +43,22 @@ class Tags:
         everybody = sorted(set().union(*candidates.values())) if candidates else []
         spellings: dict[str, str] = {}
         members: dict[str, set[str]] = {t.name.casefold(): set() for t in targets}
+        full: dict[str, str] = {}
         for contact_id, tags in self.tags_of(everybody):
+            if len(tags or ()) >= MOST_TAGS:
+                full[contact_id] = FULL
             for tag in tags or ():
                 if tag.casefold() in members:
                     members[tag.casefold()].add(contact_id)
                     spellings.setdefault(tag.casefold(), tag)
-        return [self._observed(t, members[t.name.casefold()], spellings.get(t.name.casefold(), "")) for t in targets]
+        return [self._observed(t, members[t.name.casefold()], spellings.get(t.name.casefold(), ""), full) for t in targets]
 
-    def _observed(self, target: Target, members: set[str], spelling: str) -> Observed:
+    def _observed(self, target: Target, members: set[str], spelling: str, full: dict[str, str]) -> Observed:
         """A tag that nobody carries cannot be told from one that was deleted: one of ours is there all the same."""
         exists = bool(members or target.object_id)
-        return Observed(target, exists, target.name if exists else "", spelling or target.name, members=frozenset(members))
+        return Observed(
+            target, exists, target.name if exists else "", spelling or target.name, members=frozenset(members), closed_to=full
+        )
 
     def tags_of(self, contact_ids: Iterable[str]) -> Iterator[tuple[str, list[str] | None]]:
         """(contact id, tags), None for a customer who does not exist."""

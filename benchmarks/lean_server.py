@@ -81,7 +81,6 @@ class Lean:
         }  # fmt: skip
         self._names = hubspot_names(properties)
         self._made: dict[str, list[list[bytes]]] = {}
-        self._export: list[bytes] | None = None
 
     def answer(self, method: str, target: str, body: bytes) -> bytes:
         parts = urlsplit(target)
@@ -148,16 +147,16 @@ class Lean:
         return max(0, int((datetime.fromisoformat(since).replace(tzinfo=None) - BEGIN).total_seconds()))
 
     def shopify(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> bytes:
-        if path == "export.jsonl":
-            return b"\n".join(self._lines()) + b"\n"
+        if path.startswith("export"):
+            start, stop = self._span(query["from"][0], query["to"][0])
+            return b"".join(row + b"\n" for row in self.rows("line", start, stop, lambda n: _changed(n).encode()))
         asked = orjson.loads(body)
         text, values = asked["query"], asked.get("variables") or {}
         return b'{"data":' + self._data(text, values) + b',"extensions":{"cost":' + _cost() + b"}}"
 
-    def _lines(self) -> list[bytes]:
-        if self._export is None:
-            self._export = list(self.rows("line", 0, self.records, lambda n: _changed(n).encode()))
-        return self._export
+    def _span(self, begin: str, end: str) -> tuple[int, int]:
+        """The records that changed from `begin` on and before `end`."""
+        return min(self._place(begin), self.records), min(self._place(end), self.records)
 
     def _from(self, query: str) -> int:
         found = re.search(r"updated_at:>='([^']+)'", query)
@@ -167,15 +166,20 @@ class Lean:
         if "customersCount" in text:
             return b'{"customersCount":{"count":%d,"precision":"EXACT"}}' % self.records
         if "bulkOperationRunQuery(" in text:
-            return b'{"bulkOperationRunQuery":{"bulkOperation":{"id":"gid://shopify/BulkOperation/1","status":"CREATED"},"userErrors":[]}}'
+            found = re.search(r"updated_at:>='([^']+)'.*?updated_at:<'([^']+)'", values["query"])
+            assert found is not None
+            job = {"id": f"gid://shopify/BulkOperation/{found[1]}/{found[2]}", "status": "CREATED"}
+            return orjson.dumps({"bulkOperationRunQuery": {"bulkOperation": job, "userErrors": []}})
         if "bulkOperations(" in text:
             return b'{"bulkOperations":{"nodes":[]}}'
         if "bulkOperation(" in text:
-            job = {
-                "id": "gid://shopify/BulkOperation/1", "status": "COMPLETED", "errorCode": None, "objectCount": str(self.records),
-                "rootObjectCount": str(self.records), "url": f"{self.address()}/bulk/export.jsonl",
-            }  # fmt: skip
-            return orjson.dumps({"bulkOperation": job})
+            begin, end = values["id"].split("/")[-2:]
+            start, stop = self._span(begin, end)
+            url = f"{self.address()}/bulk/export.jsonl?from={begin}&to={end}" if stop > start else None
+            done: dict[str, Any] = {"id": values["id"], "status": "COMPLETED", "errorCode": None, "url": url}
+            return orjson.dumps(
+                {"bulkOperation": {**done, **dict.fromkeys(("objectCount", "rootObjectCount"), str(stop - start))}}
+            )
         if "customers(first:$first" in text:
             start = int(values["after"] or self._from(values.get("query") or ""))
             stop = min(start + int(values["first"]), self.records)

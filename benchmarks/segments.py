@@ -1,10 +1,11 @@
 """How long profile, ranks, rules and difference take, beside floors measured in the same run on the same data.
 
-    python benchmarks/segments.py --people 100000 [--out docs/segments-benchmark.json] [--keep DIR]
+    python benchmarks/segments.py --people 100000 [--out docs/segments-speed.json] [--keep DIR]
+    python benchmarks/segments_page.py docs/segments-speed.json    # the table and the plot of docs/segments-speed.md
 
 The shop is made up: 10 orders, 25 lines and 50 events a person over three years, heavy-tailed, growing; 1.6 contact records
-a person. Every figure is wall seconds and CPU seconds of all threads; memory is the peak of the process (resident) after
-the data is there. Other work on the machine shows in wall, not in CPU.
+a person. Every figure is wall seconds and CPU seconds of all threads; memory is the peak of the process (resident); making
+the data, identity and the rest run in processes of their own. Other work on the machine shows in wall and, less, in CPU.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from connector import identity, profile, segment
 from connector.clock import as_of
 from connector.config import Config, SegmentSection, Shop
+from connector.evaluation import Evaluation
 from connector.store import Store
+from models.segments import AsOf
 
-DAY = date(2026, 7, 1)
+NEWS_AT = "TIMESTAMP '2026-07-02 05:00:00'"
 DAYS = 1095
 CATEGORIES = 12
 PRODUCTS = 400
@@ -129,18 +132,78 @@ def fill(store: Store, people: int) -> None:
     store.sql("CHECKPOINT")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+def add_news(store: Store, people: int) -> None:
+    """One person in a hundred orders, is mailed and looks around; one in a thousand is new; a tenth of the orders change."""
+    store.sql(f"""
+        INSERT INTO orders BY NAME
+        SELECT * REPLACE ('x' || order_id AS order_id, 'x' || record_id AS record_id, {NEWS_AT} AS ordered_at) FROM orders
+        WHERE CAST(substr(order_id, 2) AS BIGINT) < {people // 100}""")
+    store.sql(f"""
+        INSERT INTO order_lines BY NAME
+        SELECT * REPLACE ('x' || order_id AS order_id, 'x' || record_id AS record_id) FROM order_lines
+        WHERE CAST(substr(order_id, 2) AS BIGINT) < {people // 100}""")
+    store.sql(f"""
+        INSERT INTO events BY NAME SELECT * REPLACE ('x' || record_id AS record_id, {NEWS_AT} AS occurred_at) FROM events
+        WHERE CAST(contact_id AS BIGINT) % 100 = 7 AND CAST(record_id AS BIGINT) % 20 = 0 AND source = 'shopify'""")
+    store.sql(f"""
+        INSERT INTO contacts BY NAME SELECT * REPLACE ('y' || record_id AS record_id, 'y' || contact_id AS contact_id,
+          CASE WHEN hash(email) % 2 = 0 THEN 'y' || email ELSE email END AS email) FROM contacts
+        WHERE source = 'shopify' AND CAST(contact_id AS BIGINT) < {people // 1000}""")
+    store.sql(f"""
+        CREATE TEMP TABLE again AS SELECT * FROM orders
+        WHERE order_id LIKE 'o%' AND CAST(substr(order_id, 2) AS BIGINT) < {people // 1000}""")
+    store.sql("DELETE FROM orders WHERE order_id IN (SELECT order_id FROM again)")
+    store.sql("INSERT INTO orders BY NAME SELECT * REPLACE (net - 1 AS net, 1 AS refunded) FROM again")
+    store.sql("DROP TABLE again")
+    store.sql("CHECKPOINT")
 
-    def __call__(self, name: str, work: Callable[[], Any]) -> Any:
+
+class Watched(Store):
+    """A store that adds up what each part of identity, purchases and facts costs."""
+
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.parts: dict[str, list[float]] = {}
+        super().__init__(path, **settings)
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def sql(self, text: str, params: Any = None) -> list[tuple[Any, ...]]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = super().sql(text, params)
+        words = " ".join(text.split()[:8])
+        part = "facts" if "fact_" in words else "purchases" if "purchase" in words or "po_" in words else "who is who"
+        spent = self.parts.setdefault(part, [0.0, 0.0])
+        spent[0] += time.perf_counter() - wall
+        spent[1] += time.process_time() - cpu
+        return found
+
+
+class Clock:
+    """Prints one line a step, with everything a reader needs to judge the figure."""
+
+    def __init__(self, setting: str) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.setting = setting
+
+    def __call__(self, name: str, work: Callable[[], Any], store: Watched | None = None) -> Any:
+        if store:
+            store.parts = {}
         wall, cpu = time.perf_counter(), time.process_time()
         found = work()
-        row = {"step": name, "wall_s": round(time.perf_counter() - wall, 3), "cpu_s": round(time.process_time() - cpu, 3),
+        self.note(name, time.perf_counter() - wall, time.process_time() - cpu)
+        for part, (part_wall, part_cpu) in sorted(store.parts.items()) if store else ():
+            self.note(f"  of which {part}", part_wall, part_cpu)
+        return found
+
+    def note(self, name: str, wall: float, cpu: float) -> None:
+        row = {"step": name, "wall_s": round(wall, 3), "cpu_s": round(cpu, 3), "load": round(os.getloadavg()[0], 1),
                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}  # fmt: skip
         self.rows.append(row)
-        print(f"{name:45} {row['wall_s']:9.2f} s wall {row['cpu_s']:9.2f} s CPU {row['peak_mb']:7} MB peak", flush=True)
-        return found
+        print(
+            f"{name:45} {wall:9.2f} s wall {cpu:9.2f} s CPU {row['peak_mb']:7} MB peak  ({self.setting}, load {row['load']})",
+            flush=True,
+        )
 
 
 def rules(texts: tuple[str, ...], prefix: str) -> Config:
@@ -155,24 +218,38 @@ SCANS = {
 }
 
 
-def measure(store: Store, config: Config, clock: Clock) -> None:
-    moment = as_of(DAY, "UTC")
+def at(day: int, hour: int = 4) -> AsOf:
+    """A moment of July 2026, as a nightly or hourly run has it."""
+    return as_of(None, "UTC", datetime(2026, 7, day, hour))
+
+
+def measure(store: Watched, config: Config, clock: Clock, people: int) -> None:
     clock("floor: every used value read", lambda: [store.sql(f"SELECT {c} FROM {t}") for t, c in SCANS.items()])
     clock(
         "floor: count per person, three tables",
         lambda: [store.sql(f"SELECT count(*), sum(c) FROM (SELECT n, count(*) AS c FROM {t} GROUP BY n)") for t in SCANS],
     )
-    clock("profile and RFM", lambda: profile.build(store, config, moment))
     segments = segment.resolve(config)
-    clock("32 rules and difference, first time", lambda: segment.evaluate(store, config, segments, moment, "r1"))
-    clock("profile and RFM, next day", lambda: profile.build(store, config, as_of(date(2026, 7, 2), "UTC")))
-    clock(
-        "32 rules and difference, next day",
-        lambda: segment.evaluate(store, config, segments, as_of(date(2026, 7, 2), "UTC"), "r2"),
-    )
+    clock("profile and RFM, everybody, every column", lambda: profile.build(store, config, at(1)))
+    clock("32 rules and difference, first time", lambda: segment.evaluate(store, config, segments, at(1), "r1"))
+    clock("profile and RFM, next day", lambda: profile.build(store, config, at(2)))
+    clock("32 rules and difference, next day", lambda: segment.evaluate(store, config, segments, at(2), "r2"))
+    add_news(store, people)
+    clock("news of 1 %: identity, purchases and facts", lambda: identity.identify(store, config), store)
+    print(f"people with news: {store.value('SELECT count(*) FROM fact_news'):,}")
+    clock("news of 1 %: profile and RFM, same day", lambda: profile.build(store, config, at(2, 8)))
+    clock("news of 1 %: 32 rules and difference", lambda: segment.evaluate(store, config, segments, at(2, 8), "r3"))
+
+
+def measure_events(store: Watched, clock: Clock) -> None:
     events = rules(EVENT_RULES, "e")
-    evaluation = segment.Evaluation(events, moment, segment.check_all(store, events, segment.resolve(events)))
+    evaluation = Evaluation(events, at(2), segment.check_all(store, events, segment.resolve(events)))
     clock("30 event rules in one statement", lambda: store.sql(f"SELECT sum(m0) FROM ({evaluation.masks()})"))
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{os.cpu_count()} cores, {memory} GB"
 
 
 def main() -> None:
@@ -182,34 +259,47 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="folder whose store is used again when it is there")
     parser.add_argument("--out", type=Path, help="append the figures to this JSON file")
+    parser.add_argument("--phase", choices=("data", "identity", "rest", "events"), help="(one part, in a process of its own)")
     given = parser.parse_args()
     folder = given.keep or Path(tempfile.mkdtemp(prefix="rollcall-bench-"))
-    path = folder / f"{given.people}.duckdb"
-    config = rules(COLUMN_RULES, "s")
-    clock = Clock()
-    is_new = not path.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        if is_new:
-            folder.mkdir(parents=True, exist_ok=True)
-            with Store(path, memory_limit=given.memory, threads=given.threads) as store:
-                clock("(make the data)", lambda: fill(store, given.people))
-                clock("identity, purchases and facts, full", lambda: identity.identify(store, config))
-                store.sql("CHECKPOINT")
-            again = [sys.executable, *sys.argv, "--keep", str(folder)]
-            raise SystemExit(subprocess.run(again, check=False).returncode)  # so that the peak is of the measured part alone
-        with Store(path, memory_limit=given.memory, threads=given.threads) as store:
-            clock("identity, nothing changed", lambda: identity.identify(store, config))
-            measure(store, config, clock)
-            counts = {t: int(store.value(f"SELECT count(*) FROM {t}")) for t in (*SCANS, "people")}
-        print(counts, f"file {path.stat().st_size >> 20} MB, load {os.getloadavg()[0]:.1f}")
-        if given.out:
-            known = json.loads(given.out.read_text()) if given.out.exists() else []
-            setting = {"people": given.people, "memory": given.memory, "threads": given.threads}
-            known.append({**setting, **counts, "steps": clock.rows})
-            given.out.write_text(json.dumps(known, indent=1) + "\n")
+        if given.phase:
+            run(given, folder / f"{given.people}.duckdb", given.phase)
+            return
+        out = given.out or folder / "figures.json"
+        for phase in ("data", "identity", "rest", "events"):  # each in a process of its own, so that the peak is its own
+            again = [sys.executable, sys.argv[0], "--people", str(given.people), "--memory", given.memory]
+            again += ["--threads", str(given.threads), "--keep", str(folder), "--out", str(out), "--phase", phase]
+            subprocess.run(again, check=True)
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(given: argparse.Namespace, path: Path, phase: str) -> None:
+    config = rules(COLUMN_RULES, "s")
+    clock = Clock(f"{given.people:,} people, {machine()}, {given.threads} threads, limit {given.memory}")
+    if phase == "data" and path.exists():
+        return
+    with Watched(path, memory_limit=given.memory, threads=given.threads) as store:
+        if phase == "data":
+            fill(store, given.people)
+            return
+        if phase == "identity":
+            clock("identity, purchases and facts, everybody", lambda: identity.identify(store, config), store)
+            store.sql("CHECKPOINT")
+            clock("identity, nothing changed", lambda: identity.identify(store, config))
+        elif phase == "rest":
+            measure(store, config, clock, given.people)
+        else:
+            measure_events(store, clock)
+        counts = {t: int(store.value(f"SELECT count(*) FROM {t}")) for t in (*SCANS, "people")}
+    print(counts, f"file {path.stat().st_size >> 20} MB")
+    known = json.loads(given.out.read_text()) if given.out.exists() else []
+    setting = {"people": given.people, "memory": given.memory, "threads": given.threads, "machine": machine()}
+    known.append({**setting, "phase": phase, "counts": counts, "steps": clock.rows})
+    given.out.write_text(json.dumps(known, indent=1) + "\n")
 
 
 if __name__ == "__main__":

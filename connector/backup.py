@@ -1,4 +1,5 @@
-"""What cannot be pulled again, in one small file: ledger, journal, go-aheads, pins, the audit trail, the configuration.
+"""What cannot be pulled again, in one small file: ledger, journal, go-aheads, pins, what stands in our fields and whom a
+trigger told of, the audit trail, the configuration.
 
 No address is in it, except of those who asked not to be profiled: the journal keeps the platforms' contact ids only. The
 key of the store goes with it, so that after a loss nobody we were told to forget comes back; the keys of the audit trail
@@ -31,9 +32,11 @@ VERSION = 1
 FOLDERS = "backup_folders"
 TABLES = (
     "ledger_objects", "ledger", "journal", "parked", "go_aheads", "pins", "paused", "overrides", "nights", "audit",
-    "audit_head", "forgotten", "no_profiling", "meta",
+    "audit_head", "forgotten", "no_profiling", "meta", "field_values", "field_writes", "trigger_starts", "triggered",
 )  # fmt: skip
 """Those of them that the store has are kept."""
+DATED = {"journal": "intended_at", "field_writes": "written_at"}
+"""Of these only what is of the last days, for `undo`, or open still."""
 
 Cleaner = Callable[[str, dict[str, Any]], dict[str, Any] | None]
 
@@ -143,10 +146,10 @@ def _held(store: Store) -> list[str]:
 
 
 def _source(table: str, now: datetime) -> str:
-    if table != "journal":
+    if table not in DATED:
         return f'(SELECT * FROM "{table}")'
     since = now - timedelta(days=JOURNAL_DAYS)
-    return f"(SELECT * FROM journal WHERE intended_at > TIMESTAMP '{since}' OR state IN ('intended', 'unknown'))"
+    return f"(SELECT * FROM {table} WHERE {DATED[table]} > TIMESTAMP '{since}' OR state IN ('intended', 'unknown'))"
 
 
 def _without_addresses(row: dict[str, Any]) -> dict[str, Any]:

@@ -93,3 +93,27 @@ def _svg(figure: Figure) -> str:
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :]
+
+
+def gains(points: Sequence[Sequence[float]]) -> str:
+    """Share of all that came true, or of all money, found among the best-ranked part of the people; the line is chance."""
+    figure, axes = _canvas(4.6, 3.4)
+    axes.plot([0, 1], [0, 1], color=LINE, linewidth=1.5)
+    axes.plot([0, *(p[0] for p in points)], [0, *(p[1] for p in points)], color=ACCENT, linewidth=2)
+    axes.set_xlabel("share of the people, best-ranked first", color=SOFT)
+    axes.set_ylabel("share of what came", color=SOFT)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1.02)
+    return _svg(figure)
+
+
+def pairs(labels: Sequence[str], values: Sequence[Sequence[float]], unit: str) -> str:
+    """Two columns a name: what was expected (light) and what came (dark)."""
+    figure, axes = _canvas(4.6, 3.4)
+    places = range(len(labels))
+    axes.bar([p - 0.2 for p in places], [v[0] for v in values], width=0.38, color=LINE, label="expected")
+    axes.bar([p + 0.2 for p in places], [v[1] for v in values], width=0.38, color=ACCENT, label="came")
+    axes.set_xticks(list(places), [_plain(label) for label in labels])
+    axes.set_xlabel(unit, color=SOFT)
+    axes.legend(frameon=False, labelcolor=SOFT, fontsize=9)
+    return _svg(figure)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from adapters import load
 from adapters.base import Account, Adapter, Finding, ending_soon
-from connector import clock, field_values, segment, triggers
+from connector import clock, field_values, segment, sensitive, triggers
 from connector.columns import BY_NAME
 from connector.config import Config
 from connector.live_shapes import SAMPLE, Look, look
@@ -74,11 +74,13 @@ def _store(config: Config) -> list[Finding]:
         store = Store(config.store_path)
         try:
             people = store.value("SELECT count(*) FROM contacts")
+            private = sensitive.advice(store, config)
         finally:
             store.close()
     except StoreError as e:
         return [Finding("store", "error", str(e))]
-    return [Finding("store", "ok", f"{config.store_path} holds {people:,} contact records.")]
+    found = [Finding("store", "ok", f"{config.store_path} holds {people:,} contact records.")]
+    return [*found, Finding("privacy", "ok", private)] if private else found
 
 
 def _platform(config: Config, platform: str) -> list[Finding]:

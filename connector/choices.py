@@ -58,6 +58,11 @@ def paused(store: Store, segment: str) -> str:
     return str(store.value("SELECT because FROM paused WHERE lower(segment) = lower(?)", [segment]) or "")
 
 
+def all_paused(store: Store) -> list[tuple[str, str]]:
+    """(segment, or `field:` and a field's name; why) of everything that is paused."""
+    return [(name, because) for name, because in store.sql("SELECT segment, because FROM paused ORDER BY ALL")]
+
+
 def allow(store: Store, names: tuple[str, ...], because: str, now: datetime, run_id: str) -> frozenset[str]:
     """Record which guards the owner overrides in this run, and why. Raises UsageError for an unknown guard or no reason."""
     unknown = [n for n in names if n not in GUARDS]

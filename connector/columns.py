@@ -23,6 +23,7 @@ from connector.column import (
     words,
 )  # fmt: skip
 from connector.columns_people import ADDRESSES, CONSENT, CONTACT, PERSON
+from connector.columns_scores import SCORES
 
 HUMAN_OPEN = "kind = 'open' AND is_machine IS NOT TRUE"
 """Over `events`; in `fact_events` the opens of machines are a kind of their own."""
@@ -123,12 +124,11 @@ GAINING: tuple[ProfileColumn, ...] = (
 
 
 def _events(name: str, kind: str, noun: str, unit: str, windows: tuple[int, ...]) -> tuple[ProfileColumn, ...]:
-    counts = [(f"{n}d", f"c{n}", f"in the last {n} days") for n in windows]
+    counts = [(f"{n}d", f" AND day >= {{day}} - {n}", f"in the last {n} days") for n in windows]
     return tuple(
-        number("events", "events", f"{name}_{suffix}", f"coalesce(CAST(sum({c}) FILTER ({kind}) AS BIGINT), 0)",
-               f"{noun} {when}", unit)
-        for suffix, c, when in (*counts, ("total", "c", "ever seen"))
-    )  # fmt: skip
+        number("events", "events", f"{name}_{suffix}", f"count(*) FILTER ({kind}{since_when})", f"{noun} {when}", unit)
+        for suffix, since_when, when in (*counts, ("total", "", "ever seen"))
+    )
 
 
 ENGAGED = "kind IN ('open', 'click')"
@@ -148,7 +148,7 @@ EVENTS: tuple[ProfileColumn, ...] = (
     *_events("forwards", "kind = 'forward'", "mails forwarded", "forwards", (365,)),
     *_events("social", "kind = 'social'", "social interactions", "interactions", (90,)),
     *_events("surveys", "kind = 'survey'", "survey answers", "answers", (365,)),
-    *(day_of("events", "events", name, f"max(last_day) FILTER ({kind})", meaning) for name, kind, meaning in (
+    *(day_of("events", "events", name, f"max(day) FILTER ({kind})", meaning) for name, kind, meaning in (
         ("last_email_on", "kind = 'sent'", "day of the last mail sent"),
         ("last_open_on", "kind = 'open'", "day of the last human open"),
         ("last_click_on", "kind = 'click'", "day of the last click"),
@@ -157,9 +157,12 @@ EVENTS: tuple[ProfileColumn, ...] = (
         ("last_ticket_on", "kind = 'ticket'", "day of the last support ticket"),
     )),
     number("events", "events", "emails_since_engagement",
-           "coalesce(max(sent_no) FILTER (kind = 'sent'), 0) - coalesce(max(sent_no) FILTER (kind IN ('open', 'click')), 0)",
+           "CASE WHEN max(sent_no) FILTER (kind IN ('open', 'click')) IS NULL"
+           " THEN count(*) FILTER (kind = 'sent')"
+           " ELSE greatest(0, coalesce(max(sent_no) FILTER (kind = 'sent')"
+           " - max(sent_no) FILTER (kind IN ('open', 'click')), 0)) END",
            "mails sent since the last human open or click", "mails"),
-    number("events", "events", "bounces_total", "coalesce(CAST(sum(c) FILTER (kind = 'bounce') AS BIGINT), 0)",
+    number("events", "events", "bounces_total", "count(*) FILTER (kind = 'bounce')",
            "mails that bounced", "mails"),
 )  # fmt: skip
 
@@ -288,13 +291,6 @@ RANKS: tuple[ProfileColumn, ...] = (
                     "derived", ("orders",), "rank", f"rfm_{k}")
       for k, w in (("r", "recency"), ("f", "frequency"), ("m", "money"))),
     text_of("rank", "orders", "rfm_group", "rfm_group", "one of eleven groups by recency, frequency and money"),
-)  # fmt: skip
-
-SCORES: tuple[ProfileColumn, ...] = (
-    ProfileColumn("churn_probability", "DOUBLE", "probability of no order within the horizon", "0 to 1", "score churn",
-                  ("scores",), "scores", "max(value) FILTER (score = 'churn')"),
-    text_of("scores", "scores", "churn_tier", "max(tier) FILTER (score = 'churn')", "high (top 20 %), medium (next 30 "
-        "%) or low"),
 )  # fmt: skip
 
 COLUMNS: tuple[ProfileColumn, ...] = (

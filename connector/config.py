@@ -123,6 +123,8 @@ class Hubspot(Platform):
     subscription_type: str = ""
     email_events: bool = False
     list_folder: str = ""  # new lists are made in the folder of this name
+    # how many static lists the subscription allows, which HubSpot does not say; 0: not known
+    static_lists: int = Field(default=0, ge=0, le=1_000_000)
     # so much before the last pull is looked at again: HubSpot's search lags
     overlap_s: float = Field(default=3600, ge=0, le=604_800)
 

@@ -19,8 +19,10 @@ from connector import (
     no_profiling,
     pull,
     secrets,
+    staleness,
     triggers,
 )
+from connector.columns import BY_NAME
 from connector.config import FieldSection, Trigger
 from connector.session import Problem, Session, known_account, translator
 from models.changes import FieldPlan, Member, Outcome, Told, TriggerPlan
@@ -45,12 +47,23 @@ def plan_fields(
     field_writing.recover(s.store, adapter, now=s.now)
     consent.judge(s.store, s.config, adapter.name, "email")
     objecting = no_profiling.not_profiled(s.store, s.config)
-    return [
-        field_values.plan(
-            s.store, adapter, f, replace(_terms(s, adapter, f, stop, with_go_ahead, allowed), objecting=objecting)
-        )
-        for f in sections
-    ]
+    terms = {f: _terms(s, adapter, f, stop, with_go_ahead, allowed) for f in sections}
+    for f in _beyond_room(s, adapter, [f for f in sections if not terms[f].parked or terms[f].waits]):
+        terms[f] = replace(terms[f], parked=NO_ROOM.format(adapter.title, adapter.field_noun), waits=False)
+    return [field_values.plan(s.store, adapter, f, replace(terms[f], objecting=objecting)) for f in sections]
+
+
+NO_ROOM = "{0} has no room for all the fields that would be made: delete a {1} you no longer need, or write fewer columns"
+
+
+def _beyond_room(s: Session, adapter: Adapter, sections: Sequence[FieldSection]) -> list[FieldSection]:
+    """Fields that cannot be made because those before them take the last places."""
+    by_name = {adapter.field_name(field_values.label_of(f)): f for f in sections}
+    try:
+        return [by_name[name] for name in adapter.fields_without_room(list(by_name))] if len(by_name) > 1 else []
+    except (ApiError, AuthError) as e:
+        s.problem(e, adapter.name)
+        return []
 
 
 def _terms(
@@ -62,7 +75,7 @@ def _terms(
     waits = is_first and not with_go_ahead
     is_filling = is_first or ledger.filling(s.store, adapter.name, key) > 0
     most = 1 << 60 if field_values.GUARD in allowed or is_filling else s.config.guards.max_change_count
-    old = guards.stale(s.store, s.config, s.now())
+    old = guards.stale(s.store, s.config, s.now()) or _left(s, section.column)
     pause = choices.paused(s.store, key)
     parked = stop or (old.text if old and old.guard not in allowed else "")
     parked = parked or (f'paused ({pause}): `rollcall segment resume "{key}"` goes on' if pause else "")
@@ -70,6 +83,12 @@ def _terms(
     if waits and not parked:
         return field_values.Terms("waits for your go-ahead: run `rollcall push --first`", True, most)
     return field_values.Terms(parked, False, most)
+
+
+def _left(s: Session, column: str) -> guards.Stop | None:
+    """Why the column's values are stale: a platform that is no longer configured told some of what they are made of."""
+    left = guards.left_sources(s.store, s.config)
+    return next((left[t] for t in sorted(BY_NAME[column].needs) if t in left), None)
 
 
 def _problem(s: Session, adapter: Adapter, section: FieldSection) -> str:
@@ -199,7 +218,7 @@ def plan_triggers(
     triggers.check(s.config)
     by_name = {g.name: g for g in segments}
     day_began = clock.midnight_utc(clock.local_day(s.now(), s.config.shop.timezone), s.config.shop.timezone)
-    old = guards.stale(s.store, s.config, s.now())
+    old = staleness.of_segments(s, segments)
     found = []
     for trigger in s.config.trigger:
         g = by_name[trigger.segment]
@@ -207,7 +226,7 @@ def plan_triggers(
         if (only and goal not in only) or (named and g.name not in named):
             continue
         triggers.recover(s.store, trigger, s.run_id, s.now())
-        held = stop or _segment_waits(s, g) or (old.text if old else "")
+        held = stop or _segment_waits(s, g) or old[g.name]
         if goal and not held:
             try:
                 accounts.setdefault(goal, s.accounts.setdefault(goal, known_account(s, s.adapter(goal))).id)
@@ -240,11 +259,13 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
         if not made.changes:
             continue
         going = _still_to_be_told(s, trigger, made, segments[made.segment])
+        dropped = len(made.changes) - len(going)
         counts = triggers.carry_out(
             s.store, trigger, going, _sender(s, trigger, segments[made.segment]), run_id=s.run_id, now=s.now
         )  # fmt: skip
         audit.note(s.store, "told", s.now(), s.run_id, object_id=trigger.name, detail=str(counts))
-        told.append({"trigger": made.name, "segment": made.segment, "planned": len(made.changes), **counts})
+        more = {"dropped": dropped} if dropped else {}
+        told.append({"trigger": made.name, "segment": made.segment, "planned": len(made.changes), **more, **counts})
         lost = sum(n for word, n in counts.items() if word != "done")
         if lost:
             s.problems.append(Problem(f"Trigger '{made.name}': {lost} could not be told ({made.how}).", 3))
@@ -253,16 +274,25 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
 
 
 def _still_to_be_told(s: Session, trigger: Trigger, made: TriggerPlan, g: Segment) -> list[Told]:
-    """An event may start mails: consent of its people is read once more. A webhook tells of nobody by itself."""
-    if not trigger.mailchimp_event:
-        return list(made.changes)
-    adapter = s.adapter("mailchimp")
+    """Consent of these people is read once more, wherever they are known: a no of this hour counts too. Nobody is told of where
+    a platform cannot be asked; the next run does."""
     keep_raw = s.config.privacy.keep_raw_days > 0
-    contacts = sorted({t.contact_id for t in made.changes})
-    pull.reread(s.store, adapter, translator(s, adapter.name), s.run_id, contacts, keep_raw=keep_raw)
-    consent.judge(s.store, s.config, adapter.name, g.channel)
-    allowed = consent.allowed(s.store, "marketing")
-    return [t for t in made.changes if t.contact_id in allowed]
+    people = sorted({t.person_id for t in made.changes})
+    for platform in s.config.platforms:
+        rows = s.store.sql(
+            "SELECT contact_id FROM person_links WHERE source = ? AND list_contains(?, person_id) ORDER BY 1",
+            [platform, people],
+        )
+        if not rows:
+            continue
+        try:
+            contacts = [contact for (contact,) in rows]
+            pull.reread(s.store, s.adapter(platform), translator(s, platform), s.run_id, contacts, keep_raw=keep_raw)
+        except (ApiError, AuthError) as e:
+            s.problem(e, platform)
+            return []
+    closed = triggers.closed(s.store, s.config, trigger, g)
+    return [t for t in made.changes if t.person_id not in closed]
 
 
 def _sender(s: Session, trigger: Trigger, g: Segment) -> triggers.Send:

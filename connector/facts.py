@@ -63,10 +63,15 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "timezone": config.shop.timezone,
             "prefix": config.push.prefix.lower().replace("'", "''"),
             "may_mail_unasked": "FALSE" if config.hubspot is None or config.hubspot.legal_basis else "TRUE",
+            "is_sensitive": " OR ".join(f"lower(t.name) LIKE '%{w}%'" for w in _quoted_words(config)) or "FALSE",
             "branch_km": kilometres,
             "nearest_branch": name,
         },
     )
+
+
+def _quoted_words(config: Config) -> list[str]:
+    return [word.lower().replace("'", "''") for word in config.privacy.sensitive_products]
 
 
 def _nearest(branches: tuple[Branch, ...]) -> tuple[str, str]:
@@ -126,6 +131,7 @@ def rows() -> dict[str, str]:
         "address_rows": _ADDRESSES,
         "consent_rows": _CONSENTS.replace("{weights}", weights),
         "order_rows": "SELECT * FROM fact_orders WHERE {some} AND {seen_orders}",
+        "recent_orders": "SELECT * FROM order_rows WHERE ordered_on >= {day} - 365",
         "refund_rows": """
             SELECT o.n, r.refunded_at FROM refunds AS r
             JOIN purchases AS p ON p.source = r.source AND p.order_id = r.order_id
@@ -141,31 +147,30 @@ def rows() -> dict[str, str]:
               CAST(s.spent * 10000 AS HUGEINT) * 17592186044416 + s.lines * 1048576 + 1048575 - coalesce(c.code, 0) AS weight
             FROM (
               SELECT n, taste, sum(pieces) AS pieces, count(*) FILTER (is_new_product) AS products,
-                coalesce(sum(amount), 0) AS spent, sum(amount) FILTER (ordered_on >= {day} - 180) AS spent_lately,
-                count(*) FILTER (ordered_on >= {day} - 180) AS lines_lately, count(*) AS lines,
-                min(ordered_on) < max(ordered_on) AS is_repeated
+                coalesce(sum(amount), 0) AS spent, count(*) AS lines, min(ordered_on) < max(ordered_on) AS is_repeated
               FROM line_rows GROUP BY n, taste) AS s
             LEFT JOIN fact_categories AS c ON c.code = s.taste""",
+        "half_year_rows": """
+            SELECT n, taste, coalesce(sum(amount), 0) AS spent, sum(amount) FILTER (ordered_on >= {day} - 180) AS spent_lately,
+              count(*) FILTER (ordered_on >= {day} - 180) AS lines_lately
+            FROM line_rows WHERE taste IS NOT NULL GROUP BY n, taste""",
         "gaining_rows": """
-            SELECT * FROM (
-              SELECT t.n, t.name, CAST(t.spent_lately AS DOUBLE) / nullif(CAST(b.lately AS DOUBLE), 0)
+            SELECT n, name, gain FROM (
+              SELECT t.n, t.taste, CAST(t.spent_lately AS DOUBLE) / nullif(CAST(b.lately AS DOUBLE), 0)
                 - CAST(t.spent - t.spent_lately AS DOUBLE) / CAST(b.spent - b.lately AS DOUBLE) AS gain
-              FROM taste_rows AS t
-              JOIN (SELECT n, sum(spent) AS spent, sum(spent_lately) AS lately FROM taste_rows WHERE name IS NOT NULL
-                    GROUP BY n) AS b ON b.n = t.n
-              WHERE t.name IS NOT NULL AND t.lines_lately >= 2 AND b.spent > b.lately)
+              FROM (SELECT * FROM half_year_rows WHERE lines_lately >= 2) AS t
+              JOIN (SELECT n, sum(spent) AS spent, sum(spent_lately) AS lately FROM half_year_rows GROUP BY n) AS b ON b.n = t.n
+              WHERE b.spent > b.lately) AS g
+            JOIN fact_categories AS c ON c.code = g.taste
             WHERE 5 * gain >= 1""",
         "event_rows": "SELECT * FROM fact_events WHERE {some} AND {seen_events}",
-        "kind_rows": """
-            SELECT n, kind, count(*) AS c, count(*) FILTER (day >= {day} - 30) AS c30,
-              count(*) FILTER (day >= {day} - 90) AS c90, count(*) FILTER (day >= {day} - 365) AS c365, max(day) AS last_day,
-              max(sent_no) AS sent_no FROM event_rows GROUP BY n, kind""",
+        "recent_events": "SELECT * FROM event_rows WHERE day >= {day} - 365",
         "warm_rows": """
             SELECT n, CASE WHEN kind = 'click' THEN 2 ELSE 1 END * exp(CAST(day - {day} AS DOUBLE) * ln(2) / 30) AS warmth
             FROM event_rows WHERE kind IN ('open', 'click') AND day >= {day} - 730""",
         "interest_rows": """
-            SELECT e.n, e.kind = 'click' AS is_click, t.name FROM event_rows AS e JOIN fact_topics AS t ON t.code = e.topic
-            WHERE e.is_new_topic""",
+            SELECT e.n, e.is_click, t.name FROM fact_interests AS e JOIN fact_topics AS t ON t.code = e.topic
+            WHERE {some} AND {seen_events} AND NOT ({is_sensitive})""",
         "answer_rows": """
             SELECT e.n, e.kind, e.happened, e.value,
               CASE WHEN e.kind = 'ticket' THEN coalesce(c.name, w.word) ELSE w.word END AS said
@@ -192,7 +197,8 @@ def rows() -> dict[str, str]:
         ),
         "score_rows": """
             SELECT * FROM (
-              SELECT s.score, l.n, s.value, s.tier, s.cutoff FROM scores AS s JOIN person_numbers AS l USING (person_id)
+              SELECT s.score, l.n, s.value, s.tier, s.cutoff, s.reasons, s.horizon_days, s.model, s.n AS of_n, s.confidence
+              FROM scores AS s JOIN person_numbers AS l USING (person_id)
               WHERE s.is_published AND s.cutoff <= {day} QUALIFY s.cutoff = max(s.cutoff) OVER (PARTITION BY s.score))
             WHERE {some}""",
         "snapshot_rows": """

@@ -64,7 +64,8 @@ class _Scope:
             inner = f"{self.getter(keys[:-1])}({keys[-1]!r})" if keys else self.variable
             name = f"{self.variable}_get{len(self.getters)}"
             place = ".".join(keys) or "record"
-            self.lines.append(f"{self.indent}{name} = getter({inner}, {place!r})")
+            asked = f"_o.get if (_o := {inner}).__class__ is dict else getter(_o, {place!r})"  # most are: a call costs more
+            self.lines.append(f"{self.indent}{name} = {asked}")
             self.getters[keys] = name
         return self.getters[keys]
 

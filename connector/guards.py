@@ -99,3 +99,25 @@ def stale(store: Store, config: Config, now: datetime) -> Stop | None:
                     f"(guards.max_age_hours = {config.guards.max_age_hours:g}); run `rollcall pull`",
                 )
     return None
+
+
+FACTS = ("contacts", "orders", "order_lines", "refunds", "events", "carts", "subscriptions")
+"""Tables of what platforms told us. Scores are made from all of them."""
+
+
+def left_sources(store: Store, config: Config) -> dict[str, Stop]:
+    """Table -> why what stands in it may not be pushed from: a platform that is no longer configured told some of it, and
+    nobody tells when that changes. The refusals it told stay in force."""
+    sources = [s for (s,) in store.sql("SELECT DISTINCT source FROM cursors WHERE source <> 'import' ORDER BY 1")]
+    found: dict[str, Stop] = {}
+    for source in sources:
+        if source in config.platforms:
+            continue
+        stop = Stop(
+            "stale_source",
+            f"[{source}] was taken out of the configuration, and what it told stays as it was. Put it back, or begin with a new "
+            'store file; `rollcall push --allow stale_source --because "..."` overrides it once',
+        )
+        held = [t for t in FACTS if store.sql(f"SELECT 1 FROM {t} WHERE source = ? LIMIT 1", [source])]
+        found |= dict.fromkeys([*held, *(["scores"] if held else [])], stop)
+    return found

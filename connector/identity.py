@@ -17,10 +17,9 @@ from typing import Any
 import orjson
 
 import adapters
-from connector.compact import fingerprint, prepare
+from connector import compact, news, purchases
 from connector.config import Config
 from connector.identity_rules import folded
-from connector.purchases import reconcile
 from connector.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,12 +46,13 @@ def identify(store: Store, config: Config) -> dict[str, int]:
     Safe to repeat: the same records give the same ids, and an id lives on while any record of its person is there.
     When persons turn out to be one, the id of the one known longest stays. Returns counts by name.
     """
-    state = fingerprint(store, config)
+    state = compact.fingerprint(store, config)
     known = _known(store, state)
     if known is not None:
         return known
     with store.transaction():
-        _make_nodes(store)
+        fresh = news.since(store, config)
+        _make_nodes(store, fresh)
         _make_identifiers(store, config)
         shared = _make_edges(store)
         kept_apart = _make_components(store, config.identity.keep_apart)
@@ -63,11 +63,15 @@ def identify(store: Store, config: Config) -> dict[str, int]:
             "people": int(store.value("SELECT count(*) FROM people")),
             "shared_identifiers": shared,
             "kept_apart": kept_apart,
-            **reconcile(store, config),
         }
         for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names"):
             store.sql(f"DROP TABLE IF EXISTS id_{table}")
-        prepare(store, config)
+        if fresh is None or not _follow(store, config, fresh):
+            purchases.reconcile(store, config)
+            compact.prepare(store, config)
+            news.forget_news(store)
+        counts |= purchases.count(store)
+        news.remember(store, config)
         _remember(store, state, counts)
     log.info("identity: %s", ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in counts.items()))
     return counts
@@ -87,18 +91,50 @@ def _remember(store: Store, state: str, counts: dict[str, int]) -> None:
     store.sql("INSERT INTO meta VALUES ('identity_state', ?)", [orjson.dumps({"state": state, "counts": counts}).decode()])
 
 
-def _make_nodes(store: Store) -> None:
-    """One row per contact record; contacts seen only through their orders or events count, guests come by address."""
-    known = " UNION ".join(
-        f"SELECT source, contact_id FROM {t} WHERE contact_id IS NOT NULL" for t in ("contacts", *GUEST_TABLES)
+def _follow(store: Store, config: Config, fresh: news.News) -> bool:
+    """Purchases and facts of the people with news alone; False where those of everybody must be made."""
+    store.sql("CREATE OR REPLACE TEMP TABLE fact_links_before AS FROM fact_links")
+    store.sql("CREATE OR REPLACE TEMP TABLE person_numbers_before AS FROM person_numbers")
+    compact.number_people(store)
+    is_followed = news.find_people(store, fresh)
+    if is_followed:
+        purchases.update(store, config)
+        compact.update(store, config, fresh.new("events"))
+        news.tell_profile(store)
+    for table in ("fact_links_before", "person_numbers_before", "fact_changed"):
+        store.sql(f"DROP TABLE {table}")
+    return is_followed
+
+
+def _make_nodes(store: Store, fresh: news.News | None) -> None:
+    """One row per contact record; contacts seen only through their orders or events count, guests come by address.
+
+    Of the events only the new ones are looked at where the others are known: who was met in those has a link.
+    """
+    tables = {t: t for t in GUEST_TABLES} | ({"events": fresh.new("events")} if fresh else {})
+    others = " UNION ".join(
+        f"SELECT source, contact_id FROM {t} AS t ANTI JOIN contacts AS c USING (source, contact_id) WHERE contact_id IS NOT NULL"
+        for t in tables.values()
     )
     guests = " UNION ".join(
-        f"SELECT 'email', email FROM {t} WHERE contact_id IS NULL AND contains(email, '@')" for t in GUEST_TABLES
+        f"SELECT 'email', email FROM {t} AS t WHERE contact_id IS NULL AND contains(email, '@')" for t in tables.values()
     )
     store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE id_found AS
+        SELECT source, contact_id FROM contacts WHERE contact_id IS NOT NULL UNION {others} UNION {guests}""")
+    if fresh:
+        store.sql("""
+            INSERT INTO id_found
+            WITH missing AS (SELECT source, contact_id FROM person_links EXCEPT FROM id_found)
+            SELECT source, contact_id FROM missing SEMI JOIN events AS e
+              ON e.source = missing.source AND e.contact_id = missing.contact_id
+            UNION SELECT source, contact_id FROM missing SEMI JOIN events AS e
+              ON missing.source = 'email' AND e.contact_id IS NULL AND e.email = missing.contact_id""")
+    store.sql("""
         CREATE OR REPLACE TEMP TABLE id_nodes AS
         SELECT CAST(row_number() OVER (ORDER BY source = 'email', source, contact_id) AS INTEGER) AS n, source, contact_id
-        FROM ({known} UNION {guests}) AS found(source, contact_id)""")
+        FROM id_found""")
+    store.sql("DROP TABLE id_found")
 
 
 def _make_identifiers(store: Store, config: Config) -> None:
@@ -334,7 +370,10 @@ def _write(store: Store) -> None:
               c.updated_at DESC NULLS LAST, l.source, l.contact_id) AS rank
           FROM person_links AS l
           LEFT JOIN contacts AS c ON c.source = l.source AND c.contact_id = l.contact_id
-          LEFT JOIN (SELECT source, contact_id, min(email) AS email FROM orders WHERE contact_id IS NOT NULL GROUP BY ALL) AS o
+          LEFT JOIN (
+            SELECT source, contact_id, min(email) AS email FROM orders
+            ANTI JOIN (SELECT source, contact_id FROM contacts WHERE email IS NOT NULL) USING (source, contact_id)
+            WHERE contact_id IS NOT NULL GROUP BY ALL) AS o
             ON o.source = l.source AND o.contact_id = l.contact_id)
         SELECT person_id, arg_min(email, rank) FILTER (email IS NOT NULL),
           arg_min(first_name, rank) FILTER (first_name IS NOT NULL), arg_min(last_name, rank) FILTER (last_name IS NOT NULL),

@@ -88,6 +88,7 @@ KINDS: dict[str, Kind] = {
                 "created_at": _field("time", "created_at", "created signupdate registered joined"),
                 "signup_source": _field("text", "signup_source", "source"),
                 "tags": _field("words", "tags", "labels"),
+                "groups": _field("words", "groups", "interests preferences"),
             },
             (_SOMEBODY,),
         ),

@@ -317,12 +317,13 @@ class Intake:
             if field in self._seen_before
         )
 
-    def count(self, *, is_complete: bool, note: str = "") -> StreamCount:
+    def count(self, *, is_complete: bool, note: str = "", code: str = "") -> StreamCount:
         notes = [*self.counts.notes, note] if note else list(self.counts.notes)
         return StreamCount(
             source=self.source, stream=self.stream, fetched=self.counts.fetched, stored=self.counts.stored,
             unchanged=self.counts.unchanged, set_aside=self.counts.set_aside, platform_total=self.counts.total,
             pages=self.counts.pages, is_complete=is_complete, note=" ".join(notes), new_set_aside=self.counts.new_set_aside,
+            code=code,
         )  # fmt: skip
 
     def _set_aside(self, record_id: str, reason: str) -> None:
@@ -372,9 +373,9 @@ class Intake:
         fixed = {"source": self.source, "seen_at": self.now_utc().isoformat(" ", "microseconds"), "run_id": self.run_id}
         if not again:
             answers = {c: arrays[c] for c in ANSWER if c in arrays}
-            self.store.append_columns(
-                "consent_history", answers, {c: layout.fixed.get(c) for c in ANSWER if c not in arrays} | fixed
-            )
+            if answers:
+                same = {c: layout.fixed[c] for c in ANSWER if c in layout.fixed}
+                self.store.append_columns("consent_history", answers, same | fixed)
             return
         old = set(
             self.store.sql(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,12 @@ STRANGERS = (
     "is there already and we did not make it. Write adopt = true at the segment, or give it another tag "
     "(after a lost store: `rollcall ledger rebuild`)"
 )
+ANOTHERS = (
+    "is there already and another installation of Rollcall keeps it (another store file on the same account, or this one before "
+    "it was lost). Give the segment another tag; or share it with adopt = true at the segment, and each takes off only whom it "
+    "put on (after a lost store: `rollcall ledger rebuild`)"
+)
+SHARED = "another installation of Rollcall made it and may keep it too: each takes off only whom it put on"
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class Wanted:
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); leave_off: somebody taken off by hand
-    stays off.
+    stays off; no_room: why the object, which is not there, cannot be made.
     """
 
     target: Target
@@ -45,6 +52,7 @@ class Wanted:
     reason: str = ""
     allowance: int | None = None
     leave_off: bool = False
+    no_room: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -74,7 +82,9 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     foreign = have - wanted.ours
     left_off = wanted.ours - have if wanted.leave_off else frozenset()
     entering = sorted(c for c in wanted.desired if c not in have and c not in left_off)
-    adds = [_add(wanted, wanted.desired[c]) for c in entering]
+    adds = [_add(wanted, wanted.desired[c]) for c in entering if c not in observed.closed_to]
+    shut = Counter(observed.closed_to[c] for c in entering if c in observed.closed_to)
+    wanted = replace(wanted, excluded={**wanted.excluded, **shut}) if shut else wanted
     kept = (wanted.stuck - wanted.closed.keys()) | (wanted.lagging - observed.members)
     removes = [_remove(wanted, c) for c in sorted((have & wanted.ours) - kept - wanted.desired.keys())]
 
@@ -132,8 +142,12 @@ def _target_plan(
 def _stranger(wanted: Wanted, observed: Observed) -> str:
     """Said also where nothing would change: nobody is ever taken out of what we do not own."""
     if observed.exists and observed.is_ours_kind and not (wanted.is_our_object or wanted.is_adopted):
-        return f"'{observed.name or wanted.object_name}' {STRANGERS}"
+        return f"'{observed.name or wanted.object_name}' {_whose(observed)}"
     return ""
+
+
+def _whose(observed: Observed) -> str:
+    return ANOTHERS if observed.made_by == "another" else STRANGERS
 
 
 def _add(wanted: Wanted, member: Member) -> Change:
@@ -167,7 +181,9 @@ def _parked(
     if not observed.is_ours_kind:
         return f"{noun} exists but cannot hold people we choose (it is not a static one). Give the segment another tag.", False
     if observed.exists and not (wanted.is_our_object or wanted.is_adopted):
-        return f"{noun} {STRANGERS}", False
+        return f"{noun} {_whose(observed)}", False
+    if wanted.no_room and not observed.exists:
+        return wanted.no_room, False
     if wanted.stopped:
         return wanted.stopped, False
     if wanted.not_ready:

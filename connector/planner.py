@@ -13,14 +13,17 @@ from connector import (
     choices,
     clock,
     consent,
+    consequences,
     desired,
     extras,
+    field_values,
     forgotten,
     guards,
     journal,
     ledger,
     push,
     segment,
+    staleness,
     undo,
 )
 from connector import plan as planning
@@ -34,6 +37,7 @@ from models.segments import Segment
 log = logging.getLogger(__name__)
 
 MOST_CONFLICTS = 20
+PAUSED = "paused ("
 
 
 def plan_derived(
@@ -57,6 +61,7 @@ def plan_derived(
     targets: list[TargetPlan] = []
     fields: list[FieldPlan] = []
     problems: list[str] = []
+    notes: list[str] = []
     accounts: dict[str, str] = {}
     for platform in s.config.platforms:
         pushed = [g for g in segments if _is_pushed(s.store, g, platform) and (not named or g.name in named)]
@@ -68,8 +73,10 @@ def plan_derived(
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
             push.recover(s.store, adapter, run_id=s.run_id, now=s.now)
             ledger.follow_merges(s.store, platform)
-            targets += _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed) if pushed else []
-            fields += extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
+            planned = _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed) if pushed else []
+            values = extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
+            planned, values, told = consequences.foretell(s.store, adapter, planned, values)
+            targets, fields, notes = targets + planned, fields + values, notes + told
         except ConnectorError as e:
             if e.exit_code in (2, 4, 5):
                 raise
@@ -83,7 +90,13 @@ def plan_derived(
         targets=tuple(sorted(targets, key=lambda t: (t.target.platform, t.target.segment))),
         is_complete=not problems,
         problems=tuple(problems),
-        notes=(*conflicts(s), *left_behind(s, segments), *extras.fields_left_behind(s)),
+        notes=(
+            *notes,
+            *still_paused(s, targets, fields),
+            *conflicts(s),
+            *left_behind(s, segments),
+            *extras.fields_left_behind(s),
+        ),
         triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
         fields=tuple(fields),
     )
@@ -106,6 +119,21 @@ def conflicts(s: Session) -> list[str]:
     ]
     more = len(lines) - MOST_CONFLICTS
     return lines[:MOST_CONFLICTS] + ([f"{more:,} more said no in one place and yes in another: {wins}"] if more > 0 else [])
+
+
+def still_paused(s: Session, targets: Sequence[TargetPlan], fields: Sequence[FieldPlan]) -> list[str]:
+    """What is paused, in words, where no change that waits for it says so already."""
+    said = {t.target.segment.casefold() for t in targets if t.parked.startswith(PAUSED)}
+    waiting = {(f.platform, f.name) for f in fields if f.parked.startswith(PAUSED)}
+    for section in s.config.field:
+        label = field_values.label_of(section)
+        if any((p, s.adapter(p).field_name(label)) in waiting for p in section.push if waiting):
+            said.add(field_values.key_of(section).casefold())
+    return [
+        f'{name} is paused ({because}): `rollcall segment resume "{name}"` goes on'
+        for name, because in choices.all_paused(s.store)
+        if name.casefold() not in said
+    ]
 
 
 def left_behind(s: Session, segments: Sequence[Segment]) -> list[str]:
@@ -141,10 +169,12 @@ def _plan_platform(
     wanted = _wanted(s, adapter, segments, stop, allowed)
     maybe = {w.target.segment: frozenset(w.desired) | w.ours for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
+    to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
+    no_room = adapter.without_room(to_make) if to_make else {}
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        want = _owned(s, adapter, want, seen)
+        want = _owned(s, adapter, replace(want, no_room=no_room.get(want.target.segment, "")), seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
         if s.config.push.untagged_by_hand == "pin":
@@ -175,7 +205,8 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
         want = replace(want, is_our_object=False, ours=frozenset())
     if not want.is_our_object and want.is_adopted and seen.is_ours_kind:
         ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
-        want = replace(want, is_our_object=True, ours=frozenset())
+        shared = (planning.SHARED,) if seen.made_by == "another" else ()
+        want = replace(want, is_our_object=True, ours=frozenset(), notes=(*want.notes, *shared))
     if not want.is_our_object:
         return want
     ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
@@ -211,14 +242,13 @@ def _wanted(
     s: Session, adapter: Adapter, segments: Sequence[Segment], stop: str, allowed: frozenset[str]
 ) -> list[planning.Wanted]:
     words = segment.sentences(s.store, s.config, list(segments))
-    old = guards.stale(s.store, s.config, s.now())
-    stale = old.text if old and old.guard not in allowed else ""
+    old = staleness.of_segments(s, segments, allowed)
     found = []
     for channel in sorted({g.channel for g in segments}):
         consent.judge(s.store, s.config, adapter.name, channel)
         s.conflicts.update({(adapter.name, c.contact_id): c for c in consent.conflicts(s.store, adapter.name)})
         for g in (g for g in segments if g.channel == channel):
-            found.append(_wanted_one(s, adapter, g, stop, stale, words[g.name]))
+            found.append(_wanted_one(s, adapter, g, stop, old[g.name], words[g.name]))
     return sorted(found, key=lambda w: w.target.segment)
 
 
@@ -300,9 +330,19 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
             planning.held_back(t, f'{reason}; to undo it all the same: --allow GUARD --because "..."') if reason else t
         )
     fields, kept = extras.undo_fields(s, run_id, stop, allowed)
-    plan, left = replace(plan, targets=tuple(guarded), triggers=(), fields=tuple(fields)), [*kept, *left]
+    foretold = [_foretold(s, platform, guarded, fields) for platform in places if platform in s.config.platforms]
+    plan = replace(
+        plan, triggers=(), targets=tuple(t for targets, _, _ in foretold for t in targets),
+        fields=tuple(f for _, of_platform, _ in foretold for f in of_platform),
+    )  # fmt: skip
+    left = [*(note for _, _, notes in foretold for note in notes), *kept, *left]
     choices.pause(s.store, [n for _, n in image], f"undone run {run_id}", s.now(), s.run_id)
     return plan, left
+
+
+def _foretold(s: Session, platform: str, targets: Sequence[TargetPlan], fields: Sequence[FieldPlan]) -> consequences.Planned:
+    own = [t for t in targets if t.target.platform == platform]
+    return consequences.foretell(s.store, s.adapter(platform), own, [f for f in fields if f.platform == platform])
 
 
 def note_parked(s: Session, plan: Plan) -> None:

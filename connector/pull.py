@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 
 BEGINNING = date(1970, 1, 1)
 COMMIT_RECORDS = 4000
-MEMORY = "96MB"
-"""What the engine may keep of what it has written while a pull goes on."""
+MEMORY = "64MB"
+"""What the engine may keep of what it has written while a pull goes on. Half of it was enough for a pull in which every
+record had changed."""
 COMMIT_S = 1.0
 WAITS = "It was not begun, for the same reason as the one before it."
 """The note of a stream whose turn did not come because the quota of the day was used up."""
@@ -274,8 +275,8 @@ class _Puller:
         self.store, self.adapter, self.intake, self.progress, self.rhythm = store, adapter, intake, progress, rhythm
         self.name = f"{adapter.name} {intake.stream}"
         self.latest: Page | None = None
-        self.quota = self.note = ""
-        """quota: why the rest of the platform must wait ('' when it need not)."""
+        self.quota = self.note = self.code = ""
+        """quota: why the rest of the platform must wait ('' when it need not). note, code: why the stream is closed."""
         self._is_complete = False
         self._committed_at = time.monotonic()
         self._walk = _Walk(None, None, None, True)
@@ -307,7 +308,7 @@ class _Puller:
         try:
             raise item
         except ScopeError as e:
-            self.note = str(e) if "scope" in str(e).lower() else f"Missing scope {e.scope}: {e}"
+            self.note, self.code = _named(e), "scope"
         except QuotaExhausted as e:
             self.note = self.quota = _when(e, self.adapter.now_utc())
         except PermanentApiError as e:
@@ -350,7 +351,7 @@ class _Puller:
         with self.store.transaction():
             if not is_complete:
                 _mark_incomplete(self.store, intake.source, intake.stream, intake.run_id, self.adapter.now_utc())
-            count = intake.count(is_complete=is_complete, note=note)
+            count = intake.count(is_complete=is_complete, note=note, code=self.code)
             runs.record_count(self.store, intake.run_id, count)
         log.info(
             "%s: %d fetched, %d stored, %d unchanged, %d set aside",
@@ -415,6 +416,12 @@ def _closed(store: Store, source: str, stream: str, run_id: str, note: str) -> S
     count = StreamCount(source=source, stream=stream, is_complete=False, note=note)
     runs.record_count(store, run_id, count)
     return count
+
+
+def _named(error: ScopeError) -> str:
+    """The refusal, with what is missing: one scope, or several of which one is enough."""
+    said, missing = str(error), error.scope.split()
+    return said if not missing or any(m in said for m in missing) else f"Missing scope {error.scope}: {said}"
 
 
 def _when(error: QuotaExhausted, now: datetime) -> str:

@@ -40,50 +40,79 @@ def shop_day(column: str, timezone: str) -> str:
 
 
 def reconcile(store: Store, config: Config) -> dict[str, int]:
-    """Fill purchases and purchase_copies from orders; the persons must be known. Returns counts by name."""
-    _rank_orders(store, config)
-    _make_keys(store)
-    store.sql("CREATE OR REPLACE TEMP TABLE po_matches (o INTEGER, purchase INTEGER, evidence VARCHAR)")
-    ranks = [r[0] for r in store.sql("SELECT DISTINCT rank FROM po_orders ORDER BY rank")]
-    for place, rank in enumerate(ranks):
-        if place:
+    """Fill purchases and purchase_copies from orders; the persons must be known. Returns counts by name.
+
+    Only where orders come from more than one source is anything compared; an order that is nobody's copy is a purchase.
+    """
+    store.sql("CREATE OR REPLACE TEMP TABLE po_matches (o BIGINT, purchase BIGINT, evidence VARCHAR)")
+    ranks = [r for (r,) in store.sql(f"SELECT DISTINCT rank FROM ({_ranked(config)}) WHERE rank IS NOT NULL ORDER BY 1")]
+    if len(ranks) > 1:
+        _rank_orders(store, config)
+        _make_keys(store)
+        for rank in ranks[1:]:
             for evidence, strong in (("same shop order id", True), ("same order number", False)):
                 _match_by_key(store, rank, evidence, strong)
             _match_by_likeness(store, rank)
-        store.sql(
-            """INSERT INTO po_matches SELECT o, o, 'own record' FROM po_orders
-               WHERE rank = ? AND o NOT IN (SELECT o FROM po_matches)""",
-            [rank],
-        )
-    _write(store)
-    counts = {
-        "orders": int(store.value("SELECT count(*) FROM po_orders")),
-        "purchases": int(store.value("SELECT count(*) FROM purchases")),
-        "counted": int(store.value("SELECT count(*) FROM purchases WHERE counts")),
-    }
+    _write(store, config)
     for table in ("orders", "keys", "matches"):
         store.sql(f"DROP TABLE IF EXISTS po_{table}")
-    return counts
+    return count(store)
+
+
+def count(store: Store) -> dict[str, int]:
+    counted = "SELECT (SELECT count(*) FROM purchase_copies), count(*), count(*) FILTER (counts) FROM purchases"
+    return dict(zip(("orders", "purchases", "counted"), (int(v) for v in store.sql(counted)[0]), strict=True))
+
+
+def update(store: Store, config: Config) -> None:
+    """Make the purchases of the people in `fact_changed` anew, where orders come from one source alone. `person_numbers_before`
+    names those who are gone."""
+    theirs = "SELECT person_id FROM (FROM person_numbers UNION FROM person_numbers_before) WHERE n IN (FROM fact_changed)"
+    whose = f"(person_id IN ({theirs}) OR person_id IS NULL)"
+    store.sql(f"CREATE OR REPLACE TEMP TABLE po_gone AS SELECT purchase_id FROM purchases WHERE {whose}")
+    for table in ("purchases", "purchase_copies"):
+        store.sql(f"DELETE FROM {table} WHERE purchase_id IN (SELECT purchase_id FROM po_gone)")
+    store.sql("DROP TABLE po_gone")
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE po_fresh AS SELECT * FROM ({_with_person(config)}) WHERE {whose}""")
+    store.sql(f"""
+        INSERT INTO purchases ({PURCHASE_COLUMNS})
+        SELECT {PURCHASE_VALUES}, 1, p.why_not IS NULL, p.why_not FROM po_fresh AS p""")
+    store.sql(f"""
+        INSERT INTO purchase_copies (source, stream, order_id, purchase_id, evidence)
+        SELECT p.source, p.stream, p.order_id, {PURCHASE_ID}, 'own record' FROM po_fresh AS p""")
+    store.sql("DROP TABLE po_fresh")
+
+
+def _ranked(config: Config) -> str:
+    """SQL of every order with the place of its source in `orders_from` (0 is first); none where it is not named there."""
+    ranks = " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(config.shop.orders_from))
+    return f"""
+        SELECT rowid AS o, *, CASE CASE WHEN source = 'hubspot'
+                            THEN CASE WHEN kind = 'deal' THEN 'hubspot_deals' ELSE 'hubspot_orders' END
+                            ELSE source END {ranks} END AS rank,
+          coalesce(currency, '{config.shop.currency}') AS money
+        FROM orders"""
+
+
+def _with_person(config: Config) -> str:
+    """SQL of the orders that have a place, with person, shop day, and why they do not count."""
+    return f"""
+        SELECT r.*, coalesce(l.person_id, g.person_id) AS person_id,
+          {shop_day("ordered_at", config.shop.timezone)} AS ordered_on, {WHY_NOT} AS why_not
+        FROM ({_ranked(config)}) AS r
+        LEFT JOIN person_links AS l ON l.source = r.source AND l.contact_id = r.contact_id
+        LEFT JOIN (SELECT contact_id, person_id FROM person_links WHERE source = 'email') AS g
+          ON r.contact_id IS NULL AND g.contact_id = r.email
+        WHERE rank IS NOT NULL"""
 
 
 def _rank_orders(store: Store, config: Config) -> None:
-    """Table po_orders: every order of a source in `orders_from`, with its rank there, its person and shop day."""
-    ranks = " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(config.shop.orders_from))
+    """Table po_orders: what orders are compared by; `o` is the row of `orders`."""
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE po_orders AS
-        SELECT CAST(row_number() OVER (ORDER BY rank, r.order_id, r.stream) AS INTEGER) AS o, r.*,
-          coalesce(l.person_id, g.person_id) AS person_id,
-          {shop_day("ordered_at", config.shop.timezone)} AS ordered_on,
-          round(coalesce(total, net), 2) AS amount, {WHY_NOT} AS why_not
-        FROM (
-          SELECT *, CASE CASE WHEN source = 'hubspot'
-                              THEN CASE WHEN kind = 'deal' THEN 'hubspot_deals' ELSE 'hubspot_orders' END
-                              ELSE source END {ranks} END AS rank,
-            coalesce(currency, '{config.shop.currency}') AS money
-          FROM orders) AS r
-        LEFT JOIN person_links AS l ON l.source = r.source AND l.contact_id = r.contact_id
-        LEFT JOIN person_links AS g ON r.contact_id IS NULL AND g.source = 'email' AND g.contact_id = r.email
-        WHERE rank IS NOT NULL""")
+        SELECT o, rank, source, stream, order_id, external_id, name, person_id, ordered_at, ordered_on, money,
+          round(coalesce(total, net), 2) AS amount FROM ({_with_person(config)})""")
 
 
 def _make_keys(store: Store) -> None:
@@ -102,6 +131,10 @@ def _make_keys(store: Store) -> None:
         ) WHERE key <> '' GROUP BY o, key""")
 
 
+_TAKEN = "SELECT m2.purchase FROM po_matches AS m2 JOIN po_orders AS o2 ON o2.o = m2.o WHERE o2.rank = $rank"
+"""Purchases that have a copy of this rank already."""
+
+
 def _match_by_key(store: Store, rank: int, evidence: str, strong: bool) -> None:
     """Pair open orders of this rank with purchases of the same key. A weak key needs the same person or day and amount."""
     condition = "TRUE" if strong else "(n.person_id = p.person_id OR (n.ordered_on = p.ordered_on AND n.amount = p.amount))"
@@ -109,18 +142,18 @@ def _match_by_key(store: Store, rank: int, evidence: str, strong: bool) -> None:
         f"""
         INSERT INTO po_matches
         WITH pairs AS (
-          SELECT DISTINCT n.o, p.o AS purchase
+          SELECT DISTINCT n.o, n.order_id, n.stream, p.o AS purchase, p.rank, p.order_id AS first_id, p.stream AS first_stream
           FROM po_orders AS n
           JOIN po_keys AS nk ON nk.o = n.o AND (nk.strong OR NOT {strong})
           JOIN po_keys AS pk ON pk.key = nk.key AND (pk.strong OR NOT {strong})
-          JOIN po_matches AS m ON m.o = pk.o
-          JOIN po_orders AS p ON p.o = m.purchase
-          WHERE n.rank = $rank AND n.o NOT IN (SELECT o FROM po_matches) AND {condition}
-            AND m.purchase NOT IN (SELECT m2.purchase FROM po_matches AS m2 JOIN po_orders AS o2 ON o2.o = m2.o
-                                   WHERE o2.rank = $rank)),
-        firsts AS (SELECT * FROM pairs QUALIFY row_number() OVER (PARTITION BY o ORDER BY purchase) = 1)
+          JOIN po_orders AS x ON x.o = pk.o AND x.rank < $rank
+          LEFT JOIN po_matches AS m ON m.o = x.o
+          JOIN po_orders AS p ON p.o = coalesce(m.purchase, x.o)
+          WHERE n.rank = $rank AND n.o NOT IN (SELECT o FROM po_matches) AND {condition} AND p.o NOT IN ({_TAKEN})),
+        firsts AS (
+          SELECT * FROM pairs QUALIFY row_number() OVER (PARTITION BY o ORDER BY rank, first_id, first_stream) = 1)
         SELECT o, purchase, $evidence FROM firsts
-        QUALIFY row_number() OVER (PARTITION BY purchase ORDER BY o) = 1""",
+        QUALIFY row_number() OVER (PARTITION BY purchase ORDER BY order_id, stream) = 1""",
         {"rank": rank, "evidence": evidence},
     )
 
@@ -132,34 +165,41 @@ def _match_by_likeness(store: Store, rank: int) -> None:
         f"""
         INSERT INTO po_matches
         WITH open_orders AS (
-          SELECT o, {group}, row_number() OVER (PARTITION BY {group} ORDER BY ordered_at, order_id) AS k
+          SELECT o, {group}, row_number() OVER (PARTITION BY {group} ORDER BY ordered_at, order_id, stream) AS k
           FROM po_orders WHERE rank = $rank AND o NOT IN (SELECT o FROM po_matches)),
         open_purchases AS (
-          SELECT o, {group}, row_number() OVER (PARTITION BY {group} ORDER BY ordered_at, rank, order_id) AS k
-          FROM po_orders WHERE o IN (SELECT purchase FROM po_matches)
-            AND o NOT IN (SELECT m.purchase FROM po_matches AS m JOIN po_orders AS x ON x.o = m.o WHERE x.rank = $rank))
+          SELECT o, {group}, row_number() OVER (PARTITION BY {group} ORDER BY ordered_at, rank, order_id, stream) AS k
+          FROM po_orders SEMI JOIN open_orders USING ({group})
+          WHERE rank < $rank AND o NOT IN (SELECT o FROM po_matches) AND o NOT IN ({_TAKEN}))
         SELECT n.o, p.o, 'same person, day and amount'
         FROM open_orders AS n JOIN open_purchases AS p USING ({group}, k)""",
         {"rank": rank},
     )
 
 
-def _write(store: Store) -> None:
+PURCHASE_ID = "CASE WHEN p.kind = 'deal' THEN p.source || ':deal:' ELSE p.source || ':' END || p.order_id"
+
+PURCHASE_COLUMNS = """purchase_id, person_id, source, stream, order_id, ordered_at, ordered_on, currency, total, net, discount,
+  tax, shipping, refunded, copies, counts, why_not"""
+
+PURCHASE_VALUES = f"""{PURCHASE_ID}, p.person_id, p.source, p.stream, p.order_id, p.ordered_at, p.ordered_on, p.money, p.total,
+  coalesce(p.net, p.total - coalesce(p.refunded, 0)), p.discount, p.tax, p.shipping, p.refunded"""
+
+
+def _write(store: Store, config: Config) -> None:
     store.sql("DELETE FROM purchases")
-    store.sql("""
-        INSERT INTO purchases (purchase_id, person_id, source, stream, order_id, ordered_at, ordered_on, currency, total, net,
-          discount, tax, shipping, refunded, copies, counts, why_not)
-        SELECT CASE WHEN p.kind = 'deal' THEN p.source || ':deal:' ELSE p.source || ':' END || p.order_id, p.person_id,
-          p.source, p.stream, p.order_id, p.ordered_at, p.ordered_on, p.money, p.total,
-          coalesce(p.net, p.total - coalesce(p.refunded, 0)), p.discount, p.tax, p.shipping, p.refunded,
-          CAST(m.copies AS INTEGER), p.why_not IS NULL, p.why_not
-        FROM po_orders AS p
-        JOIN (SELECT purchase, count(*) AS copies FROM po_matches GROUP BY purchase) AS m ON m.purchase = p.o
-        ORDER BY p.person_id, p.ordered_at, p.o""")
+    store.sql(f"""
+        INSERT INTO purchases ({PURCHASE_COLUMNS})
+        SELECT {PURCHASE_VALUES}, CAST(1 + coalesce(m.copies, 0) AS INTEGER), p.why_not IS NULL, p.why_not
+        FROM ({_with_person(config)}) AS p
+        LEFT JOIN (SELECT purchase, count(*) AS copies FROM po_matches GROUP BY purchase) AS m ON m.purchase = p.o
+        WHERE p.o NOT IN (SELECT o FROM po_matches)""")
     store.sql("DELETE FROM purchase_copies")
-    store.sql("""
+    store.sql(f"""
         INSERT INTO purchase_copies (source, stream, order_id, purchase_id, evidence)
-        SELECT n.source, n.stream, n.order_id,
-          CASE WHEN p.kind = 'deal' THEN p.source || ':deal:' ELSE p.source || ':' END || p.order_id, m.evidence
-        FROM po_matches AS m JOIN po_orders AS n ON n.o = m.o JOIN po_orders AS p ON p.o = m.purchase
-        ORDER BY m.purchase, n.o""")
+        SELECT p.source, p.stream, p.order_id, {PURCHASE_ID}, 'own record' FROM ({_ranked(config)}) AS p
+        WHERE p.rank IS NOT NULL AND p.o NOT IN (SELECT o FROM po_matches)""")
+    store.sql(f"""
+        INSERT INTO purchase_copies (source, stream, order_id, purchase_id, evidence)
+        SELECT n.source, n.stream, n.order_id, {PURCHASE_ID}, m.evidence
+        FROM po_matches AS m JOIN orders AS n ON n.rowid = m.o JOIN orders AS p ON p.rowid = m.purchase""")

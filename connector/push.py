@@ -252,7 +252,8 @@ def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], da
         if intent.is_creation:
             seen = adapter.observe([batch.target], {})[0]
             with store.transaction():
-                is_ours = seen.exists and not seen.members  # what we make is empty; with people in it, somebody else made it
+                # what we make is empty and, where there is room for it, marked; with people in it, somebody else made it
+                is_ours = seen.exists and seen.made_by != "another" and (seen.made_by == "us" or not seen.members)
                 if is_ours and ledger.object_of(store, adapter.name, batch.target.segment)[0] != seen.object_id:
                     ledger.remember_object(store, batch.target, seen.object_id, "created", now(), run_id)
                 journal.conclude(store, batch, [], now(), run_id, state="recovered")

@@ -8,7 +8,7 @@ else's. Proposing writes nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector import audit, ledger
 from connector.config import pushed_name
@@ -31,6 +31,8 @@ class Proposal:
     known: int
     others: int
     dropped: tuple[str, ...]
+    made_by: str = ""
+    """`another` where the object carries another installation's mark: a second one's, or this one's before it was lost."""
 
     @property
     def changes_anything(self) -> bool:
@@ -48,7 +50,7 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
         targets = [_target(s, platform, g) for g in pushed]
         for seen in adapter.observe(targets, {t.segment: _matching(s.store, platform, t.segment) for t in targets}):
             if seen.exists and seen.is_ours_kind:
-                found.append(_proposal(s.store, seen.target, seen.object_id, seen.members))
+                found.append(replace(_proposal(s.store, seen.target, seen.object_id, seen.members), made_by=seen.made_by))
     return found
 
 

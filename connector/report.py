@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from connector import charts, clock, runs
+from connector import card_pictures, charts, clock, runs
 from connector.config import Config
 from connector.plain import visible
 from connector.show import noun, target_notes, title
@@ -146,7 +146,7 @@ def _cards(store: Store) -> list[dict[str, Any]]:
         {
             "title": c["title"],
             "lines": c["lines"],
-            "picture": charts.reliability(c["reliability"]) if c.get("reliability") else "",
+            "picture": card_pictures.svg(c),
         }
         for c in cards
     ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from connector import score_churn, score_files, score_products, score_value
+from connector import engagement_file, score_churn, score_files, score_grades, score_more, score_products, score_value
 from connector.config import Config
 from connector.score_data import ShopData, load
 from connector.score_parts import Scored
@@ -41,17 +42,21 @@ def train_and_score(
 
 def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: int) -> list[dict[str, Any]]:
     data = load(store, config, as_of)
-    views = Views(data.orders, horizon)
+    views = Views(data.orders, horizon, data.lines)
     dates, days = score_value.next_order(data, views, horizon)
     found = [
         score_churn.make(data, views, horizon), score_value.value(data, views, horizon), score_value.soon(data, views), dates,
     ]  # fmt: skip
     offers = score_products.make(data)
     found += [offers] if offers else []
+    mail = score_more.mail_of(store, config, as_of, data)
+    found += score_more.make(store, config, as_of, data, mail, views, horizon)
+    score_more.finish(store, data, mail, views, found)
     _keep_bounds(store, data, dates, days, as_of, run_id)
     for scored in found:
-        _keep(store, scored, data.people, as_of, run_id)
+        keep(store, scored, data.people, as_of, run_id)
         log.info("score %s: %s", scored.card["score"], scored.card["status"])
+    score_grades.thin(store, config, as_of)
     return [s.card for s in found]
 
 
@@ -60,12 +65,16 @@ def say_card(card: dict[str, Any]) -> list[str]:
     return [str(card["title"]), *(f"  {line}" for line in card["lines"])]
 
 
-def write_files(store: Store, config: Config, as_of: AsOf, out_dir: Path, *, horizon_days: int | None = None) -> list[Path]:
+def write_files(
+    store: Store, config: Config, as_of: AsOf, out_dir: Path, *, horizon_days: int | None = None, campaigns: Sequence[str] = ()
+) -> list[Path]:
     """One CSV a score for everybody with an order before the date; what was refused holds the simple rule, labelled so."""
-    return score_files.write(store, config, as_of, out_dir, horizon_days or config.scores.horizon_days)
+    horizon = horizon_days or config.scores.horizon_days
+    files = score_files.write(store, config, as_of, out_dir, horizon)
+    return [*files, engagement_file.write(store, config, as_of, out_dir, horizon, campaigns)]
 
 
-def _keep(store: Store, scored: Scored, people: list[str], as_of: AsOf, run_id: str) -> None:
+def keep(store: Store, scored: Scored, people: list[str], as_of: AsOf, run_id: str) -> None:
     """Replace this score's rows and card of this cutoff."""
     name = scored.card["score"]
     with store.transaction():
@@ -81,7 +90,7 @@ def _keep_rows(store: Store, scored: Scored, people: list[str], as_of: AsOf, run
     card = scored.card
     with store.transaction():
         store.sql("DELETE FROM scores WHERE score = ? AND cutoff = ?", [card["score"], as_of.day])
-        rows = list(scored.rows(people))
+        rows = list(scored.rows(scored.people or people))
         for start in range(0, len(rows), CHUNK):
             store.insert("scores", [
                 {

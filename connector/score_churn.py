@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from connector.score_data import ShopData, date_of
+from connector.score_data import Checked, ShopData, date_of
 from connector.score_parts import Card, Scored, grade, refused, tier_table, too_little, with_notes
 from models.scores import measure
 from models.scores.churn import BASE_HORIZON, ChurnModel
@@ -58,7 +58,7 @@ def _card(data: ShopData, horizon: int, model: ChurnModel, views: Views) -> Card
             "Until one has, people are ranked by days since their last order, which is a rule, not a prediction."
         ]
         return card
-    judge = ChurnModel(checked).fit(views if checked == horizon else Views(data.orders, checked), closed)
+    judge = ChurnModel(checked).fit(views if checked == horizon else Views(data.orders, checked, data.lines), closed)
     view = views.at(closed)
     truth = no_order_within(data.orders, view.person, closed, checked)
     if min(int(truth.sum()), int((~truth).sum())) < 50:
@@ -70,6 +70,7 @@ def _card(data: ShopData, horizon: int, model: ChurnModel, views: Views) -> Card
     expected = judge.predict(view)
     metrics, curve = grade(truth, expected, view.recency)
     tier = measure.tiers(expected)
+    data.checked["churn"] = Checked(view.person, truth.astype(float), expected)
     better = metrics["difference"]["lo"] > 0
     card |= {
         "is_published": bool(better), "status": "published" if better else "rule", "model": model.name_,

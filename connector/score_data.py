@@ -12,7 +12,7 @@ from connector.config import Config
 from connector.facts import marks, sources
 from connector.no_profiling import not_profiled
 from connector.store import Store
-from models.scores.history import Ints, Lines, Orders
+from models.scores.history import Floats, Ints, Lines, Orders
 from models.segments import AsOf
 
 EPOCH = date(1970, 1, 1)
@@ -20,6 +20,18 @@ FOREIGN_SHARE = 0.05
 """More orders than this in other currencies: amounts mean nothing together, and nothing is trained."""
 
 QUIET_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One score's forecast on the last closed window, with what came true, row by row: what audits and pictures are made of."""
+
+    person: Ints
+    truth: Floats
+    expected: Floats
+    is_money: bool = False
+    people: list[str] | None = None
+    """Whose numbers `person` are, where they are not the shop data's."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class ShopData:
     notes: list[str] = field(default_factory=list)
     refusal: str = ""
     not_profiled: int = 0
+    checked: dict[str, Checked] = field(default_factory=dict)
+    """By score; filled while scores are made."""
 
 
 def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
@@ -94,16 +108,28 @@ def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int]) -> 
         CREATE OR REPLACE TEMP TABLE score_lines AS WITH {parts}
         SELECT s.place, date_diff('day', DATE '1970-01-01', l.ordered_on) AS day, l.product, l.title, l.category,
           CAST(coalesce(l.quantity, 1) AS DOUBLE) AS quantity, CAST(coalesce(l.amount, 0) AS DOUBLE) AS amount
-        FROM line_rows AS l JOIN score_people AS s USING (person_id) WHERE l.product IS NOT NULL""")
+        FROM line_rows AS l JOIN score_people AS s USING (person_id)
+        WHERE l.product IS NOT NULL AND NOT {_sensitive(config)}""")
     products = store.sql("SELECT product, coalesce(max(title), product) FROM score_lines GROUP BY product ORDER BY product")
     found = store.arrays("""
-        WITH p AS (SELECT product, row_number() OVER (ORDER BY product) - 1 AS n FROM score_lines GROUP BY product)
-        SELECT place, day, n, quantity, amount FROM score_lines JOIN p USING (product)""")
+        WITH p AS (SELECT product, row_number() OVER (ORDER BY product) - 1 AS n FROM score_lines GROUP BY product),
+        c AS (SELECT category, row_number() OVER (ORDER BY category) - 1 AS k FROM score_lines
+              WHERE category IS NOT NULL GROUP BY category)
+        SELECT place, day, n, coalesce(k, -1) AS k, quantity, amount
+        FROM score_lines JOIN p USING (product) LEFT JOIN c USING (category)""")
     for table in ("score_lines", "score_people"):
         store.sql(f"DROP TABLE {table}")
-    whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n")}
+    whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n", "k")}
     numbers = np.asarray(found["quantity"], dtype=float), np.asarray(found["amount"], dtype=float)
-    return Lines.of(whole["place"], whole["day"], whole["n"], *numbers), [(str(p), str(t)) for p, t in products]
+    lines = Lines.of(whole["place"], whole["day"], whole["n"], *numbers, whole["k"])
+    return lines, [(str(p), str(t)) for p, t in products]
+
+
+def _sensitive(config: Config) -> str:
+    """What the owner calls sensitive is recommended to nobody and tells no model anything."""
+    words = [p.lower().replace("'", "''") for p in config.privacy.sensitive_products]
+    named = [f"contains(lower(concat_ws(' ', l.title, l.category)), '{w}')" for w in words]
+    return f"({' OR '.join(named or ['FALSE'])})"
 
 
 def date_of(day: int) -> date:

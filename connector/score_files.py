@@ -27,10 +27,10 @@ def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int
     out_dir.mkdir(parents=True, exist_ok=True)
     ids = customer_ids(store, config, as_of)
     hidden = no_profiling(store, config)
-    files: list[Path | None] = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
+    files = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
     files.append(_dates(store, as_of, out_dir / "next_order.csv", ids, hidden))
-    files.append(_products(store, as_of, out_dir / "recommendations.csv", ids))
-    return [f for f in files if f]
+    files.append(_products(store, as_of, out_dir / "recommendations.csv", ids, hidden))
+    return files
 
 
 def _numbers(
@@ -63,22 +63,21 @@ def _dates(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hi
     return file
 
 
-def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]]) -> Path | None:
-    """Ten products a customer, best first; no file where nobody's order lines are known."""
+def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
+    """Ten products a customer, best first; a row that says why where there are none."""
     found = {
         p: (json.loads(reasons), published)
         for p, reasons, published in store.sql(
             "SELECT person_id, reasons, is_published FROM scores WHERE score = 'recommendations' AND cutoff = ?", [as_of.day]
         )
     }
-    if not found:
-        return None
-    rows = [
-        [customer, str(rank), str(item["product_id"]), "" if found[person][1] else RULE]
-        for customer, person in ids
-        if person in found
-        for rank, item in enumerate(found[person][0], 1)
-    ]
+    rows = []
+    for customer, person in ids:
+        items, published = found.get(person, ([], False))
+        told = "" if published else RULE
+        rows += [[customer, str(rank), str(item["product_id"]), told] for rank, item in enumerate(items, 1)]
+        if not items:
+            rows.append([customer, "", "", HIDDEN if person in hidden else "refused: no order lines are known"])
     _save_with_status(file, ["customer_id", "rank", "product_id"], rows)
     return file
 
@@ -95,10 +94,10 @@ def _values(store: Store, as_of: AsOf, score: str, horizon: int | None = None) -
 
 def _save_with_status(file: Path, header: list[str], rows: Rows) -> None:
     plain = not any(r[-1] for r in rows)
-    _save(file, header if plain else [*header, "status"], [r[:-1] if plain else r for r in rows])
+    save(file, header if plain else [*header, "status"], [r[:-1] if plain else r for r in rows])
 
 
-def _save(file: Path, header: list[str], rows: Rows) -> None:
+def save(file: Path, header: list[str], rows: Rows) -> None:
     """Private to its owner: ids and behaviour are personal data."""
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as f:
         writer = csv.writer(f)

@@ -25,6 +25,8 @@ class Scored:
     value: Floats | None = None
     tier: Any = None
     reasons: list[list[Any]] | None = None
+    people: list[str] | None = None
+    """Whose values these are, where not only buyers are judged; else those of the shop's data."""
 
     def rows(self, people: list[str]) -> Iterator[tuple[str, float, str | None, str]]:
         """(person id, value, tier, reasons as JSON) of everybody who has a value."""
@@ -34,7 +36,7 @@ class Scored:
             if np.isnan(self.value[i]):
                 continue
             reasons = self.reasons[i] if self.reasons else []
-            yield person, float(self.value[i]), None if self.tier is None else str(self.tier[i]), json.dumps(reasons)
+            yield person, float(self.value[i]), None if self.tier is None else str(self.tier[i]) or None, json.dumps(reasons)
 
 
 def interval(draws: Floats, value: float) -> dict[str, float]:
@@ -82,17 +84,17 @@ def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[lis
     return metrics, curve
 
 
-def too_little(have: Amount, instead: str) -> str:
-    """Why the ladder refuses, '' where it does not."""
+def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given") -> str:
+    """Why the ladder refuses, '' where it does not; and the rule people get until then, or what they do not get."""
     if have.rung != "refuse":
         return ""
     return (
-        f"A forecast needs 100 customers with an order, 30 who came back, and 90 days of history; this shop has "
-        f"{have.customers:,}, {have.repeat_buyers:,} and {have.history_days:,}. Until then {instead}, which is a rule, "
-        "not a prediction."
+        f"A forecast needs 100 customers with an order (there are {have.customers:,}), 30 who came back "
+        f"({have.repeat_buyers:,}) and 90 days of history ({have.history_days:,}). Until then "
+        + (f"{rule}, which is a rule, not a prediction." if rule else f"{nothing}.")
     )
 
 
 def with_notes(card: Card, data: ShopData) -> Card:
     hidden = [f"{data.not_profiled:,} people opted out of profiling and have no scores."] if data.not_profiled else []
-    return {**card, "lines": [*card["lines"], *data.notes, *hidden]}
+    return {**card, "sees_until": data.cutoff, "lines": [*card["lines"], *data.notes, *hidden]}

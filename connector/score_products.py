@@ -52,16 +52,18 @@ def make(data: ShopData) -> Scored | None:
     offers = model.predict()
     if not better:
         offers = bestsellers(data.lines, data.cutoff, offers.person)
-    return _scored(data, with_notes(card, data), offers)
+    rest = np.setdiff1d(np.arange(len(data.people)), offers.person)  # ordered, but nobody knows what
+    return _scored(data, with_notes(card, data), offers, bestsellers(data.lines, data.cutoff, rest))
 
 
-def _scored(data: ShopData, card: dict[str, Any], offers: Offers) -> Scored:
+def _scored(data: ShopData, card: dict[str, Any], *found: Offers) -> Scored:
     value = np.full(len(data.people), np.nan)
     reasons: list[list[Any]] = [[] for _ in data.people]
-    for person, products, why in zip(offers.person, offers.product, offers.why, strict=True):
-        value[person] = len(products)
-        reasons[person] = [
-            {"product_id": data.products[p][0], "title": data.products[p][1], "why": WHY[w]}
-            for p, w in zip(products, why, strict=True)
-        ]
+    for offers in found:
+        for person, products, why in zip(offers.person, offers.product, offers.why, strict=True):
+            value[person] = len(products)
+            reasons[person] = [
+                {"product_id": data.products[p][0], "title": data.products[p][1], "why": WHY[w]}
+                for p, w in zip(products, why, strict=True)
+            ]
     return Scored(card, value, None, reasons)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from connector.score_data import ShopData, date_of
+from connector.score_data import Checked, ShopData, date_of
 from connector.score_parts import Card, Scored, grade, interval, refused, tier_table, too_little, with_notes
 from models.scores import measure
 from models.scores.churn import BASE_HORIZON, ChurnModel
@@ -44,6 +44,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     draws = measure.paired(truth, expected, simple, measure.gini, draws=200)
     ours, theirs = measure.gini(truth, expected), measure.gini(truth, simple)
     tier = measure.tiers(expected)
+    data.checked["clv"] = Checked(view.person, truth, expected, is_money=True)
     error = float(expected.sum() / truth.sum() - 1) if truth.sum() else float("nan")
     top = _top_spend(truth, expected), _top_spend(truth, simple)
     reach, gain = interval(draws[:, 0], ours), interval(draws[:, 0] - draws[:, 1], ours - theirs)
@@ -86,7 +87,7 @@ def soon(data: ShopData, views: Views) -> Scored:
     title = f"Purchase: an order within the next {SOON_DAYS} days"
     have = views.amount(data.cutoff)
     card = refused("purchase_30d", title, "", horizon=SOON_DAYS, day=data.day.isoformat(), n=have.customers)
-    why = data.refusal or too_little(have, "people are ranked by days since their last order")
+    why = data.refusal or too_little(have, nothing="no probability is given; days_since_order says who was here last")
     closed = data.cutoff - SOON_DAYS
     if not why and views.amount(closed).rung == "refuse":
         why = f"No window of {SOON_DAYS} days has closed on which a forecast could be checked."
@@ -103,6 +104,7 @@ def soon(data: ShopData, views: Views) -> Scored:
     expected = 1 - ChurnModel(SOON_DAYS).fit(views, closed).predict(view)
     metrics, curve = grade(truth, expected, -view.recency)
     tier = measure.tiers(expected)
+    data.checked["purchase_30d"] = Checked(view.person, truth.astype(float), expected)
     better = metrics["difference"]["lo"] > 0
     card |= {
         "is_published": bool(better), "status": "published" if better else "rule", "model": model.name_,
@@ -131,7 +133,7 @@ def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floa
     have = views.amount(data.cutoff)
     card = refused("next_order", title, "", horizon=horizon, day=data.day.isoformat(), n=have.repeat_buyers)
     closed = data.cutoff - horizon
-    why = data.refusal or too_little(have, "no date is given")
+    why = data.refusal or too_little(have, nothing="no date is given")
     if not why and views.amount(closed).rung == "refuse":
         why = f"No window of {horizon} days has closed on which dates could be checked."
     view = views.at(closed) if not why else None
@@ -165,7 +167,7 @@ def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floa
         f"{simple.mean():.1f}.",
         f"The range that should hold 8 of 10 held {inside:.1%}; it is {np.mean(high - low):.0f} days wide on average.",
         "One-time buyers have no date; see the probability of an order within 30 days.",
-        verdict(card),
+        verdict(card) if better or metrics["difference"]["lo"] <= 0 else _range_is_off(inside),  # type: ignore[index]
     ]
     if not better:
         return Scored(with_notes(card, data)), None
@@ -178,6 +180,13 @@ def verdict(card: Card) -> str:
     if card["is_published"]:
         return f"Published: better than the simple rule. Model: {card['model']}. Confidence: {card['confidence']}."
     return "Not published: not measurably better than the simple rule an owner would use."
+
+
+def _range_is_off(inside: float) -> str:
+    return (
+        f"Not published: the days come closer than the simple rule's, but a range that should hold 8 of 10 and holds {inside:.0%} "
+        "promises what it does not keep."
+    )
 
 
 def extrapolated(horizon: int, checked: int) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
-import numpy as np
 import orjson
 
+from connector import score_grades, score_more
 from connector.config import Config
 from connector.score_data import load
 from connector.store import Store
 from models.errors import UsageError
-from models.scores import measure
-from models.scores.history import no_order_within
 from models.scores.views import LEAST_HISTORY_DAYS, Views
 from models.segments import AsOf
 
@@ -61,7 +59,7 @@ def ready(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
         "score": "recommendations", "is_ready": lines and not data.refusal, "lacks": [] if lines else ["order lines"],
         "earliest": "", "method": "own repeats, co-occurrence, bestsellers",
     })  # fmt: skip
-    return found
+    return found + score_more.ready(store, config, as_of, data)
 
 
 def rollback(store: Store, score: str) -> str:
@@ -77,32 +75,6 @@ def rollback(store: Store, score: str) -> str:
 
 
 def graded(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
-    """Churn scores whose horizon has closed, with what came true, and how far the scores have drifted since (PSI)."""
+    """Every published score whose horizon has closed, with what came true."""
     data = load(store, config, as_of)
-    place = {p: i for i, p in enumerate(data.people)}
-    found = []
-    latest = store.value("SELECT max(cutoff) FROM scores WHERE score = 'churn' AND is_published")
-    for cutoff, horizon in store.sql(
-        "SELECT DISTINCT cutoff, horizon_days FROM scores WHERE score = 'churn' AND is_published ORDER BY cutoff"
-    ):
-        start = (cutoff - date(1970, 1, 1)).days
-        if start + horizon > data.cutoff:
-            continue
-        rows = [(place[p], v) for p, v in _kept(store, cutoff) if p in place]
-        people, value = np.array([p for p, _ in rows], dtype=np.int64), np.array([v for _, v in rows])
-        truth = no_order_within(data.orders, people, start, horizon)
-        now = np.array([v for _, v in _kept(store, latest)])
-        drift = measure.psi(value, now)
-        found.append({
-            "score": "churn", "cutoff": cutoff.isoformat(), "n": len(value), "auc": round(measure.auc(truth, value), 4),
-            "expected": round(float(value.mean()), 4), "realised": round(float(truth.mean()), 4),
-            "ece": round(measure.calibration(truth, value)[0], 4), "psi": round(drift, 4),
-            "alarm": "alarm" if drift > 0.2 else "warning" if drift > 0.1 else "",
-        })  # fmt: skip
-    return found
-
-
-def _kept(store: Store, cutoff: date) -> list[tuple[str, float]]:
-    return [(p, v) for p, v in store.sql(
-        "SELECT person_id, value FROM scores WHERE score = 'churn' AND cutoff = ? ORDER BY person_id", [cutoff]
-    )]  # fmt: skip
+    return score_grades.graded(store, data, score_more.mail_of(store, config, as_of, data))

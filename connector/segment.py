@@ -10,12 +10,13 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from connector import stays
+from connector import sensitive, stays
 from connector.config import Config
 from connector.evaluation import EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
 from connector.library import entry
 from connector.rules import Known, Node, Rule, RuleError, Vocabulary, declared, parse, say
 from connector.rules.explain import Clause, explain
+from connector.rules.measures import TOPICS
 from connector.rules.nearest import hint
 from connector.rules.vocabulary import VALUE_LIMIT, kind_of, meaning_of, unit_of
 from connector.store import Store
@@ -132,26 +133,18 @@ def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabula
     if not store.value("SELECT count(*) FROM duckdb_columns() WHERE table_name = 'profile'"):
         return words
     columns = dict(words.columns)
+    homes = dict(
+        store.sql("SELECT column_name, table_name FROM duckdb_columns() WHERE table_name IN ('profile_rows', 'profile_dated')")
+    )
     for name in {n for r in rules for n in r.columns}:
         known = columns[name]
         column = '"' + name.replace('"', '""') + '"'
         if known.kind in ("text", "list"):
-            source = (
-                f"SELECT unnest({column}) AS v FROM profile" if known.kind == "list" else f"SELECT {column} AS v FROM profile"
-            )
+            home = homes.get(name, "profile")
+            source = f"SELECT {f'unnest({column})' if known.kind == 'list' else column} AS v FROM {home}"
             columns[name] = Known(known.kind, known.meaning, known.unit, _values(store, source))
     asked = {k for r in rules for n in r.tree.walk() if n.op == "measure" for k, _ in n.value}
-    topics = {}
-    if "category" in asked:
-        topics["category"] = _values(
-            store, "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events"
-        )
-    if "product" in asked:
-        topics["product"] = _values(
-            store,
-            "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
-            " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
-        )
+    topics = {key: _values(store, source) for key, source in TOPICS.items() if key in asked}
     return Vocabulary(columns, words.segments, topics, words.currency, words.own)
 
 
@@ -228,26 +221,27 @@ def not_ready(store: Store, evaluation: Evaluation, name: str) -> str:
     `not` it is the other way round. `cursors.complete_from` NULL means complete from the beginning. How far back mail events
     go does not count: platforms keep them for a while only.
     """
-    word = _sensitive(evaluation, evaluation.rules[name])
+    word = _sensitive(store, evaluation, evaluation.rules[name])
     if word:
         return f"speaks of '{word}', which privacy.sensitive_products keeps out of tags"
     return _Readiness(store, evaluation).reason(evaluation.rules[name].tree)
 
 
-def _sensitive(evaluation: Evaluation, rule: Rule, seen: frozenset[str] = frozenset()) -> str:
+def _sensitive(store: Store, evaluation: Evaluation, rule: Rule, seen: frozenset[str] = frozenset()) -> str:
     """The sensitive word a rule names, in itself or in a segment it refers to; '' where there is none."""
     words = [p.casefold() for p in evaluation.config.privacy.sensitive_products]
     for node in rule.tree.walk() if words else ():
         if node.op == "segment" and node.name in evaluation.rules and node.name not in seen:
-            found = _sensitive(evaluation, evaluation.rules[node.name], seen | {node.name})
+            found = _sensitive(store, evaluation, evaluation.rules[node.name], seen | {node.name})
             if found:
                 return found
         given = [v for _, v in node.value] if node.op == "measure" else [node.value]
         for text in (v.casefold().strip("%") for v in given if isinstance(v, str)):
-            found = next((w for w in words if w in text or (text and text in w)), "")
+            is_part = node.op == "measure" and len(text) > 2
+            found = next((w for w in words if w in text or (is_part and text in w)), "")
             if found:
                 return found
-    return ""
+    return sensitive.only_of(store, evaluation.config, rule)
 
 
 class _Readiness:

@@ -14,6 +14,7 @@ from adapters.base import Account, Adapter, ending_soon
 from connector import (
     clock,
     guards,
+    keys,
     lock,
     normalize,
     privacy,
@@ -69,7 +70,8 @@ class Session:
 
     def adapter(self, platform: str) -> Adapter:
         if platform not in self._adapters:
-            made = make_adapter(self.config, platform, now=self.now, sleep=self.sleep)
+            own = keys.installation(self.store)
+            made = make_adapter(self.config, platform, now=self.now, sleep=self.sleep, installation=own)
             self._adapters[platform] = made
             self.notices += ending_soon(made.ends(), self.now().date())
             self.summary["notices"] = self.notices
@@ -95,9 +97,13 @@ def make_adapter(
     *,
     now: Callable[[], datetime] = clock.now_utc,
     sleep: Callable[[float], None] = clock.sleep,
+    installation: str = "",
 ) -> Adapter:
-    """The platform's adapter with its secrets; Mailchimp's copy of the shop is read only where no shop is connected."""
-    settings = {**config.settings(platform), "prefix": config.push.prefix}
+    """The platform's adapter with its secrets; Mailchimp's copy of the shop is read only where no shop is connected.
+
+    installation: what it marks as ours what it makes with; '' where nothing is made.
+    """
+    settings = {**config.settings(platform), "prefix": config.push.prefix, "installation": installation}
     if platform == "mailchimp" and settings["ecommerce"] == "auto":
         settings["ecommerce"] = "never" if config.shopify else "always"
     return load(platform)(settings, now_utc=now, sleep=sleep)

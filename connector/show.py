@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 import adapters
+from connector import consequences
 from connector.plain import visible
 from models.changes import Change, FieldPlan, Plan, TargetPlan, TargetResult, TriggerPlan
 from models.people import StreamCount
@@ -133,14 +134,14 @@ def field_name(platform: str, name: str) -> str:
 def field_notes(f: FieldPlan) -> list[str]:
     waiting = f.held or len(f.changes) - len(f.writable)
     lines = [f"{waiting:,} wait: {f.parked}" if waiting else f.parked] if f.parked else []
-    return lines + list(f.notes)
+    return lines + [consequences.in_words(s, s.people) for s in f.starts] + list(f.notes)
 
 
 def field_json(f: FieldPlan) -> dict[str, Any]:
     return {
         "platform": f.platform, "column": f.column, "field": f.name, "set": len(f.changes) - f.cleared, "cleared": f.cleared,
         "unchanged": f.unchanged, "held": f.held, "parked": f.parked, "waits_for_go_ahead": f.waits_for_go_ahead,
-        "stuck": f.stuck, "notes": list(f.notes),
+        "stuck": f.stuck, "notes": list(f.notes), "starts": [vars(s) for s in f.starts],
     }  # fmt: skip
 
 
@@ -229,7 +230,19 @@ def target_notes(t: TargetPlan) -> list[str]:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(t.excluded.items(), key=lambda e: (-e[1], e[0])))
         lines.append(f"{sum(t.excluded.values()):,} left out: {reasons}")
     lines += [f"{people:,} {DRIFT[kind]}" for kind, people in t.drift.items()]
-    return lines + list(t.notes)
+    return lines + consequences_of(t) + list(t.notes)
+
+
+def consequences_of(t: TargetPlan) -> list[str]:
+    """What entering and leaving sets off, as far as anybody can tell."""
+    people = {"enter": t.entered, "leave": t.left}
+    lines = [consequences.in_words(s, min(s.people, people[s.on])) for s in t.starts if s.on != "value" and people[s.on]]
+    is_quiet = t.creates_object or t.first_fill
+    if t.target.starts == "journey" and t.entered and not t.starts and not is_quiet:
+        lines.append(f'{t.entered:,} start what you meant to start by entering (starts = "journey")')
+    if t.enters_as and t.entered:
+        lines.append(f"of those who enter, {', '.join(f'{n:,} {kind}' for kind, n in t.enters_as.items())} contacts")
+    return lines
 
 
 def sampled(t: TargetPlan, *, addresses: bool, sample: int) -> list[str]:
@@ -280,6 +293,8 @@ def plan_json(plan: Plan, *, addresses: bool = False) -> dict[str, Any]:
                 "first_fill": t.first_fill,
                 "drift": dict(t.drift),
                 "notes": list(t.notes),
+                "starts": [vars(s) for s in t.starts],
+                "enters_as": dict(t.enters_as),
                 "sample": [
                     {"who": who(c, addresses), "kind": c.kind, "reason": c.reason}
                     for c in t.changes[: len(t.changes) if addresses else 10]

@@ -137,12 +137,20 @@ def _compare_stays(store: Store, day: date, is_look_back: bool) -> Counts:
 def write(store: Store, found: Mapping[str, int], day: date, run_id: str) -> None:
     """End the stays of those who left, begin those of who entered, and keep the masks for the next comparison."""
     if store.value("SELECT count(*) FROM mask_changes WHERE NOT is_in"):
+        store.sql("""
+            CREATE OR REPLACE TEMP TABLE stays_ended AS SELECT m.* FROM memberships AS m
+            JOIN mask_changes AS c ON NOT c.is_in AND c.segment = m.segment AND c.person_id = m.person_id
+            WHERE m.left_on IS NULL""")
+        # an UPDATE would have the next checkpoint write every stay again
+        store.sql("""
+            DELETE FROM memberships USING stays_ended AS e
+            WHERE memberships.left_on IS NULL AND e.segment = memberships.segment AND e.person_id = memberships.person_id""")
         store.sql(
-            """UPDATE memberships SET left_on = $day, left_run = $run FROM mask_changes AS c
-               WHERE memberships.left_on IS NULL AND NOT c.is_in AND c.segment = memberships.segment
-                 AND c.person_id = memberships.person_id""",
+            """INSERT INTO memberships (segment, person_id, entered_on, left_on, entered_run, left_run)
+               SELECT segment, person_id, entered_on, $day, entered_run, $run FROM stays_ended""",
             {"day": day, "run": run_id},
         )
+        store.sql("DROP TABLE stays_ended")
     store.sql(
         """INSERT INTO memberships (segment, person_id, entered_on, left_on, entered_run, left_run)
            SELECT segment, person_id, $day, NULL, $run, NULL FROM mask_changes WHERE is_in""",

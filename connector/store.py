@@ -144,11 +144,11 @@ class Store:
         """Append rows given as JSON-able dicts (decimals and times as text). Unknown keys are an error."""
         if not rows:
             return
-        if (columns := packing.of_dicts(rows)) is not None:
-            self.append_columns(table, columns, {})
-            return
         names = packing.names(rows)
         shape = self._shape_of(table, names)
+        if (columns := packing.of_dicts(rows, shape)) is not None:
+            self.append_columns(table, columns, {})
+            return
         picked = ", ".join(f'r."{n}"' for n in names)
         self.sql(
             f'INSERT INTO "{table}" ({_quoted(names)}) SELECT {picked} FROM (SELECT unnest(from_json_strict(?, ?)) AS r)',

@@ -18,8 +18,10 @@ from connector import (
     merges,
     no_profiling,
     profile,
+    pruning,
     pull,
     saved,
+    scopes,
     segment,
     triggers,
 )
@@ -57,14 +59,18 @@ def pull_all(
     for platform, pulled in found.items():
         s.streams += pulled.counts
         for count in pulled.counts:
-            if not count.is_complete:
-                code = 6 if "scope" in count.note.lower() else 1
+            if count.is_complete:
+                scopes.granted(s.store, count)
+            elif count.code != "scope" or scopes.is_news(s.store, s.adapter(platform), count):
                 text = f"{s.adapter(platform).title} {count.stream}: {count.note or 'not complete'}"
-                s.problems.append(Problem(text, code, platform))
+                s.problems.append(Problem(text, 6 if count.code == "scope" else 1, platform))
         with noted(s, platform):
             if pulled.error is not None:
                 raise pulled.error
     RawPages(s.store).expire(s.store, keep_raw_days, s.now())
+    pruning.prune(s.store, s.config.privacy.keep_runs_days, s.now())
+    if forgotten := pruning.prune_events(s.store, s.config.privacy.keep_events_months, s.as_of.day):
+        s.summary["events_forgotten"] = forgotten
     s.new_set_aside += sum(c.new_set_aside for c in s.streams)
     s.summary["streams"] = [vars(c) for c in s.streams]
     return s.streams

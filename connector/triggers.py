@@ -146,6 +146,11 @@ def _message_id(store: Store, trigger: Trigger, person_id: str, happened_on: dat
     return "msg_" + hmac.new(store_key(store), text.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def closed(store: Store, config: Config, trigger: Trigger, segment: Segment) -> dict[str, str]:
+    """Person -> why nobody is told of them, by what we know at this moment."""
+    return _consent(store, config, trigger, segment)[0]
+
+
 def _consent(
     store: Store, config: Config, trigger: Trigger, segment: Segment
 ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 AT_ONCE = 10_000
 """So many changes are turned into bytes at a time."""
 
@@ -58,6 +58,10 @@ class Observed:
     note: str = ""
     partial: frozenset[str] = frozenset()
     """Members who hold only a part of what we write there; a plan that wants them writes them again."""
+    closed_to: dict[str, str] = field(default_factory=dict)
+    """Contacts that the platform lets nothing more be put on, and why."""
+    made_by: Literal["", "us", "another"] = ""
+    """Whose mark the object carries: ours, another installation's, or none ('', also where nobody looked)."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -75,6 +79,23 @@ class Change:
     person_id: str = ""
     reason: str = ""
     must: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Start:
+    """An automation of the owner's that a plan sets off. people: for how many at most; mails: so many, at most, to each.
+
+    billing: what it does to the bill, in words. `is_sure` is False where it asks for more than what we write; its mails are
+    a ceiling (`has_ways`) where not everybody goes the same way through it.
+    """
+
+    name: str
+    on: Literal["enter", "leave", "value"]
+    people: int
+    mails: int = 0
+    billing: str = ""
+    is_sure: bool = True
+    has_ways: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +125,9 @@ class TargetPlan:
     first_fill: bool = False
     drift: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    starts: tuple[Start, ...] = ()
+    enters_as: dict[str, int] = field(default_factory=dict)
+    """Of those who enter: how many are marketing and non-marketing contacts, where the platform bills by that."""
 
     @property
     def writable(self) -> tuple[Change, ...]:
@@ -149,6 +173,7 @@ class FieldPlan:
     waits_for_go_ahead: bool = False
     stuck: int = 0
     notes: tuple[str, ...] = ()
+    starts: tuple[Start, ...] = ()
 
     @property
     def writable(self) -> tuple[FieldChange, ...]:
@@ -261,7 +286,14 @@ class Plan:
             problems=tuple(data["problems"]),
             notes=tuple(data.get("notes", ())),
             fields=tuple(
-                FieldPlan(**{**f, "changes": tuple(FieldChange(**c) for c in f["changes"]), "notes": tuple(f.get("notes", ()))})
+                FieldPlan(
+                    **{
+                        **f,
+                        "changes": tuple(FieldChange(**c) for c in f["changes"]),
+                        "notes": tuple(f.get("notes", ())),
+                        "starts": tuple(Start(**one) for one in f.get("starts", ())),
+                    }
+                )
                 for f in data.get("fields", ())
             ),
             triggers=tuple(
@@ -275,6 +307,7 @@ class Plan:
                         "target": Target(**t["target"]),
                         "changes": tuple(Change(**c) for c in t["changes"]),
                         "notes": tuple(t["notes"]),
+                        "starts": tuple(Start(**one) for one in t.get("starts", ())),
                     }
                 )
                 for t in data["targets"]

@@ -20,7 +20,8 @@ class StreamCount:
     """The account of one stream in one pull: fetched = stored + unchanged + set_aside.
 
     `platform_total` is what the platform says it has, None where it does not say. `new_set_aside` are those of
-    `set_aside` that no earlier run met.
+    `set_aside` that no earlier run met. `code` is "scope" where a missing scope closed the stream; a run's record of the past
+    does not keep it.
     """
 
     source: str
@@ -34,3 +35,4 @@ class StreamCount:
     is_complete: bool = True
     note: str = ""
     new_set_aside: int = 0
+    code: str = ""

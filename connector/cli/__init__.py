@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from connector.cli import asking, ledgers, privacy, pulling, scores, segments, trying, writing
+from connector.cli import asking, discovering, ledgers, privacy, pulling, scores, segments, trying, writing
 from connector.cli.screen import Options, crash_note, fail, options
 from connector.plain import visible
 from models.errors import AuthError, ConnectorError
@@ -76,7 +76,7 @@ def help_(ctx: click.Context, everything: bool, name: str | None) -> None:
     click.echo(formatter.getvalue().rstrip())
 
 
-for room in (asking, ledgers, privacy, pulling, scores, segments, trying, writing):
+for room in (asking, discovering, ledgers, privacy, pulling, scores, segments, trying, writing):
     for command in room.COMMANDS:
         rollcall.add_command(command)
 

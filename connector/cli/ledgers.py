@@ -9,6 +9,11 @@ import click
 from connector.cli.screen import Options, answer, options, progress, say, tell_problems
 from models.errors import UsageError
 
+ANOTHERS = (
+    "{} {} carries the mark of another installation of Rollcall. Say yes only if that was this one before its store was lost: "
+    "two that count the same people as theirs take each other's away."
+)
+
 
 @click.group("ledger")
 def ledger_group() -> None:
@@ -67,6 +72,7 @@ def ledger_rebuild(o: Options, yes: bool) -> int:
             )  # fmt: skip
         if found:
             say(o, made)
+        say(o, *(ANOTHERS.format(show.noun(p.target.platform), p.target.name) for p in found if p.made_by == "another"))
         done = _agreed(o, yes) if any(p.changes_anything for p in found) else False
         if done:
             rebuild.carry_out(s, found)
@@ -86,7 +92,7 @@ def ledger_rebuild(o: Options, yes: bool) -> int:
                 {
                     "platform": p.target.platform, "segment": p.target.segment, "object": p.target.name, "is_new": p.is_new,
                     "members": p.members, "count_as_ours": len(p.counted), "others": p.others, "known_before": p.known,
-                    "no_longer_there": len(p.dropped),
+                    "no_longer_there": len(p.dropped), "made_by": p.made_by,
                 }
                 for p in found
             ],

@@ -71,7 +71,7 @@ def _pull(o: Options, command: str, sources: tuple[str, ...], *, since: datetime
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help='TOML file: our column = "theirs".')
 @options
 def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
-    """Read contacts, orders, order_lines, products or events from a file (CSV, Excel, Parquet, JSON lines).
+    """Read contacts, orders, order_lines, products, events, carts or subscriptions from a file (CSV, Excel, Parquet, JSON lines).
 
     Reading the same file twice changes nothing. Rows that cannot be used are set aside with their line.
     The kind no_profiling is a list of addresses or customer ids of whom no score is to be made.

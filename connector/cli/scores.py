@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 @click.group("score", invoke_without_command=True)
 @click.option("--horizon", type=click.IntRange(1), help="Days ahead (default: scores.horizon_days of the configuration).")
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv and the other scores here.")
+@click.option("--campaign", "campaigns", multiple=True, help="With --out-dir: P(an answer) to this campaign, by its id.")
 @options
-def score_group(o: Options, horizon: int | None, out_dir: Path | None) -> int:
+def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns: tuple[str, ...]) -> int:
     """Train, evaluate and score: who will probably not order within the horizon, and what are they worth?
 
     Example: rollcall score --horizon 90 --out-dir scores
@@ -38,7 +39,9 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None) -> int:
         sync.derive(s, sync.resolved(config))
         cards = score.train_and_score(s.store, config, s.as_of, s.run_id, horizon_days=horizon)
         no_profiling.enforce(s.store, config)
-        files = score.write_files(s.store, config, s.as_of, out_dir, horizon_days=horizon) if out_dir else []
+        files = (
+            score.write_files(s.store, config, s.as_of, out_dir, horizon_days=horizon, campaigns=campaigns) if out_dir else []
+        )
         s.summary["scores"] = cards
     for card in cards:
         say(o, *score.say_card(card))

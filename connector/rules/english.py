@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.columns import BY_NAME
+from connector.rules.compared import number_of
 from connector.rules.measures import MEASURES, TIMES, counted
 from connector.rules.tree import Node, Rule
 
@@ -23,12 +24,27 @@ PHRASES = {
     "days_since_first_order": "first order", "days_since_refund": "last refund", "days_since_open": "last human open",
     "days_since_click": "last click", "days_since_engagement": "last human open or click",
     "days_since_visit": "last visit", "days_since_subscribed": "latest yes to e-mail", "days_known": "first record",
+    "subscription_cancelled_on": "last subscription's end", "subscription_renews_on": "day of renewal",
+    "subscription_started_on": "subscription's start", "days_to_renewal": "time until the subscription renews",
+    "purchase_tier": "chance of an order within 30 days", "clv_tier": "expected spend compared with others",
+    "engagement_tier": "chance of an open or click compared with others", "cluster": "discovered group",
+    "next_category": "likely category of the next order", "gaining_category": "category bought more and more",
+    "anomaly_score": "unusualness against the own history", "engagement_score": "engagement score",
+    "lateness": "time since the last order, in usual gaps,", "branch_km": "distance to the nearest branch",
+    "promotion_share": "share of orders with a discount outside of sales", "season_month": "month of season",
     "consent_email": "consent to e-mail", "consent_sms": "consent to SMS", "consent_ads": "consent to advertising",
 }  # fmt: skip
 """Shorter than the column's meaning where that reads badly in a sentence."""
 
-AGO = {"=": "exactly {} ago", "<": "less than {} ago", "<=": "at most {} ago", ">": "more than {} ago", ">=": "at least {} ago"}
+AGES = ("days_since_", "days_known")
+AGO = {
+    "=": "exactly {} ago", "<>": "not exactly {} ago", "<": "less than {} ago", "<=": "at most {} ago", ">": "more than {} ago",
+    ">=": "at least {} ago",
+}  # fmt: skip
 WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by", "%": "modulo"}
+
+
+OTHER = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 def say(rule: Rule | Node, currency: str = "") -> str:
@@ -68,7 +84,8 @@ class _Speaker:
             case "compare":
                 return self._compare(node, no)
             case "between":
-                value, low, high = (self.value(a) for a in node.args)
+                value, low, high = self.value(node.args[0]), *(self._amount(node.args[0], a) for a in node.args[1:])
+                low = low.removesuffix(high[high.find(" ") :]) if " " in high else low
                 return f"whose {value} is {'not ' if no else ''}between {low} and {high}{_or_unknown(no)}"
             case "in":
                 value, *items = (self.value(a) for a in node.args)
@@ -111,19 +128,27 @@ class _Speaker:
             if right.op == "literal":
                 return self.condition(left, no=no != (not right.value))
             return f"for whom {self.value(left)} is {'not ' if no else ''}the same as {self.value(right)}"
-        if self._is_age(left, right):
-            return self._ago(left, op, right, no)
+        since = self._since(left, right)
+        if since:
+            return self._ago(since, op, right, no)
         words = (SAID_DAY if left.kind == "day" else SAID)[op]
         if no:
             words = words.replace("is not", "is") if "not" in words else words.replace("is", "is not", 1)
         return f"whose {self.value(left)} {words} {self._amount(left, right)}{_or_unknown(no and left.op != 'measure')}"
 
-    def _is_age(self, left: Node, right: Node) -> bool:
-        return left.op == "column" and left.name in PHRASES and left.name.startswith("days_") and right.op == "literal"
+    def _since(self, left: Node, right: Node) -> str:
+        """What lies as many days back as `left` says: a column of days since, or today minus a day; '' for anything else."""
+        if number_of(right) is None:
+            return ""
+        if left.op == "column" and left.name in PHRASES and left.name.startswith(AGES):
+            return PHRASES[left.name]
+        if left.op == "arithmetic" and left.kind == "number" and [a.op for a in left.args] == ["today", "column"]:
+            return self._meaning(left.args[1].name).removeprefix("day of the ")
+        return ""
 
-    def _ago(self, left: Node, op: str, right: Node, no: bool) -> str:
-        days = "1 day" if right.value == 1 else f"{_number(right.value)} days"
-        return f"whose {PHRASES[left.name]} was {'not ' if no else ''}{AGO[op].format(days)}{_or_unknown(no)}"
+    def _ago(self, what: str, op: str, right: Node, no: bool) -> str:
+        days = "1 day" if right.value == 1 else f"{self.value(right)} days"
+        return f"whose {what} was {AGO[OTHER[op] if no else op].format(days)}{_or_unknown(no)}"
 
     def _did(self, node: Node, op: str, number: Decimal, no: bool) -> str:
         """A measure compared with a number: 'who bought from category 'Tea' at least 3 times in the last 90 days'."""
@@ -168,17 +193,30 @@ class _Speaker:
             said |= {"category": "on {}"}
         if name == "abandoned":
             said |= {"min_total": "of at least {}", "max_total": "of at most {}", "product": "with {}"}
+        for key in ("product", "category"):
+            if key in given and "%" in str(given[key]):
+                said[key] = (
+                    said[key]
+                    .replace("the product", "a product")
+                    .replace("category {}", "a category {}")
+                    .replace("{}", "like {}")
+                )
         parts = [said[k].format(f"'{v}'" if isinstance(v, str) else _number(Decimal(v))) for k, v in given.items() if k in said]
         return "".join(f" {p}" for p in parts)
 
     def _amount(self, left: Node, right: Node) -> str:
-        said = self.value(right)
+        """A number with the unit of what it is compared with."""
+        said, number = self.value(right), number_of(right)
         unit = BY_NAME[left.name].unit if left.op == "column" and left.name in BY_NAME else ""
-        if right.op == "literal" and right.kind == "number" and unit == "shop currency" and self.currency:
-            return f"{said} {self.currency}"
-        if right.op == "literal" and right.kind == "number" and unit == "days":
-            return f"{said} days"
-        return said
+        if number is None:
+            return said
+        if unit == "0 to 1":
+            return f"{_number(number * 100)} %"
+        if left.name == "spend_rank_pct":
+            return f"{said} %"
+        if unit == "shop currency":
+            return f"{said} {self.currency}".strip()
+        return said + {"days": " days", "km": " km"}.get(unit, "")
 
     def value(self, node: Node) -> str:
         match node.op:
@@ -198,7 +236,8 @@ class _Speaker:
                     return f"days since they {node.name} {did}{what}"
                 given = dict(node.value)
                 when = f" in the last {given['days']} days" if "days" in given else ""
-                return f"{MEASURES[node.name].meaning}{self._details(node.name, given)}{when}"
+                counted_as = MEASURES[node.name].meaning.partition(",")[0].removesuffix(" of such a size")
+                return f"{counted_as}{self._details(node.name, given)}{when}"
             case "negative":
                 return f"minus {self.value(node.args[0])}"
             case "arithmetic":
@@ -210,8 +249,11 @@ class _Speaker:
             case "case":
                 return self._case(node)
             case "function":
-                name = {"coalesce": "the first known", "list_has_any": "any", "list_has_all": "all"}.get(node.name, node.name)
-                return f"{name.replace('_', ' ')} of ({', '.join(self.value(a) for a in node.args)})"
+                name = {"coalesce": "first known", "list_has_any": "any", "list_has_all": "all"}.get(node.name, node.name)
+                said = ", ".join(self.value(a) for a in node.args)
+                is_plain = len(node.args) == 1 and node.args[0].op in ("column", "today")
+                said = f"({said})" if not is_plain else said if node.args[0].op == "today" else f"the {said}"
+                return f"{name.replace('_', ' ')} of {said}"
             case _:
                 return f"({self.condition(node)})"
 
@@ -227,7 +269,7 @@ class _Speaker:
         if column is None:
             return name.replace("_", " ")
         if name in PHRASES:
-            return f"days since the {PHRASES[name]}" if name.startswith("days_") else PHRASES[name]
+            return f"days since the {PHRASES[name]}" if name.startswith(AGES) else PHRASES[name]
         short = re.split("[;:,]", re.sub(r" \([^)]*\)", "", column.meaning))[0]
         counts = column.sql_type == "BIGINT" and column.empty == "0" and not short.startswith("number of ")
         return f"number of {short}" if counts else short

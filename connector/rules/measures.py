@@ -99,6 +99,17 @@ DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
 }  # fmt: skip
 """Source -> text argument -> the table of its words, the row's column with the code, the words' columns to look at."""
 
+TOPICS: dict[str, str] = {
+    "category": "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events",
+    "product": "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
+    " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
+    "campaign": "SELECT campaign_id AS v FROM events UNION SELECT name FROM campaigns UNION SELECT subject FROM campaigns",
+    "topic": "SELECT category AS v FROM events WHERE kind = 'ticket'",
+    **{k: f"SELECT text AS v FROM events WHERE kind = '{v}'"
+       for k, v in (("form", "form"), ("term", "search"), ("file", "download"), ("answer", "survey"))},
+}  # fmt: skip
+"""Text argument -> SELECT of every v there is in the data, for warnings about what nobody ever did."""
+
 
 def counted(call: Call) -> Call:
     """The measure whose rows are looked at: the call itself, or what `first` and `last` are about."""
@@ -134,10 +145,25 @@ class Aggregates:
 
     def sql(self) -> str:
         flags = self._flags()
-        columns = ", ".join(f"{_aggregate(c, self._filter(c, flags))} AS {n}" for c, n in self.calls.items())
-        filters = list(dict.fromkeys(self._filter(c, flags) for c in self.calls))
-        anyone = "TRUE" if "TRUE" in filters else " OR ".join(f"({f})" for f in filters)
-        return f"SELECT r.n, {columns} FROM {self.source} AS r{self._joins(flags)} WHERE {anyone} GROUP BY r.n"
+        filters = {c: self._filter(c, flags) for c in self.calls}
+        rows = f"{self._rows()} AS r{self._joins(flags)}"  # WHERE with every condition once more costs more than it saves
+        if self.source == "line_rows":  # a purchase may have several such lines, and counting it once is dear
+            inner = ", ".join(f"{_of_purchase(c, filters[c])} AS {n}" for c, n in self.calls.items())
+            outer = ", ".join(f"{_of_purchases(c, n)} AS {n}" for c, n in self.calls.items())
+            return f"SELECT n, {outer} FROM (SELECT r.n, {inner} FROM {rows} GROUP BY r.n, r.purchase) GROUP BY n"
+        columns = ", ".join(f"{_aggregate(c, filters[c])} AS {n}" for c, n in self.calls.items())
+        return f"SELECT r.n, {columns} FROM {rows} GROUP BY r.n"
+
+    def _rows(self) -> str:
+        """The source without the rows that are too old for every call: their words are not worth looking up."""
+        column = {"event_rows": "day", "line_rows": "ordered_on", "order_rows": "ordered_on"}.get(self.source)
+        found = [counted(c) for c in self.calls]
+        days = [d for c in found if (d := days_of(c)) is not None]
+        ever = {MEASURES[c[0]].where if self.source != "line_rows" else "TRUE" for c in found if days_of(c) is None}
+        if column is None or "TRUE" in ever:
+            return self.source
+        terms = ([f"{column} >= {{day}} - {max(days)}"] if days else []) + sorted(ever)
+        return f"(SELECT * FROM {self.source} WHERE {' OR '.join(terms)})"
 
     def _flags(self) -> dict[tuple[str, str, str], str]:
         """(dictionary, code column, condition over its words) -> name of the flag."""
@@ -150,7 +176,7 @@ class Aggregates:
 
     def _flag_of(self, key: str, value: str) -> tuple[str, str, str]:
         table, code, columns = DICTIONARIES[self.source][key]
-        return table, code, " OR ".join(_matches(c, value) for c in columns)
+        return table, code, " OR ".join(word_matches(c, value) for c in columns)
 
     def _joins(self, flags: Mapping[tuple[str, str, str], str]) -> str:
         text = ""
@@ -175,6 +201,19 @@ class Aggregates:
         return " AND ".join(p for p in parts if p != "TRUE") or "TRUE"
 
 
+def _of_purchase(call: Call, condition: str) -> str:
+    """What the lines of one purchase give: whether there is such a line, the money of such lines, or the day."""
+    if call[0] in TIMES:
+        return f"max(ordered_on) FILTER ({condition})"
+    return f"sum(amount) FILTER ({condition})" if call[0] == "spent" else f"coalesce(bool_or({condition}), FALSE)"
+
+
+def _of_purchases(call: Call, column: str) -> str:
+    if call[0] in TIMES:
+        return f"CAST({{day}} - {'min' if call[0] == 'first' else 'max'}({column}) AS INTEGER)"
+    return f"coalesce(sum({column}), 0)" if call[0] == "spent" else f"count(*) FILTER ({column})"
+
+
 def _aggregate(call: Call, condition: str) -> str:
     source = source_of(call)
     when = f" FILTER ({condition})" if condition != "TRUE" else ""
@@ -183,8 +222,8 @@ def _aggregate(call: Call, condition: str) -> str:
         bound = "min" if call[0] == "first" else "max"
         return f"CAST({{day}} - {bound}({day.get(source, 'ordered_on')}){when} AS INTEGER)"
     if call[0] == "spent":
-        return f"coalesce(sum({'amount' if source == 'line_rows' else 'net'}){when}, 0)"
-    return f"count({'DISTINCT r.purchase' if source == 'line_rows' else '*'}){when}"
+        return f"coalesce(sum(net){when}, 0)"
+    return f"count(*){when}"
 
 
 def _condition(source: str, key: str, value: Any) -> str:
@@ -196,10 +235,10 @@ def _condition(source: str, key: str, value: Any) -> str:
         return f"{column} {'>=' if key == 'min_total' else '<='} {value}"
     if key in ("min", "max"):
         return f"value {'>=' if key == 'min' else '<='} {value}"
-    return _matches("items", f"%{value.strip('%')}%")
+    return word_matches("items", f"%{value.strip('%')}%")
 
 
-def _matches(column: str, value: str) -> str:
+def word_matches(column: str, value: str) -> str:
     quoted = text_sql(value)
     return f"{column} ILIKE {quoted}" if "%" in value else f"lower({column}) = lower({quoted})"
 

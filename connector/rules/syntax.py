@@ -9,11 +9,12 @@ from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.parsers.duckdb import DuckDBParser
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from connector.rules.measures import MEASURES
 from connector.rules.nearest import hint
 from connector.rules.tree import Kind, Place, RuleError
+from connector.rules.writing import Writing
 
 LENGTH_LIMIT = 4000
 
@@ -24,8 +25,6 @@ class Words(DuckDB):
     class Parser(DuckDBParser):
         FUNCTIONS: ClassVar = {k: v for k, v in DuckDBParser.FUNCTIONS.items() if k not in ("FIRST", "LAST")}
 
-
-DEPTH_LIMIT = 40
 
 COMPARE: dict[type[exp.Expr], str] = {exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
 ARITHMETIC: dict[type[exp.Expr], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
@@ -72,34 +71,53 @@ ARGS: dict[type[exp.Expr], set[str]] = {
 }  # fmt: skip
 """Every kind of syntax a rule may hold, with the parts of it we understand. Anything else is refused."""
 
-REFUSED: dict[str, str] = {
-    "Select": "A rule cannot hold a query of its own.",
-    "Subquery": "A rule cannot hold a query of its own.",
-    "Exists": "A rule cannot hold a query of its own.",
-    "TryCast": "A rule cannot change types; every column has its type already.",
-    "Placeholder": "A rule cannot hold placeholders; write the value itself.",
-    "Parameter": "A rule cannot hold placeholders; write the value itself.",
-    "PropertyEQ": "Name arguments with =>, as in bought(category => 'Tea').",
-    "RegexpLike": "Use like or ilike with % for patterns.",
-    "SimilarTo": "Use like or ilike with % for patterns.",
-    "Glob": "Use like or ilike with % for patterns.",
-    "Window": "A rule cannot compare people with each other; use a rank column such as spend_rank_pct.",
-    "Star": "A rule cannot use *.",
-    "DateDiff": "Subtract days instead: current_date - last_order_on.",
-    "TimestampDiff": "Subtract days instead: current_date - last_order_on.",
-}
+QUERY = "A rule cannot hold a query of its own."
+PLACEHOLDER = "A rule cannot hold placeholders; write the value itself."
+PATTERN = "Use like or ilike with % for patterns."
+DAYS = "Subtract days instead: current_date - last_order_on."
+TYPES = "A rule cannot change types; every column has its type already."
+
+REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "Select": (QUERY, ()), "Subquery": (QUERY, ()), "Exists": (QUERY, ()),
+    "TryCast": (TYPES, ("try_cast",)),
+    "Placeholder": (PLACEHOLDER, ("?", "$", ":")), "Parameter": (PLACEHOLDER, ("$", "@")),
+    "PropertyEQ": ("Write = to compare; arguments are named with =>, as in bought(category => 'Tea').", (":=",)),
+    "Kwarg": ("Write >= for 'at least'; => names an argument, as in bought(days => 90).", ("=>",)),
+    "RegexpLike": (PATTERN, ("~",)), "SimilarTo": (PATTERN, ("similar to",)), "Glob": (PATTERN, ("glob",)),
+    "RegexpFullMatch": (PATTERN, ("~",)), "RegexpILike": (PATTERN, ("~*",)),
+    "Window": ("A rule cannot compare people with each other; use a rank column such as spend_rank_pct.", ()),
+    "Star": ("A rule cannot use *.", ("*",)),
+    "Alias": ("A rule gives nothing a name of its own; take this away.", ("as",)),
+    "Collate": ("Compare lower(...) with a text in small letters instead.", ("collate",)),
+    "JSONExtract": ("This form is not allowed in a rule.", ("->",)),
+    "JSONExtractScalar": ("This form is not allowed in a rule.", ("->>",)),
+    "RawString": ("Put text in single quotes: '...'.", ()),
+    "DateDiff": (DAYS, ()), "TimestampDiff": (DAYS, ()),
+}  # fmt: skip
+"""Kind of syntax -> why it is refused, and the words in the rule that show where."""
 
 
-class Syntax:
-    """One rule's text with its tokens: gives the syntax tree, the place of every part of it, and errors with a place."""
+LEADING: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Not: ("not",), exp.Neg: ("-",), exp.TryCast: ("try_cast",), exp.Cast: ("cast", "date", "timestamp", "interval"),
+}  # fmt: skip
+"""Words that begin a part of a rule and have no position in the tree."""
+
+
+PLACELESS: dict[type[exp.Expr], tuple[str, ...]] = {
+    exp.Null: ("null",), exp.Boolean: ("true", "false"), exp.CurrentDate: ("current_date", "today"),
+}  # fmt: skip
+
+
+class Syntax(Writing):
+    """Gives the syntax tree of one rule and the place of every part of it."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.tokens: list[Token] = []
+        super().__init__(text)
+        self._extents: dict[int, tuple[exp.Expr, Place]] = {}
 
     def error(self, reason: str, at: exp.Expr | Place | None = None) -> RuleError:
         """The error to raise, with the place of `at` or of the whole rule."""
-        return RuleError(reason, self.text, self.place(at) if isinstance(at, exp.Expr) else at or Place(0, len(self.text)))
+        return self.wrong(reason, self.place(at) if isinstance(at, exp.Expr) else at)
 
     def syntax(self) -> exp.Expr:
         """The tree as sqlglot reads it; nothing in it is allowed yet."""
@@ -111,104 +129,87 @@ class Syntax:
             self.tokens = sqlglot.tokenize(self.text, read="duckdb")
         except SqlglotError as e:
             raise self.error("A quote is opened and never closed.", self._last_quote()) from e
-        self._check_tokens()
+        self.check_tokens()
         try:
             tree = sqlglot.parse_one(self.text, read=Words)
         except ParseError as e:
-            raise self._explain(e) from e
+            raise self.explain(e) from e
         except (SqlglotError, ValueError, RecursionError) as e:
             raise self.error("This cannot be read as a condition.") from e
+        self._place_words(tree)
         return tree
+
+    def _place_words(self, tree: exp.Expr) -> None:
+        """Give null, true, false and current_date the positions the parser leaves out: they come in the order of the text."""
+        for kind, words in PLACELESS.items():
+            nodes = [n for n in tree.dfs() if isinstance(n, kind)]
+            found = [t for t in self.tokens if t.text.lower() in words and t.token_type != TokenType.STRING]
+            for node, token in zip(nodes, found, strict=False) if len(nodes) == len(found) else ():
+                node.meta.update(start=token.start, end=token.end)
 
     def _last_quote(self) -> Place:
         at = max(self.text.rfind("'"), self.text.rfind('"'))
-        return Place(at, at + 1)
-
-    def _check_tokens(self) -> None:
-        """Comments, semicolons, brackets that do not match, and depth: before anything is parsed."""
-        depth = 0
-        for token in self.tokens:
-            place = Place(token.start, token.end + 1)
-            if token.comments:
-                raise self.error("A rule cannot hold a comment.", Place(token.end + 1, len(self.text)))
-            if token.token_type == TokenType.SEMICOLON:
-                raise self.error("A rule is one condition; take the ; away.", place)
-            if token.token_type in (TokenType.L_PAREN, TokenType.L_BRACKET):
-                depth += 1
-                if depth > DEPTH_LIMIT:
-                    raise self.error("This rule is nested too deeply. Split it into two segments.", place)
-            if token.token_type in (TokenType.R_PAREN, TokenType.R_BRACKET):
-                depth -= 1
-                if depth < 0:
-                    raise self.error("This ) closes nothing. Take it away, or add the ( it belongs to.", place)
-            if token.token_type == TokenType.DCOLON:
-                raise self.error("A rule cannot change types (::); every column has its type already.", place)
-            if token.token_type in (TokenType.SELECT, TokenType.FROM):
-                raise self.error("A rule cannot hold a query of its own.", place)
-            if token.token_type == TokenType.WHERE:
-                raise self.error("Leave out the word where; the rule begins right with the condition.", place)
-        if depth:
-            opened = [t for t in self.tokens if t.token_type in (TokenType.L_PAREN, TokenType.L_BRACKET)][-1]
-            raise self.error("A ( is opened and never closed.", Place(opened.start, opened.end + 1))
-        comment = self._hidden_comment()
-        if comment is not None:
-            raise self.error("A rule cannot hold a comment.", comment)
-
-    def _hidden_comment(self) -> Place | None:
-        """Text between tokens is blank, else it is a comment the tokenizer swallowed."""
-        at = 0
-        for token in [*self.tokens, None]:
-            end = token.start if token else len(self.text)
-            if self.text[at:end].strip():
-                return Place(at, end)
-            at = token.end + 1 if token else end
-        return None
-
-    def _explain(self, error: ParseError) -> RuleError:
-        first = error.errors[0] if error.errors else {}
-        line, col = int(first.get("line") or 1), int(first.get("col") or 1)
-        lines = self.text.split("\n")
-        start = sum(len(x) + 1 for x in lines[: line - 1]) + col - 1
-        word = str(first.get("highlight") or "")
-        begin = max(0, start - len(word) + 1)
-        place = Place(begin, begin + max(1, len(word)))
-        token = next((t for t in self.tokens if t.start <= begin <= t.end), None)
-        if token is not None:
-            place = Place(token.start, token.end + 1)
-        said = str(first.get("description") or "")
-        if said.startswith("Required keyword"):
-            return self.error(f"Something is missing next to '{word}'.", place)
-        if word == ")":
-            return self.error("What stands before this ) does not fit: a value is missing or one too many.", place)
-        if "Expecting )" in said:
-            return self.error("A ) is missing here, or a comma or operator before this.", place)
-        return self.error(f"'{word}' cannot stand here. Join conditions with and / or, and put text in single quotes.", place)
+        return Place(at, len(self.text))
 
     def place(self, node: exp.Expr) -> Place:
-        """From the first to the last character of everything under a node that has a position."""
-        starts: list[int] = []
-        ends: list[int] = []
-        for part in node.walk():
-            meta = part.meta if part._meta else {}
-            if "start" in meta:
-                starts.append(int(meta["start"]))
-                ends.append(int(meta["end"]) + 1)
-        if not starts:
-            return Place(0, len(self.text))
-        return self._closed(Place(self._from_not(node, min(starts)), max(ends)))
+        """From the first to the last character of a part of the rule; the whole rule where that is not known."""
+        found = self._extent(node)
+        return found if found.end else Place(0, len(self.text))
 
-    def _from_not(self, node: exp.Expr, start: int) -> int:
-        """A leading `not` has no position of its own."""
-        if not isinstance(node, exp.Not):
-            return start
-        words = [t for t in self.tokens if t.token_type == TokenType.NOT and t.end < start]
-        if words and not self.text[words[-1].end + 1 : start].strip(" (\n\t"):
-            return words[-1].start
+    def _extent(self, node: exp.Expr) -> Place:
+        """What the part and everything under it cover, Place(0, 0) where nothing of it has a position."""
+        known = self._extents.get(id(node))
+        if known is not None:
+            return known[1]
+        meta = node.meta if node._meta else {}
+        inside = [Place(int(meta["start"]), int(meta["end"]) + 1)] if "start" in meta else []
+        inside += [p for p in map(self._extent, node.iter_expressions()) if p.end]
+        found = Place()
+        if inside:
+            start, end = min(p.start for p in inside), max(p.end for p in inside)
+            if isinstance(node, exp.Case):
+                found = self._from_case(start, end)
+            elif isinstance(node, exp.Paren):
+                found = self._bracketed(start, end)
+            else:
+                found = self._closed(Place(self._from_word(node, start), end))
+        self._extents[id(node)] = (node, found)
+        return found
+
+    def _bracketed(self, start: int, end: int) -> Place:
+        """With the brackets right around it."""
+        before = [t for t in self.tokens if t.end < start]
+        after = next((t for t in self.tokens if t.start >= end), None)
+        if before and after and before[-1].token_type == TokenType.L_PAREN and after.token_type == TokenType.R_PAREN:
+            return Place(before[-1].start, after.end + 1)
+        return Place(start, end)
+
+    def _from_word(self, node: exp.Expr, start: int) -> int:
+        """The words before the first part with a position of its own: not, a minus, date, cast and its bracket."""
+        words = next((w for kind, w in LEADING.items() if isinstance(node, kind)), ())
+        before = [t for t in self.tokens if t.end < start and t.text.lower() in words]
+        if before and not self.text[before[-1].end + 1 : start].strip(" (\n\t\r"):
+            return before[-1].start
         return start
 
+    def _from_case(self, start: int, end: int) -> Place:
+        """From the word case to the end that belongs to it."""
+        begun = [t for t in self.tokens if t.token_type == TokenType.CASE and t.end < start]
+        begin = begun[-1].start if begun else start
+        missing = 0
+        for token in self.tokens:
+            if token.start >= begin:
+                missing += (token.token_type == TokenType.CASE) - (token.token_type == TokenType.END)
+                if not missing and token.token_type == TokenType.END:
+                    return Place(begin, token.end + 1)
+        return Place(begin, end)
+
     def _closed(self, place: Place) -> Place:
-        """The place with the closing brackets that belong to it."""
+        """The place with the closing brackets that belong to it, and the empty brackets of a call."""
         end = place.end
+        called = next((t for t in self.tokens if t.start >= end), None)
+        if called is not None and called.token_type == TokenType.L_PAREN and called.start == end:
+            end = called.end + 1
         inside = [t for t in self.tokens if place.start <= t.start < end]
         missing = sum(t.token_type == TokenType.L_PAREN for t in inside) - sum(
             t.token_type == TokenType.R_PAREN for t in inside
@@ -227,22 +228,37 @@ class Syntax:
         allowed = ARGS.get(type(node))
         if allowed is None:
             name = type(node).__name__
-            reason = REFUSED.get(name)
-            if reason is None and isinstance(node, exp.Func):
+            reason, shown = REFUSED.get(name, ("", ()))
+            if not reason and isinstance(node, exp.Func):
                 word = node.sql_name().lower()
                 reason = f"There is no function '{word}' in rules." + hint(word, ALL_FUNCTIONS)
-            raise self.error(reason or f"This kind of expression ({name.lower()}) is not allowed in a rule.", node)
+            reason = reason or f"This kind of expression ({name.lower()}) is not allowed in a rule."
+            raise self.error(reason, self._shown(shown, self.place(node)))
         extra = [k for k, v in node.args.items() if v not in (None, False, []) and k not in allowed]
         if extra:
             if isinstance(node, exp.Column):
-                raise self.error("Write the column's name alone, without a table before it.", node)
+                raise self.error(f"Write the column's name alone, without a table before it: {node.name}.", node)
             if isinstance(node, exp.In):
                 raise self.error("A rule cannot hold a query of its own.", node)
             raise self.error("This form is not allowed in a rule.", node)
 
-    def word_place(self, word: str, otherwise: Place) -> Place:
-        found = next((t for t in self.tokens if t.text.lower() == word), None)
-        return Place(found.start, found.end + 1) if found else otherwise
+    def _shown(self, words: tuple[str, ...], place: Place) -> Place:
+        """The first of these words from a place on, with what hangs on it; else the place."""
+        inside = [t for t in self.tokens if place.start <= t.start]
+        for i, token in enumerate(inside):
+            if token.text.lower() in words:
+                joined = i + 1 < len(inside) and inside[i + 1].start == token.end + 1 and token.text in "$:@"
+                return Place(token.start, (inside[i + 1] if joined else token).end + 1)
+        return place
+
+    def null_place(self, otherwise: Place, after: int = 0) -> Place:
+        """The first `null` from a place on that does not belong to `is`: it has no position of its own."""
+        for i, token in enumerate(self.tokens):
+            words = [t.text.lower() for t in self.tokens[max(0, i - 2) : i]]
+            belongs = words[-1:] == ["is"] or words == ["is", "not"]
+            if token.text.lower() == "null" and token.start >= after and not belongs:
+                return Place(token.start, token.end + 1)
+        return otherwise
 
     def argument_place(self, key: str, within: Place) -> Place:
         for token in self.tokens:

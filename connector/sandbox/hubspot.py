@@ -63,7 +63,7 @@ class HubspotSimulator:
     def _routes(self) -> Router:
         router, reads = Router(), ObjectReads(self.crm)
         areas = (reads, Search(self.crm, reads), ObjectWrites(self.crm), Properties(self.crm), self.lists)
-        for area in (*areas, Members(self.crm, self.lists), self.marketing, self.account):
+        for area in (*areas, Members(self.crm, self.lists), self.marketing, self.account, self.flows):
             area.routes(router)
         return router
 

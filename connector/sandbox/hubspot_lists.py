@@ -74,11 +74,12 @@ class StoredList:
 
 
 class Lists:
-    """All lists and folders. `joined` is called with every contact that enters a list."""
+    """All lists and folders. `joined` is called with every contact that enters a list, `left` with whom somebody takes off."""
 
     def __init__(self, crm: Crm) -> None:
         self.crm = crm
         self.joined: list[Callable[[StoredList, int], None]] = []
+        self.left: list[Callable[[StoredList, int], None]] = []
         self.clear()
 
     def clear(self) -> None:

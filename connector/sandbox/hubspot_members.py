@@ -72,6 +72,9 @@ class Members:
             self.crm.effect("list.remove", target.name, str(record))
         if removed:
             self.lists.changed(target)
+        for record in removed:
+            for left in self.lists.left:
+                left(target, record)
         if added:
             self.lists.put(target, added)
         for record in added:

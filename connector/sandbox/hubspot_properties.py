@@ -181,7 +181,7 @@ class Properties:
         most = self.crm.settings.custom_property_limit
         used = {name: self._custom(name) for name in TYPE_IDS}
         by_type = [
-            {"objectTypeId": TYPE_IDS[name], "limit": most, "usage": count, "percentage": 100 * count // most}
+            {"objectTypeId": TYPE_IDS[name], "limit": most, "usage": count, "percentage": 100 * count // max(most, 1)}
             for name, count in used.items()
         ]
         total = sum(used.values())

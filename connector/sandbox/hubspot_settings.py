@@ -17,6 +17,7 @@ OBJECT_SCOPES = {
 ALL_SCOPES = frozenset(
     {
         "oauth",
+        "automation",
         "content",
         "tickets",
         "e-commerce",

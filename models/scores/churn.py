@@ -15,12 +15,14 @@ import numpy as np
 from scipy.special import expit, logit
 
 from models.scores.history import Floats, no_order_within
+from models.scores.level import Seen, beyond, combined
 from models.scores.views import LEAST_EVENTS, Stack, View, Views
 
 BASE_HORIZON = 90
 MOST_ROWS = 150_000
-MOST_BOOSTED_ROWS = 40_000
+MOST_BOOSTED_ROWS = 120_000
 VALIDATIONS = 3
+LEAST_WINDOWS = 2
 CANDIDATES = ("logistic", "blend", "boosting")
 """Simplest first."""
 
@@ -60,16 +62,19 @@ class ChurnModel:
         if self.rung_ == "large" and len(self.cutoffs_) < 3:
             self.rung_ = "middle"
         self.tried_: dict[str, float] = {}
-        self.shift_ = 0.0
-        self.kind_ = "small"
-        if self.rung_ == "middle":
-            self.kind_ = "middle"
-        elif self.rung_ == "large":
-            self.kind_ = self._choose(views, cutoff)
-        self.predictor_ = self._train(views, self.cutoffs_, self.kind_)
+        self.shift_ = self.beyond_ = 0.0
+        self.seen_: list[Seen] = []
+        self.kind_ = {"large": self.candidates[0], "middle": "middle", "small": "small"}[self.rung_]
+        if self.rung_ == "large":
+            self._choose(views.teacher)
+        self.predictor_ = self._train(views.teacher, cutoff, self.kind_)
         if self.predictor_ is None:
             self.rung_ = self.kind_ = "small"
             self.predictor_ = self._btyd
+        if self.kind_ in CANDIDATES:
+            self.shift_ = self._level(views.at(cutoff), self.predictor_)
+        if self.is_extrapolated and self.kind_ != "small":
+            self.beyond_ = self._beyond(views.teacher, cutoff)
         self.name_ = NAMES[self.kind_]
         return self
 
@@ -79,91 +84,114 @@ class ChurnModel:
 
     def predict(self, view: View) -> Floats:
         assert self.predictor_ is not None
-        p = _inside(self.predictor_(view))
-        if self.shift_:
-            p = expit(logit(p) + self.shift_)
+        p = expit(logit(_inside(self.predictor_(view))) + self.shift_)
         if self.is_extrapolated and self.kind_ != "small":
             far, near = (_inside(view.p_no_order(h)) for h in (self.horizon, self.taught_horizon_))
-            p = expit(logit(p) + logit(far) - logit(near))
+            p = expit(logit(p) + logit(far) - logit(near) + self.beyond_)
         return np.asarray(p)
 
     def _btyd(self, view: View) -> Floats:
         return view.p_no_order(self.horizon if self.kind_ == "small" else self.taught_horizon_)
 
-    def _choose(self, views: Views, cutoff: int) -> str:
-        """Rolling back-test on windows that have closed; also learns the shift of the calibration, if it pays."""
+    def _choose(self, views: Views) -> None:
+        """Rolling back-test on windows that have closed: the kind, and what is known about the level."""
         losses: dict[str, list[Floats]] = {k: [] for k in self.candidates}
-        checks: dict[str, dict[int, tuple[Floats, Any]]] = {k: {} for k in self.candidates}
-        for closed in self._checked():
-            earlier = views.training_cutoffs(closed, self.taught_horizon_)
-            trained = {k: self._train(views, earlier, k) for k in self.candidates} if earlier else {}
-            if not trained or any(m is None for m in trained.values()):
-                continue
+        levels: dict[str, list[Seen]] = {k: [] for k in self.candidates}
+        for closed in views.judged(self._checked(), self.taught_horizon_):
+            trained = {k: self._train(views, closed, k) for k in self.candidates}
             view = views.at(closed)
             truth = no_order_within(views.orders, view.person, closed, self.taught_horizon_)
             for kind, model in trained.items():
-                assert model is not None
-                p = _inside(model(view))
-                losses[kind].append(_loss(truth, p))
-                checks[kind][closed] = (p, truth)
-        if not losses[self.candidates[0]]:
-            return self.candidates[0]
-        mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items()}
+                if model is not None:
+                    p = _inside(model(view))
+                    losses[kind].append(_loss(truth, expit(logit(p) + _intercept(p, float(truth.mean())))))
+                    learned, other = self._levels(view, model)
+                    levels[kind].append(Seen(closed, learned, other, float(logit(_inside(truth.mean())))))
+        if len(losses[self.candidates[0]]) < LEAST_WINDOWS:  # no choice can rest on so little: the middle of both is safer
+            self.kind_ = "blend" if "blend" in self.candidates else self.candidates[0]
+            self.seen_ = levels[self.kind_]
+            return
+        mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items() if parts}
         self.tried_ = {k: round(v, 5) for k, v in mean.items()}
         best = min(mean, key=lambda k: mean[k])
-        for kind in self.candidates:
+        for kind in (k for k in self.candidates if k in mean):
             gaps = [a - b for a, b in zip(losses[kind], losses[best], strict=True)]
-            error = float(np.sqrt(np.mean([g.var() / len(g) for g in gaps])))
+            error = float(np.sqrt(np.sum([g.var() / len(g) for g in gaps]))) / len(gaps)
             if mean[kind] - mean[best] <= error:
-                self.shift_ = _shift(checks[kind], self.taught_horizon_)
-                return kind
-        return best
+                self.kind_, self.seen_ = kind, levels[kind]
+                return
+
+    def _levels(self, view: View, model: Predictor) -> tuple[float, float]:
+        """Mean probabilities as log odds: the learned model's, and the repeat-buying models'."""
+        found = (_inside(p).mean() for p in (model(view), view.both_no_order(self.taught_horizon_)))
+        learned, other = (float(logit(p)) for p in found)
+        return learned, other
+
+    def _level(self, view: View, model: Predictor) -> float:
+        """The shift of the log odds that brings the mean probability to where the back-test says it should be."""
+        wanted = combined(self.seen_, *self._levels(view, model), self.taught_horizon_)
+        return _intercept(_inside(model(view)), float(expit(wanted)))
+
+    def _beyond(self, views: Views, cutoff: int) -> float:
+        """What the stretching model missed on closed windows longer than those that taught, in log odds."""
+        errors = []
+        for closed, days in views.longer(cutoff, self.taught_horizon_, self.horizon):
+            view = views.at(closed)
+            came = no_order_within(views.orders, view.person, closed, days).mean()
+            errors.append(float(logit(_inside(came)) - logit(_inside(view.p_no_order(days).mean()))))
+        return beyond(errors)
 
     def _checked(self) -> list[int]:
-        """The windows of the back-test: the latest three, and those a horizon before them for the calibration."""
+        """The windows of the back-test: the latest three, and those a horizon before them for the level."""
         latest = self.cutoffs_[:VALIDATIONS]
         return [c for c in self.cutoffs_ if c in latest or any(0 <= n - self.taught_horizon_ - c < 30 for n in latest[:2])]
 
-    def _train(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
-        """None where a class has too few events to learn from."""
+    def _train(self, views: Views, end: int, kind: str) -> Predictor | None:
+        """From windows closed by the day `end`; None where a class has too few events to learn from."""
         if kind == "small":
             return self._btyd
-        if not cutoffs:
-            return None
-        key = ("churn", self.taught_horizon_, self.seed, kind, *cutoffs)
+        key = ("churn", self.taught_horizon_, self.seed, kind, end)
         if key not in views.trained:
-            views.trained[key] = self._train_afresh(views, cutoffs, kind)
+            views.trained[key] = self._train_afresh(views, end, kind)
         found: Predictor | None = views.trained[key]
         return found
 
-    def _train_afresh(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
+    def _train_afresh(self, views: Views, end: int, kind: str) -> Predictor | None:
+        horizon = self.taught_horizon_
         if kind == "blend":
-            one, two = self._train(views, cutoffs, "logistic"), self._train(views, cutoffs, "boosting")
-            if one is None or two is None:
-                return None
-            return lambda v: np.asarray(expit((logit(_inside(one(v))) + logit(_inside(two(v)))) / 2))
+            return _mean_odds(self._train(views, end, "logistic"), self._train(views, end, "boosting"))
         if kind == "middle":
-            learned, horizon = self._train(views, cutoffs, "logistic"), self.taught_horizon_
+            learned = self._train(views, end, "logistic")
             return None if learned is None else lambda v: np.asarray((learned(v) + v.p_no_order(horizon)) / 2)
-        most = MOST_ROWS if kind == "logistic" else MOST_BOOSTED_ROWS
-        stack = Stack.of(views, cutoffs, most)
-        y = np.concatenate([
-            no_order_within(views.orders, views.at(c).person[r], c, self.taught_horizon_)
-            for c, r in zip(stack.cutoffs, stack.rows, strict=True)
-        ])  # fmt: skip
+        whole = self._learn(views, end, kind, 0, horizon)
+        half = horizon // 2
+        if kind == "boosting" or whole is None or not half:
+            return whole
+        early, late = self._learn(views, end, kind, 0, half), self._learn(views, end, kind, half, horizon)
+        if early is None or late is None:
+            return whole
+        return _mean_odds(whole, lambda v: np.asarray(early(v) * late(v)))
+
+    def _learn(self, views: Views, end: int, kind: str, begin: int, horizon: int) -> Predictor | None:
+        """P(no order before `horizon` | none before `begin`), in days from the cutoff."""
+        cutoffs = views.training_cutoffs(end, horizon, views.step)
+        if not cutoffs:
+            return None
+        trees = kind == "boosting"
+        stack = Stack.of(views, cutoffs, MOST_BOOSTED_ROWS if trees else MOST_ROWS, wide=trees)
+        waited = stack.label(lambda c, p: no_order_within(views.orders, p, c, begin))
+        y = stack.label(lambda c, p: no_order_within(views.orders, p, c, horizon))[waited]
+        x, weight = stack.x[waited], stack.weight[waited]
         if min(int(y.sum()), int((~y).sum())) < LEAST_EVENTS:
             return None
-        return self._learn(kind, stack, y)
-
-    def _learn(self, kind: str, stack: Stack, y: Any) -> Predictor:
-        if kind == "logistic":
-            model = logistic().fit(stack.x, y, logisticregression__sample_weight=stack.weight)
-        else:
-            model = boosting(self.seed).fit(stack.x, y)  # weights would cost twenty times the time for nothing measurable
-        return lambda v: np.asarray(model.predict_proba(v.inputs)[:, 1])
+        if trees:
+            found = boosting(self.seed).fit(x, y)  # weights would cost twenty times the time for nothing measurable
+            return lambda v: np.asarray(found.predict_proba(v.wide)[:, 1])
+        line = logistic().fit(x, y, logisticregression__sample_weight=weight)
+        return lambda v: np.asarray(line.predict_proba(v.inputs)[:, 1])
 
 
-def logistic(strength: float = 0.1) -> Any:
+def logistic(strength: float = 0.03) -> Any:
     """Newton's method: it ends at the same point to the last digits whatever the number of threads."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -176,8 +204,8 @@ def boosting(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=120, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=60, l2_regularization=3, early_stopping=False,
-        random_state=seed,
+        max_iter=120, learning_rate=0.08, max_leaf_nodes=4, min_samples_leaf=60, l2_regularization=3, max_features=0.3,
+        early_stopping=False, random_state=seed,
     )  # fmt: skip
 
 
@@ -189,27 +217,19 @@ def _loss(truth: Any, p: Floats) -> Floats:
     return np.asarray(-np.where(truth, np.log(p), np.log1p(-p)))
 
 
-def _intercept(p: Floats, truth: Any) -> float:
-    """The shift of the log odds at which the mean probability is the realised rate (Newton)."""
+def _mean_odds(one: Predictor | None, two: Predictor | None) -> Predictor | None:
+    if one is None or two is None:
+        return None
+    return lambda v: np.asarray(expit((logit(_inside(one(v))) + logit(_inside(two(v)))) / 2))
+
+
+def _intercept(p: Floats, rate: float) -> float:
+    """The shift of the log odds at which the mean probability is `rate` (Newton)."""
     odds, shift = logit(p), 0.0
     for _ in range(30):
         q = expit(odds + shift)
-        step = float((truth.mean() - q.mean()) / max(float(np.mean(q * (1 - q))), 1e-9))
+        step = float((rate - q.mean()) / max(float(np.mean(q * (1 - q))), 1e-9))
         shift += step
         if abs(step) < 1e-12:
             break
     return shift
-
-
-def _shift(checks: dict[int, tuple[Floats, Any]], horizon: int) -> float:
-    """Half the bias of the last closed window, if correcting a window by the one before it would have paid every time.
-
-    What a window teaches is known when it has closed, so a pair lies a whole horizon apart.
-    """
-    gains = []
-    for cut, (p, truth) in checks.items():
-        before = [c for c in checks if c <= cut - horizon]
-        if before:
-            moved = expit(logit(p) + _intercept(*checks[max(before)]) / 2)
-            gains.append(float(np.mean(_loss(truth, p) - _loss(truth, _inside(moved)))))
-    return _intercept(*checks[max(checks)]) / 2 if len(gains) >= 2 and min(gains) > 0 else 0.0

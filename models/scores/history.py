@@ -59,6 +59,14 @@ class Orders:
         seen = self.day < cutoff
         kept = self.refund_day < cutoff
         kept[kept] = seen[self.refund_row[kept]]
+        return self._where(seen, kept)
+
+    def every(self, k: int) -> Orders:
+        """Every k-th person's orders, under the same numbers."""
+        seen = self.person % k == 0
+        return self._where(seen, seen[self.refund_row])
+
+    def _where(self, seen: NDArray[np.bool_], kept: NDArray[np.bool_]) -> Orders:
         moved = np.cumsum(seen) - 1
         return Orders(
             self.person[seen], self.day[seen], self.amount[seen],
@@ -183,19 +191,29 @@ def pace(orders: Orders, shot: Snapshot) -> Floats:
 
 @dataclass(frozen=True)
 class Lines:
-    """One row per order line of a person: the product as a number (-1: unknown), the shop's day, pieces, money."""
+    """One row per order line of a person: product and category as numbers (-1: unknown), the shop's day, pieces, money."""
 
     person: Ints
     day: Ints
     product: Ints
     quantity: Floats
     amount: Floats
+    category: Ints
 
     @classmethod
-    def of(cls, person: Ints, day: Ints, product: Ints, quantity: Floats, amount: Floats) -> Lines:
-        order = np.lexsort((amount, quantity, product, day, person))
-        return cls(person[order], day[order], product[order], quantity[order], amount[order])
+    def of(
+        cls, person: Ints, day: Ints, product: Ints, quantity: Floats, amount: Floats, category: Ints | None = None
+    ) -> Lines:
+        kind = np.full(len(person), -1, dtype=np.int64) if category is None else category
+        order = np.lexsort((kind, amount, quantity, product, day, person))
+        return cls(person[order], day[order], product[order], quantity[order], amount[order], kind[order])
 
     def before(self, cutoff: int) -> Lines:
-        seen = self.day < cutoff
-        return Lines(self.person[seen], self.day[seen], self.product[seen], self.quantity[seen], self.amount[seen])
+        return self._where(self.day < cutoff)
+
+    def every(self, k: int) -> Lines:
+        return self._where(self.person % k == 0)
+
+    def _where(self, kept: NDArray[np.bool_]) -> Lines:
+        columns = (self.person, self.day, self.product, self.quantity, self.amount, self.category)
+        return Lines(*(c[kept] for c in columns))  # type: ignore[arg-type]  # whole and real columns in one loop

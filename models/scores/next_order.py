@@ -43,9 +43,9 @@ class NextOrderModel:
         self.cutoffs_ = views.training_cutoffs(cutoff, self.horizon)
         if self.rung_ == "large" and len(self.cutoffs_) < 3:
             self.rung_ = "middle"
-        self.trees_ = self._trees(views, self.cutoffs_) if self.rung_ == "large" else None
+        self.trees_ = self._trees(views.teacher, self.cutoffs_) if self.rung_ == "large" else None
         self.name_ = "MBG/NBD waiting time" if self.trees_ is None else "boosted quantiles with BG/NBD and MBG/NBD"
-        self.widen_ = self._widen(views, cutoff - self.horizon)
+        self.widen_ = self._widen(views.teacher, cutoff - self.horizon)
         return self
 
     def predict(self, view: View) -> Floats:

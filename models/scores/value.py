@@ -3,7 +3,8 @@
 Up to 499 customers: MBG/NBD orders times the customer's own shrunk order value, first order included. From 500: the same,
 scaled to what the back-test's windows brought. From 2,000 with three closed cutoffs: that, a Tweedie regression, two-stage
 boosting or their blend, by normalised Gini on the back-test, the simplest within one standard error, with a total within
-15 %; scaled likewise. Where no window of H days has closed, 90-day windows teach and MBG/NBD stretches.
+15 %. The learned total and MBG/NBD's are weighed by back-test. Where fewer than three windows of H days have closed, shorter
+windows teach (many recent ones rank better than one long ago) and MBG/NBD stretches.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from models.scores import measure
-from models.scores.churn import BASE_HORIZON, MOST_BOOSTED_ROWS, MOST_ROWS, VALIDATIONS, boosting
+from models.scores.churn import MOST_BOOSTED_ROWS, MOST_ROWS, VALIDATIONS, boosting
 from models.scores.history import NAMES, PACE_NAMES, Floats, Ints, Orders
-from models.scores.views import LEAST_EVENTS, Stack, View, Views
+from models.scores.level import Seen, beyond, combined
+from models.scores.views import LEAST_EVENTS, STEP_DAYS, Stack, View, Views
 
 CANDIDATES = ("btyd", "glm", "boosted", "blend")
 TOTAL_WITHIN = 0.15
+SHORTER = (90, 60, 45, 30)
+LEAST_CUTOFFS = 3
 CAP = 0.998
 FEW = [
     *(
@@ -43,8 +47,7 @@ MODELS = {
     "btyd": "MBG/NBD orders x own shrunk order value",
     "glm": "Tweedie regression with BG/NBD and MBG/NBD",
     "boosted": "two-stage boosted trees with BG/NBD and MBG/NBD",
-    "mix": "blend of MBG/NBD x order value and boosted trees",
-    "blend": "blend of MBG/NBD x order value, Tweedie regression and boosted trees",
+    "blend": "blend of Tweedie regression and boosted trees",
 }
 Predictor = Callable[[View], Floats]
 
@@ -76,113 +79,130 @@ class ValueModel:
         self.rung_ = self.amount_.rung
         if self.rung_ == "refuse":
             raise ValueError("too little data")
-        self.taught_horizon_ = self.horizon
-        self.cutoffs_ = views.training_cutoffs(cutoff, self.horizon)
-        if not self.cutoffs_ and self.horizon > BASE_HORIZON:
-            self.taught_horizon_ = BASE_HORIZON
-            self.cutoffs_ = views.training_cutoffs(cutoff, BASE_HORIZON)
-        few = self.rung_ == "large" and len(self.cutoffs_) < 3
-        if few:
+        self.taught_horizon_ = self._window(views, cutoff)
+        self.cutoffs_ = views.training_cutoffs(cutoff, self.taught_horizon_)
+        self.is_extrapolated = not views.training_cutoffs(cutoff, self.horizon)
+        if self.rung_ == "large" and len(self.cutoffs_) < LEAST_CUTOFFS:
             self.rung_ = "middle"
         self.tried_: dict[str, float] = {}
-        self.scale_ = 1.0
-        self.kind_ = "btyd"
+        self.kind_, self.seen_ = "btyd", list[Seen]()
         if self.rung_ != "small":
-            self._choose(views)
-        if few and self.cutoffs_:
-            self.kind_ = "mix"
-        trained = self._train(views, self.cutoffs_, self.kind_)
+            self._choose(views.teacher)
+        trained = self._train(views.teacher, cutoff, self.kind_)
         if trained is None:
             self.kind_, trained = "btyd", self._btyd
-        self.predictor_ = trained
-        if self.kind_ in ("blend", "mix") and not self.tried_:  # not judged yet: its order, the total of what could be judged
+        self.predictor_, self.scale_ = trained, 1.0
+        if self.rung_ != "small":
             view = views.at(cutoff)
-            self.scale_ *= float(self._btyd(view).sum()) / max(float(trained(view).sum()), 1e-9)
+            learned, other = _log_total(self.predict(view)), _log_total(btyd(view, self.horizon))
+            wanted = combined(self.seen_, learned, other, self.taught_horizon_) + self._beyond(views.teacher, cutoff)
+            self.scale_ = float(np.exp(np.clip(wanted - learned, -0.7, 0.7)))
         self.name_ = MODELS[self.kind_] + ("" if self.scale_ == 1 else ", scaled to the back-test's total")
         return self
 
-    @property
-    def is_extrapolated(self) -> bool:
-        return self.taught_horizon_ != self.horizon
-
     def predict(self, view: View) -> Floats:
         value = self.predictor_(view) * self.scale_
-        if self.is_extrapolated:
-            near = view.expected_orders(self.taught_horizon_)
-            value = value * view.expected_orders(self.horizon) / np.maximum(near, 1e-12)
+        if self.taught_horizon_ != self.horizon:
+            far, near = (np.maximum(view.expected_orders(h), 1e-9) for h in (self.horizon, self.taught_horizon_))
+            value = value * far / near
         return np.asarray(value)
+
+    def _window(self, views: Views, cutoff: int) -> int:
+        """The longest window, in days, of which three have closed even a window ago, so that the back-test sees the same.
+
+        Where none has so many, the longest of which three have closed by now; then of which any has.
+        """
+        tried = [self.horizon, *(h for h in SHORTER if h < self.horizon)]
+        for least, earlier in ((LEAST_CUTOFFS, 1), (LEAST_CUTOFFS, 0), (1, 0)):
+            for h in tried:
+                if len(views.training_cutoffs(cutoff - earlier * h, h)) >= least:
+                    return h
+        return self.horizon
+
+    def _beyond(self, views: Views, cutoff: int) -> float:
+        """What MBG/NBD's totals missed on closed windows longer than those that taught, as a difference of logarithms."""
+        errors = []
+        for closed, days in views.longer(cutoff, self.taught_horizon_, self.horizon):
+            view = views.at(closed)
+            errors.append(_log_total(spend_within(views.orders, view.person, closed, days)) - _log_total(btyd(view, days)))
+        return beyond(errors)
 
     def _btyd(self, view: View) -> Floats:
         return btyd(view, self.taught_horizon_)
 
     def _choose(self, views: Views) -> None:
-        """Rolling back-test; learns kind_ and scale_."""
+        """Rolling back-test on windows that have closed: the kind, and what is known about the total."""
         kinds = self.candidates if self.rung_ == "large" else ("btyd",)
         found: dict[str, list[tuple[Floats, Floats]]] = {k: [] for k in kinds}
-        for closed in self.cutoffs_[:VALIDATIONS]:
-            earlier = views.training_cutoffs(closed, self.taught_horizon_)
-            judged = kinds if len(earlier) >= 2 else ("btyd",)
-            trained = {k: self._train(views, earlier, k) for k in judged}
-            if any(m is None for m in trained.values()):
-                continue
+        seen: dict[str, list[Seen]] = {k: [] for k in kinds}
+        for closed in views.judged(self.cutoffs_[:VALIDATIONS], self.taught_horizon_):
             view = views.at(closed)
             truth = spend_within(views.orders, view.person, closed, self.taught_horizon_)
+            trained = {k: self._train(views, closed, k) for k in kinds}
+            if truth.sum() <= 0 or any(m is None for m in trained.values()):
+                continue
+            other = _log_total(self._btyd(view))
             for kind, model in trained.items():
                 assert model is not None
-                found[kind].append((truth, model(view)))
-        if not found["btyd"]:
-            return
-        judge = self.kind_ = "btyd"
-        if len(kinds) > 1:
-            judge = self._best(found) if all(found.values()) else "btyd"
-            self.kind_ = judge if all(found.values()) else "blend"
-        totals = [(float(t.sum()), float(p.sum())) for t, p in found[judge]]
-        self.scale_ = float(np.clip(sum(t for t, _ in totals) / max(sum(p for _, p in totals), 1e-9), 0.5, 2.0))
+                expected = model(view)
+                found[kind].append((truth, expected))
+                seen[kind].append(Seen(closed, _log_total(expected), other, _log_total(truth)))
+        if found["btyd"]:
+            self.kind_ = self._best(found, seen)
+        self.seen_ = seen[self.kind_]
 
-    def _best(self, found: dict[str, list[tuple[Floats, Floats]]]) -> str:
-        """By Gini of windows whose total came out within bounds once the others had set the scale."""
+    def _best(self, found: dict[str, list[tuple[Floats, Floats]]], seen: dict[str, list[Seen]]) -> str:
+        """By Gini of windows whose total came out within bounds; the simplest within one standard error."""
         gini = {k: float(np.mean([measure.gini(t, p) for t, p in parts])) for k, parts in found.items()}
         self.tried_ = {k: round(v, 4) for k, v in gini.items()}
-        allowed = [k for k in self.candidates if k in found and _total_error(found[k]) <= TOTAL_WITHIN] or ["btyd"]
+        bound = max(TOTAL_WITHIN, self._total_error(seen["btyd"]))
+        allowed = [k for k in found if k == "btyd" or self._total_error(seen[k]) <= bound]
         best = max(allowed, key=lambda k: gini[k])
-        truth, theirs = found[best][0]
         for kind in allowed:
-            draws = measure.paired(truth, found[kind][0][1], theirs, measure.gini, draws=60)
-            if gini[best] - gini[kind] <= float(np.std(draws[:, 1] - draws[:, 0])):
+            spread = []
+            for (truth, ours), (_, theirs) in zip(found[kind], found[best], strict=True):
+                draws = measure.paired(truth, ours, theirs, measure.gini, draws=60)
+                spread.append(float(np.var(draws[:, 1] - draws[:, 0])))
+            if gini[best] - gini[kind] <= float(np.sqrt(np.sum(spread))) / len(spread):
                 return kind
         return best
 
-    def _train(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
+    def _total_error(self, seen: list[Seen]) -> float:
+        """Mean absolute error of a window's total, its level taken from the other windows."""
+        errors = []
+        for s in seen:
+            rest = [o for o in seen if o is not s]
+            errors.append(abs(float(np.expm1(combined(rest, s.learned, s.other, self.taught_horizon_) - s.truth))))
+        return float(np.mean(errors))
+
+    def _train(self, views: Views, end: int, kind: str) -> Predictor | None:
+        """From windows closed by the day `end`; None where too few spent to learn from."""
         if kind == "btyd":
             return self._btyd
-        if not cutoffs:
-            return None
-        key = ("value", self.taught_horizon_, self.seed, kind, *cutoffs)
+        key = ("value", self.taught_horizon_, self.seed, kind, end)
         if key not in views.trained:
-            views.trained[key] = self._train_afresh(views, cutoffs, kind)
+            views.trained[key] = self._train_afresh(views, end, kind)
         found: Predictor | None = views.trained[key]
         return found
 
-    def _train_afresh(self, views: Views, cutoffs: list[int], kind: str) -> Predictor | None:
-        horizon = self.taught_horizon_
-        if kind in ("blend", "mix"):
-            glm = self._train(views, cutoffs, "glm") if kind == "blend" else None
-            trees = self._train(views, cutoffs, "boosted")
-            if trees is None or (kind == "blend" and glm is None):
+    def _train_afresh(self, views: Views, end: int, kind: str) -> Predictor | None:
+        if kind == "blend":
+            parts = [self._train(views, end, k) for k in ("glm", "boosted")]
+            known = [p for p in parts if p is not None]
+            if len(known) < len(parts):
                 return None
-            parts = [lambda v: btyd(v, horizon), trees, *([glm] if glm else [])]
-            return lambda v: np.asarray(np.exp(np.mean([np.log(np.maximum(p(v), 1e-6)) for p in parts], axis=0)))
-        stack = Stack.of(views, cutoffs, MOST_BOOSTED_ROWS if kind == "boosted" else MOST_ROWS)
-        y = np.concatenate([
-            spend_within(views.orders, views.at(c).person[r], c, self.taught_horizon_)
-            for c, r in zip(stack.cutoffs, stack.rows, strict=True)
-        ])  # fmt: skip
+            return lambda v: np.asarray(np.exp(np.mean([np.log(np.maximum(p(v), 1e-6)) for p in known], axis=0)))
+        horizon = self.taught_horizon_
+        trees = kind == "boosted"
+        cutoffs = views.training_cutoffs(end, horizon, views.step if trees else STEP_DAYS)
+        if not cutoffs:
+            return None
+        stack = Stack.of(views, cutoffs, MOST_BOOSTED_ROWS if trees else MOST_ROWS, wide=trees)
+        y = stack.label(lambda c, p: spend_within(views.orders, p, c, horizon))
         y = np.clip(y, 0, np.quantile(y[y > 0], CAP)) if (y > 0).any() else y
         if int((y > 0).sum()) < LEAST_EVENTS:
             return None
-        if kind == "boosted":
-            return self._boosted(stack, y)
-        return self._glm(views, stack, y)
+        return self._boosted(stack, y) if trees else self._glm(views, stack, y)
 
     @staticmethod
     def _with_btyd(view: View, horizon: int, rows: Any = slice(None)) -> Floats:
@@ -209,17 +229,11 @@ class ValueModel:
         some = y > 0
         whether = boosting(self.seed).fit(stack.x, some)
         much = HistGradientBoostingRegressor(
-            loss="gamma", max_iter=100, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=40, l2_regularization=3,
-            early_stopping=False, random_state=self.seed,
+            loss="gamma", max_iter=100, learning_rate=0.05, max_leaf_nodes=4, min_samples_leaf=40, l2_regularization=3,
+            max_features=0.3, early_stopping=False, random_state=self.seed,
         ).fit(stack.x[some], y[some])  # fmt: skip
-        return lambda v: np.asarray(whether.predict_proba(v.inputs)[:, 1] * much.predict(v.inputs))
+        return lambda v: np.asarray(whether.predict_proba(v.wide)[:, 1] * much.predict(v.wide))
 
 
-def _total_error(parts: list[tuple[Floats, Floats]]) -> float:
-    """Mean absolute error of a window's total, scaled by the other windows (by none where there is one)."""
-    errors = []
-    for i, (truth, value) in enumerate(parts):
-        rest = [p for j, p in enumerate(parts) if j != i]
-        scale = sum(float(t.sum()) for t, _ in rest) / max(sum(float(p.sum()) for _, p in rest), 1e-9) if rest else 1.0
-        errors.append(abs(scale * float(value.sum()) / max(float(truth.sum()), 1e-9) - 1))
-    return float(np.mean(errors))
+def _log_total(values: Floats) -> float:
+    return float(np.log(max(float(values.sum()), 1e-9)))

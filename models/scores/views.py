@@ -5,15 +5,23 @@ A view is made from rows before its cutoff only. Training stacks the views of ea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.scores.btyd import BetaGeoFitter
-from models.scores.history import Floats, Ints, Orders, Snapshot, pace, snapshot
+from models.scores.history import Floats, Ints, Lines, Orders, Snapshot, pace, snapshot
+from models.scores.inputs import line_features, ratios, repeat_buying
+from models.scores.inputs import signed_log as signed_log
 
 STEP_DAYS = 30
+FINE_STEP_DAYS = 15
+FINE_CUSTOMERS = 25_000
+"""Up to so many customers training looks back from twice as many days: the rows are few enough."""
+
+TEACH_ON = 40_000
 MOST_CUTOFFS = 12
 LEAST_HISTORY_DAYS = 90
 LEAST_EVENTS = 50
@@ -49,10 +57,17 @@ class View:
     inputs: Floats
     basic: BetaGeoFitter
     modified: BetaGeoFitter
+    bought: Floats | None = None
+    """What order lines say; None where there are none."""
 
     @property
     def person(self) -> Ints:
         return self.shot.person
+
+    @property
+    def wide(self) -> Floats:
+        """What trees see: the inputs and, where known, what lay in the orders. (A regression would have to extrapolate it.)"""
+        return self.inputs if self.bought is None else np.hstack([self.inputs, self.bought])
 
     @property
     def recency(self) -> Floats:
@@ -61,6 +76,11 @@ class View:
     def p_no_order(self, horizon: float) -> Floats:
         s = self.shot
         return self.modified.p_no_order(s.frequency, s.recency, s.age, horizon)
+
+    def both_no_order(self, horizon: float) -> Floats:
+        """The middle of BG/NBD's and MBG/NBD's answers: they differ in what they make of one-time buyers."""
+        s = self.shot
+        return (self.p_no_order(horizon) + self.basic.p_no_order(s.frequency, s.recency, s.age, horizon)) / 2
 
     def expected_orders(self, horizon: float) -> Floats:
         s = self.shot
@@ -80,12 +100,27 @@ class View:
 class Views:
     """Views of one shop by cutoff, each made once. `horizon` is the one the models are asked about."""
 
-    def __init__(self, orders: Orders, horizon: int) -> None:
+    def __init__(self, orders: Orders, horizon: int, lines: Lines | None = None) -> None:
         self.orders = orders
         self.horizon = horizon
+        self.lines = lines
+        self.customers = len(np.unique(orders.person))
+        self.step = FINE_STEP_DAYS if self.customers <= FINE_CUSTOMERS else STEP_DAYS
+        self._teacher: Views | None = None
         self.trained: dict[tuple[Any, ...], Any] = {}
         """Models by what they were taught on, so that a back-test and the next one share them."""
         self._made: dict[int, View] = {}
+
+    @property
+    def teacher(self) -> Views:
+        """What training and its back-test look at: everybody, or every k-th person of a large shop."""
+        if self.customers <= TEACH_ON:
+            return self
+        if self._teacher is None:
+            k = -(-self.customers // TEACH_ON)
+            lines = None if self.lines is None else self.lines.every(k)
+            self._teacher = Views(self.orders.every(k), self.horizon, lines)
+        return self._teacher
 
     def at(self, cutoff: int) -> View:
         if cutoff not in self._made:
@@ -99,19 +134,28 @@ class Views:
         people, counts = np.unique(past.person, return_counts=True)
         return Amount(len(people), int((counts > 1).sum()), cutoff - int(past.day.min()))
 
-    def training_cutoffs(self, cutoff: int, horizon: int) -> list[int]:
-        """Latest first: every 30 days, at most 12, whose windows have closed and which have 90 days of history."""
+    def training_cutoffs(self, cutoff: int, horizon: int, step: int = STEP_DAYS) -> list[int]:
+        """Latest first: every `step` days of the last year's, whose windows have closed and which have 90 days of history."""
         if not len(self.orders.day):
             return []
         begin = int(self.orders.day.min()) + LEAST_HISTORY_DAYS
-        found = [cutoff - horizon - STEP_DAYS * n for n in range(MOST_CUTOFFS)]
+        found = [cutoff - horizon - step * n for n in range(MOST_CUTOFFS * STEP_DAYS // step)]
         return [c for c in found if c >= begin]
 
+    def longer(self, cutoff: int, taught: int, horizon: int) -> list[tuple[int, int]]:
+        """(cutoff, days) of closed windows longer than `taught` days up to `horizon`, every 30 days, with 90 days of history."""
+        tried = [*range(taught + STEP_DAYS, horizon, STEP_DAYS), horizon]
+        return [(cutoff - h, h) for h in tried if h > taught and self.training_cutoffs(cutoff, h)]
+
+    def judged(self, cutoffs: list[int], horizon: int) -> list[int]:
+        """Those of the closed windows before which two others had closed: fewer teach something unlike what is asked now."""
+        return [c for c in cutoffs if len(self.training_cutoffs(c, horizon)) >= 2]
+
     def changed(self, view: View, orders: Orders) -> View:
-        """The same people and the same fitted models, had their history been `orders`."""
+        """The same people and the same fitted models, had their history been `orders`; what lay in the orders stays."""
         shot = snapshot(orders, view.cutoff)
         inputs = self._inputs(orders, shot, view.basic, view.modified)
-        return View(view.cutoff, shot, inputs, view.basic, view.modified)
+        return View(view.cutoff, shot, inputs, view.basic, view.modified, view.bought)
 
     def _make(self, cutoff: int) -> View:
         known = self.orders.before(cutoff)
@@ -120,7 +164,8 @@ class Views:
             BetaGeoFitter(modified=m, penalty=PENALTY, most=FIT_ON).fit(shot.frequency, shot.recency, shot.age)
             for m in (False, True)
         )
-        return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified)
+        bought = line_features(self.lines, shot) if self.lines is not None else None
+        return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified, bought)
 
     def _inputs(self, known: Orders, shot: Snapshot, basic: BetaGeoFitter, modified: BetaGeoFitter) -> Floats:
         three = (shot.frequency, shot.recency, shot.age)
@@ -128,11 +173,8 @@ class Views:
         answers += [m.p_no_order(*three, self.horizon) for m in (basic, modified)]
         expected = np.log(np.maximum(modified.expected_orders(*three, self.horizon), 1e-9))
         blocks = [signed_log(shot.features), signed_log(pace(known, shot)), np.column_stack([*answers, expected])]
+        blocks += [ratios(shot), repeat_buying(shot, (basic, modified), self.horizon)]
         return np.hstack(blocks)
-
-
-def signed_log(values: Floats) -> Floats:
-    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 @dataclass(frozen=True)
@@ -144,13 +186,19 @@ class Stack:
     cutoffs: list[int]
     rows: list[Ints]
     """Per cutoff the rows of its view that were taken."""
+    people: list[Ints]
 
     @classmethod
-    def of(cls, views: Views, cutoffs: list[int], most: int) -> Stack:
+    def of(cls, views: Views, cutoffs: list[int], most: int, *, wide: bool = False) -> Stack:
         """At most about `most` rows: every k-th person, another k-th at every cutoff. Needs at least one cutoff."""
         total = sum(len(views.at(c).person) for c in cutoffs)
         stride = max(1, -(-total // most))
         rows = [np.flatnonzero(views.at(c).person % stride == i % stride) for i, c in enumerate(cutoffs)]
         weights = [np.full(len(r), RECENT ** ((cutoffs[0] - c) / STEP_DAYS)) for r, c in zip(rows, cutoffs, strict=True)]
-        x = np.vstack([views.at(c).inputs[r] for r, c in zip(rows, cutoffs, strict=True)])
-        return cls(x, np.concatenate(weights), cutoffs, rows)
+        x = np.vstack([(views.at(c).wide if wide else views.at(c).inputs)[r] for r, c in zip(rows, cutoffs, strict=True)])
+        people = [views.at(c).person[r] for c, r in zip(cutoffs, rows, strict=True)]
+        return cls(x, np.concatenate(weights), cutoffs, rows, people)
+
+    def label(self, of: Callable[[int, Ints], Any]) -> Any:
+        """What `of(cutoff, people)` says about the rows taken, cutoff by cutoff."""
+        return np.concatenate([of(c, p) for c, p in zip(self.cutoffs, self.people, strict=True)])

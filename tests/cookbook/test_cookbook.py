@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from connector.clock import as_of
+from connector.config import load
+from connector.identity import identify
+from connector.profile import build
 from connector.segment import check_all, evaluate, resolve
 from tests.cookbook import guide_tables
-from tests.stages.hand_shop import contact, derive, event, line, new_store, order, shop_config
+from tests.stages.hand_shop import DAY, contact, event, line, new_store, order, shop_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,15 +25,21 @@ EXPECTED = {
     },
     "Bookstore": {
         "History readers": "historian clicker viewer", "Science fiction readers": "scifi", "Literary gifts": "giver",
+        "Fiction readers": "giver novelist", "Non-fiction readers": "essayist",
         "Engaged readers": "clicker", "Sleeping readers": "sleeper",
     },
     "Coffee subscription": {
-        "High satisfaction": "happy", "Neutral or low": "sad silent", "Unrated but engaged": "regular", "Renewing "
-        "unhappy": "sad",
+        "High satisfaction": "happy", "Neutral or low": "sad silent", "Unrated but engaged": "regular",
+        "Renewing unhappy": "sad", "Risk: high": "sad regular", "Risk: medium": "silent", "Risk: low": "happy",
+        "Unhappy and leaving": "sad",
+    },
+    "Coffee club": {
+        "Dark-roast lovers": "dark leaving", "Fruity and bright fans": "fruity", "Ready for a new blend": "curious",
+        "Dark-roast lovers at risk": "leaving",
     },
     "First steps": {
         "New customers": "newbie", "Repeat customers": "repeat", "Inactive": "sleeper", "Came by the website form": "form",
-        "Everyone else": "other",
+        "Came by social media": "social", "Everyone else": "other",
     },
 }  # fmt: skip
 """Recipe -> segment -> who is in it."""
@@ -44,6 +54,7 @@ class Shop:
             "contacts", [contact("shopify", p, email=f"{p}@x.de", **KNOWN, **fields.get(p, {})) for p in people.split()]
         )
         self.number = 0
+        self.scores: list[tuple[str, str, str, float]] = []
 
     def buys(self, person, category, title=None, day="2026-05-01"):
         self.number += 1
@@ -60,6 +71,18 @@ class Shop:
         self.store.insert("consents", [
             {"source": "shopify", "contact_id": p, "channel": "email", "topic": "", "status": "subscribed"}
             for p in people])  # fmt: skip
+
+    def derived(self, config):
+        """Identity, then predictions where `score` leaves them, then the profile."""
+        moment = as_of(DAY, config.shop.timezone)
+        identify(self.store, config)
+        people = dict(self.store.sql("SELECT contact_id, person_id FROM person_links"))
+        if self.scores:
+            self.store.insert("scores", [
+                {"score": score, "person_id": people[p], "tier": tier, "value": value, "cutoff": str(DAY), "horizon_days": 90,
+                 "is_published": True} for p, score, tier, value in self.scores])  # fmt: skip
+        build(self.store, config, moment)
+        return moment
 
 
 def bakery():
@@ -78,11 +101,13 @@ def bakery():
 
 
 def bookstore():
-    shop = Shop("historian clicker viewer scifi giver sleeper nobody")
+    shop = Shop("historian clicker viewer scifi giver sleeper nobody novelist essayist")
     shop.buys("historian", "History")
     shop.buys("scifi", "Science fiction")
     shop.buys("giver", "Fiction", "Jane Austen gift box")
     shop.does("clicker", "click", 2, url="https://books.example/history/rome")
+    shop.does("novelist", "click", 2, url="https://books.example/fiction/austen")
+    shop.does("essayist", "click", 2, url="https://books.example/non-fiction/essays")
     shop.does("scifi", "page_view", 2, category="History")
     shop.does("viewer", "page_view", 3, category="History")
     shop.does("sleeper", "sent", day="2026-03-01")
@@ -101,11 +126,25 @@ def coffee():
     shop.store.insert("subscriptions", [
         contract | {"subscription_id": p, "contact_id": p, "renews_at": f"2026-07-{d} "
             f"00:00:00"} for p, d in (("sad", 10), ("happy", 10))])  # fmt: skip
+    shop.scores += [("sad", "churn", "high", 0.9), ("regular", "churn", "high", 0.9), ("silent", "churn", "medium", 0.5),
+                    ("happy", "churn", "low", 0.1)]  # fmt: skip
+    return shop
+
+
+def club():
+    shop = Shop("dark leaving unsure fruity curious keen")
+    for person, taste, sure in (("dark", "Dark roast", 0.8), ("leaving", "Dark roast", 0.6), ("unsure", "Dark roast", 0.3),
+                                ("fruity", "Fruity and bright", 0.5), ("curious", "New blends", 0.3),
+                                ("keen", "New blends", 0.3)):  # fmt: skip
+        shop.scores.append((person, "next_category", taste, sure))
+    shop.scores += [("curious", "purchase_30d", "high", 0.5), ("keen", "purchase_30d", "low", 0.1)]
+    shop.scores += [("leaving", "churn", "high", 0.9), ("fruity", "churn", "high", 0.9), ("dark", "churn", "low", 0.1)]
     return shop
 
 
 def first_steps():
-    shop = Shop("newbie repeat sleeper form other", form={"signup_source": "website form"})
+    sources = {"form": {"signup_source": "website form"}, "social": {"signup_source": "social media"}}
+    shop = Shop("newbie repeat sleeper form social other", **sources)
     shop.buys("newbie", "Tea", day="2026-06-20")
     shop.buys("repeat", "Tea", day="2026-01-01")
     shop.buys("repeat", "Tea", day="2026-02-01")
@@ -114,20 +153,46 @@ def first_steps():
     return shop
 
 
-SHOPS = {"Bakery": bakery, "Bookstore": bookstore, "Coffee subscription": coffee, "First steps": first_steps}
+SHOPS = {
+    "Bakery": bakery, "Bookstore": bookstore, "Coffee subscription": coffee, "Coffee club": club, "First steps": first_steps,
+}  # fmt: skip
+
+
+def blocks(title: str) -> str:
+    text = (ROOT / "docs" / "cookbook.md").read_text()
+    part = text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+    return "\n".join(re.findall(r"```toml\n(.*?)```", part, re.S))
 
 
 def recipe(title: str) -> list[dict]:
-    text = (ROOT / "docs" / "cookbook.md").read_text()
-    part = text.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
-    return tomllib.loads("\n".join(re.findall(r"```toml\n(.*?)```", part, re.S)))["segment"]
+    return tomllib.loads(blocks(title))["segment"]
+
+
+OWN = """[shop]
+name = "A shop"
+timezone = "Europe/Berlin"
+currency = "EUR"
+
+[mailchimp]
+token = "env:MAILCHIMP_API_KEY"
+audience = "a1b2c3d4e5"
+
+"""
+
+
+@pytest.mark.parametrize("title", EXPECTED)
+def test_a_recipe_pasted_into_a_configuration_is_understood(title: str, tmp_path: Path):
+    path = tmp_path / "rollcall.toml"
+    path.write_text(OWN + blocks(title))
+
+    assert [s.name for s in load(path).segment] == [s["name"] for s in recipe(title)]
 
 
 @pytest.mark.parametrize("title", EXPECTED)
 def test_a_recipe_finds_exactly_who_it_says(title: str):
     shop, config = SHOPS[title](), shop_config(*recipe(title))
 
-    evaluate(shop.store, config, resolve(config), derive(shop.store, config), "r1")
+    evaluate(shop.store, config, resolve(config), shop.derived(config), "r1")
 
     names = dict(shop.store.sql("SELECT person_id, contact_id FROM person_links"))
     found: dict[str, set[str]] = {s["name"]: set() for s in recipe(title)}

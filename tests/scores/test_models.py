@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from models.scores import measure
 from models.scores.btyd import BetaGeoFitter
-from models.scores.churn import ChurnModel
+from models.scores.churn import ChurnModel, boosting, logistic
+from models.scores.gamma_gamma import GammaGamma
 from models.scores.history import Lines, Orders, no_order_within, pace, snapshot
+from models.scores.level import Seen, beyond, combined, share
 from models.scores.next_order import NextOrderModel, wait_within
 from models.scores.reasons import moves, usual_gap, without_silence
 from models.scores.recommend import Recommender
@@ -52,6 +55,14 @@ def test_the_published_parameters_are_reproduced(cdnow, modified, published, log
     assert model.loglik_ == pytest.approx(loglik, abs=0.06)
 
 
+def test_the_published_order_value_model_is_reproduced() -> None:
+    table = np.loadtxt(Path(__file__).with_name("cdnow_sample_values.csv"), delimiter=",", skiprows=1)
+    model = GammaGamma().fit(table[:, 0], table[:, 1])
+    assert (model.p_, model.q_, model.gamma_) == pytest.approx((6.25, 3.74, 15.44), rel=0.01)
+    once = model.expected(np.array([0.0]), np.array([0.0]))[0]
+    assert once == pytest.approx(model.p_ * model.gamma_ / (model.q_ - 1))
+
+
 def test_expected_orders_agree_with_the_chance_of_none_in_a_short_time(cdnow) -> None:  # type: ignore[no-untyped-def]  # fixtures
     model = BetaGeoFitter(modified=True).fit(*cdnow)
     expected = model.expected_orders(*cdnow, 0.01)
@@ -80,13 +91,45 @@ def with_future(orders: Orders, cutoff: int) -> Orders:
     return Orders.of(person[mix], day[mix], amount[mix], refunds=refunds)
 
 
+def lines_of(orders: Orders, days: tuple[int, int], seed: int) -> tuple[np.ndarray, ...]:
+    """Columns of order lines, some returned, on days of orders between the two days."""
+    random = np.random.default_rng(seed)
+    row = np.flatnonzero((orders.day >= days[0]) & (orders.day < days[1]))
+    row = random.choice(row, 2 * len(row))
+    product = random.integers(0, 60, len(row))
+    quantity = random.choice([-1.0, 1.0, 2.0, 5.0], len(row))
+    return orders.person[row], orders.day[row], product, quantity, quantity * random.uniform(1, 50, len(row)), product % 7
+
+
 def test_features_know_nothing_of_the_future_and_nothing_of_the_order_of_rows() -> None:
     orders = shop(300, 300)
     cutoff = START + 200
-    before, after = Views(orders, 60).at(cutoff), Views(with_future(orders, cutoff), 60).at(cutoff)
+    later = with_future(orders, cutoff)
+    past, future = lines_of(orders, (0, cutoff), 1), lines_of(later, (cutoff, cutoff + 90), 2)
+    both = [np.concatenate(pair) for pair in zip(past, future, strict=True)]
+    mix = np.random.default_rng(3).permutation(len(both[0]))
+    before = Views(orders, 60, Lines.of(*past)).at(cutoff)
+    after = Views(later, 60, Lines.of(*(column[mix] for column in both))).at(cutoff)
     assert np.array_equal(before.shot.features, after.shot.features)
-    assert np.array_equal(before.inputs, after.inputs)
-    assert np.array_equal(pace(orders, before.shot), pace(with_future(orders, cutoff), after.shot))
+    assert before.bought is not None and before.bought.std(axis=0).min() > 0, "every column of the lines says something"
+    assert np.array_equal(before.wide, after.wide)
+    assert np.array_equal(pace(orders, before.shot), pace(later, after.shot))
+
+
+def test_a_level_goes_to_whom_the_closed_windows_prove_right_and_to_the_middle_where_none_closed() -> None:
+    assert share([]) == 0.5
+    proven = [Seen(day, learned=1.0, other=1.6, truth=1.0) for day in (100, 130, 160)]
+    assert share(proven) > 0.95
+    assert combined(proven, 2.0, 4.0, 60) == pytest.approx(2.0, abs=0.1)
+    always_short = [Seen(day, learned=1.0, other=1.0, truth=1.2) for day in (100, 160, 220)]
+    assert combined(always_short, 2.0, 2.0, 60) == pytest.approx(2.1), "half of what the last window missed"
+    assert combined(always_short[:2], 2.0, 2.0, 60) == 2.0, "one pair proves nothing"
+
+
+def test_what_longer_windows_missed_is_believed_the_more_the_larger_and_the_more_often() -> None:
+    assert beyond([]) == 0.0
+    assert 0 < beyond([0.2]) < beyond([0.2, 0.2, 0.2]) < 0.2
+    assert abs(beyond([0.02])) < 0.001
 
 
 def test_a_refund_takes_effect_on_its_own_day() -> None:
@@ -108,18 +151,33 @@ def test_offers_know_nothing_of_the_future() -> None:
     assert all(len(set(row)) == len(row) for row in one.product.tolist())
 
 
-def test_the_same_rows_in_another_order_give_the_same_scores() -> None:
-    orders = shop(2300, 420, seed=9)
+def scores_of(orders: Orders, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
+    views = Views(orders, 60)
+    view = views.at(cutoff)
+    return ChurnModel(60).fit(views, cutoff).predict(view), ValueModel(60).fit(views, cutoff).predict(view)
+
+
+@pytest.mark.nightly
+def test_the_order_of_rows_changes_no_score() -> None:
+    orders, cutoff = shop(2200, 330, seed=9), START + 310
+    assert Views(orders, 60).amount(cutoff).rung == "large"
     mix = np.random.default_rng(1).permutation(len(orders.day))
-    again = Orders.of(orders.person[mix], orders.day[mix], orders.amount[mix])
-    cutoff = START + 400
-    scores = []
-    for rows in (orders, again):
-        views = Views(rows, 60)
-        view = views.at(cutoff)
-        scores.append((ChurnModel(60).fit(views, cutoff).predict(view), ValueModel(60).fit(views, cutoff).predict(view)))
-    assert scores[0][0] == pytest.approx(scores[1][0], abs=1e-9)
-    assert scores[0][1] == pytest.approx(scores[1][1], abs=1e-9)
+    once = scores_of(orders, cutoff)
+    again = scores_of(Orders.of(orders.person[mix], orders.day[mix], orders.amount[mix]), cutoff)
+    assert again[0] == pytest.approx(once[0], abs=1e-9)
+    assert again[1] == pytest.approx(once[1], abs=1e-9)
+
+
+@pytest.mark.parametrize("learner", [logistic, lambda: boosting(7)], ids=["logistic", "boosting"])
+def test_the_number_of_threads_changes_no_probability(learner: Callable[[], Any]) -> None:
+    orders, cutoff = shop(500, 300), START + 200
+    view = Views(orders, 60).at(cutoff)
+    truth = no_order_within(orders, view.person, cutoff, 60)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found.append(learner().fit(view.inputs, truth).predict_proba(view.inputs)[:, 1])
+    assert found[0] == pytest.approx(found[1], abs=1e-9)
 
 
 @pytest.mark.parametrize(("customers", "rung"), [(50, "refuse"), (100, "small"), (250, "small"), (1000, "middle")])
@@ -133,6 +191,7 @@ def test_the_ladder_goes_by_the_amount_of_data(customers: int, rung: str) -> Non
         assert ChurnModel(60).fit(views, START + 380).rung_ == rung
 
 
+@pytest.mark.nightly
 def test_a_planted_process_is_found_and_the_probabilities_are_honest() -> None:
     orders = shop(3000, 520)
     views, cutoff = Views(orders, 60), START + 440
@@ -159,6 +218,7 @@ def test_next_orders_are_never_past_never_for_one_time_buyers_and_hold_eight_of_
     assert 0.72 <= inside.mean() <= 0.9
 
 
+@pytest.mark.nightly
 def test_expected_spend_adds_up_to_what_came() -> None:
     orders = shop(3000, 520)
     views, cutoff = Views(orders, 60), START + 440

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connector import audit, backup, journal, ledger
+from connector import audit, backup, erase_files, journal, ledger
 from connector.config import Config, load
 from connector.store import Store
+from connector.traces import Traces
 from models.changes import Batch, Member, Outcome, Target
 from models.errors import UsageError
 
@@ -72,6 +73,37 @@ def test_an_old_journal_is_left_out_and_an_open_intent_is_not(tmp_path: Path) ->
         journal.intend(store, Batch(BATCH.target, "7", "VIP", BATCH.adds, batch_id="open"), NOW, "r2")
         saved = backup.make(store, config, tmp_path / "bk", NOW + timedelta(days=40))
     assert [r["batch_id"] for r in backup.read(saved.path)["journal"]] == ["open"]
+
+
+def test_what_stands_in_our_fields_and_whom_a_trigger_told_of_is_kept_and_old_writes_are_not(tmp_path: Path) -> None:
+    config = shop(tmp_path)
+    with pushed(config) as store:
+        row = {"platform": "hubspot", "field": "rollcall_town", "contact_id": "c1", "person_id": "p1"}
+        store.insert("field_values", [{**row, "value": "Bonn"}])
+        writes = [(NOW, "done"), (NOW - timedelta(days=40), "done"), (NOW - timedelta(days=40), "intended")]
+        store.insert("field_writes", [{**row, "value_after": "Bonn", "state": s, "written_at": str(at)} for at, s in writes])
+        store.insert("triggered", [{"trigger": "till", "person_id": "p1", "state": "done", "message_id": "m1"}])
+        store.insert("trigger_starts", [{"trigger": "till", "digest": "d"}])
+        found = backup.read(backup.make(store, config, tmp_path / "bk", NOW).path)
+    assert [r["value"] for r in found["field_values"]] == ["Bonn"]
+    assert [r["state"] for r in found["field_writes"]] == ["done", "intended"]
+    assert [r["message_id"] for r in found["triggered"]] == ["m1"] and len(found["trigger_starts"]) == 1
+
+
+def test_forgetting_somebody_takes_their_values_and_messages_out_of_the_backups_too(tmp_path: Path) -> None:
+    config = shop(tmp_path)
+    theirs = Traces(people=frozenset({"p1"}), contacts=frozenset({("hubspot", "c1")}))
+    with pushed(config) as store:
+        row = {"platform": "hubspot", "field": "rollcall_town"}
+        both = ({**row, "contact_id": "c1", "person_id": ""}, {**row, "contact_id": "c2", "person_id": "p2"})
+        store.insert("field_values", [{**r, "value": "Bonn"} for r in both])
+        store.insert("field_writes", [{**r, "value_after": "Bonn", "state": "done", "written_at": str(NOW)} for r in both])
+        store.insert("triggered", [{"trigger": "till", "person_id": p, "state": "done"} for p in ("p1", "p2")])
+        backup.after_push(store, config, NOW)
+        assert backup.rewrite_all(store, config, erase_files.cleaner(store, theirs)) == 1
+    (path,) = backup.files_in(backup.folder_of(config))
+    found = backup.read(path)
+    assert [[r["person_id"] for r in found[t]] for t in ("field_values", "field_writes", "triggered")] == [["p2"]] * 3
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"{}"])

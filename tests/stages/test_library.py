@@ -1,85 +1,121 @@
+"""The ready-made segments, each on people made for it by hand: who belongs, and who misses by one clause alone."""
+
 from __future__ import annotations
+
+import tomllib
+from collections import defaultdict
+from itertools import product
+from pathlib import Path
 
 import pytest
 
+from connector.config import Branch
 from connector.library import entries, entry, examples
 from connector.rules import declared, parse, say
 from connector.segment import evaluate, resolve
 from models.errors import ConfigError
-from tests.stages.hand_shop import contact, derive, event, line, new_store, order, shop_config
+from tests.stages.hand_shop import shop_config
+from tests.stages.library_shop import Cast
 
-EXPECTED = {
-    "new_customers": "newbie",
-    "repeat_customers": "regular lapsed gone",
-    "first_time": "newbie once",
-    "one_time": "once",
-    "lapsed": "once lapsed gone",
-    "win_back": "once lapsed",
-    "vip": "regular",
-    "frequent_buyers": "regular",
-    "engaged": "reader",
-    "clickers": "reader",
-    "inactive_subscribers": "sleeper",
-    "recent_subscribers": "newbie",
-    "leads": "reader sleeper",
-    "category_buyers": "newbie regular",
-    "churned": "lapsed gone",
-    "full_price_buyers": "lapsed gone",
-    "price_sensitive": "regular",
-}
-"""Who belongs where in the hand-made shop; written before the rules."""
+HERE = Path(__file__).parent
+PEOPLE = tomllib.loads((HERE / "library_people.toml").read_text())
+RANKS = tomllib.loads((HERE / "library_ranks.toml").read_text())
+RFM = ("champions", "loyal", "potential_loyalist", "new", "promising", "need_attention", "about_to_sleep", "cannot_lose",
+       "hibernating", "lost")  # fmt: skip
 
 
-def hand_made():
-    """As of 2026-07-01. newbie: first order in June. regular: monthly, with discounts.
-    once: one in December.
-    lapsed: two orders, the last in May 2025. gone: two orders, silent since 2023.
-    reader, sleeper: subscribers without orders."""
-    store = new_store()
-    known = {"created_at": "2023-01-01 00:00:00"}
-    people = ("regular", "once", "lapsed", "gone", "reader", "sleeper")
-    store.insert("contacts", [contact("shopify", p, email=f"{p}@x.de", **known) for p in people])
-    store.insert("contacts", [contact("shopify", "newbie", email="newbie@x.de", created_at="2026-06-10 00:00:00")])
-    store.insert(
-        "consents",
-        [
-            {"source": "shopify", "contact_id": p, "channel": "email", "topic": "", "status": "subscribed"}
-            for p in ("newbie", "reader", "sleeper")
-        ],
-    )
-    orders = {"newbie": ["2026-06-10"], "regular": [f"2026-0{m}-15" for m in range(1, 7)], "once": ["2025-12-20"],
-              "lapsed": ["2025-01-01", "2025-05-01"], "gone": ["2023-01-01", "2023-05-01"]}  # fmt: skip
-    for person, days in orders.items():
-        for i, day in enumerate(days):
-            discount = "5" if person == "regular" and i < 4 else None
-            store.insert("orders", [order("shopify", f"{person}{i}", person, day, "30", discount=discount)])
-    store.insert(
-        "order_lines",
-        [line("shopify", "newbie0", "Kenya", "Coffee", "30"), line("shopify", "regular5", "Kenya", "Coffee", "30")],
-    )
-    store.insert(
-        "events",
-        [
-            event("shopify", "reader", "click", "2026-06-01"), event("shopify", "reader", "sent", "2026-06-01"),
-            event("shopify", "sleeper", "sent", "2026-06-01"),
-            event("shopify", "sleeper", "open", "2026-06-02", is_machine=True),
-        ],
-    )  # fmt: skip
-    return store
-
-
-def test_expected_people_stand_in_each_ready_made_segment():
-    store = hand_made()
-    given = {"category_buyers": {"category": "Coffee"}, "vip": {"percent": 20}}
-    config = shop_config(*({"use": name, **given.get(name, {})} for name in EXPECTED))
-
-    evaluate(store, config, resolve(config), derive(store, config), "r1")
-
-    names = dict(store.sql("SELECT person_id, contact_id FROM person_links"))
-    found: dict[str, set[str]] = {name: set() for name in EXPECTED}
+def found_in(store, config, moment, names):
+    """Segment -> names of its members."""
+    evaluate(store, config, resolve(config), moment, "r1")
+    found = defaultdict(set)
     for segment, person in store.sql("SELECT segment, person_id FROM members"):
         found[segment].add(names[person])
-    assert found == {name: set(people.split()) for name, people in EXPECTED.items()}
+    return found
+
+
+def without_one_clause(segment):
+    """The rule with each of the clauses it joins by and taken away in turn."""
+    tree = parse(segment.where, declared()).tree
+    written = [segment.where[a.place.start : a.place.end] for a in tree.args] if tree.op == "and" and not tree.name else []
+    return [" and ".join(w for w in written if w != left_out) for left_out in written]
+
+
+@pytest.fixture(scope="module")
+def hand_made():
+    cast = Cast()
+    for segment, told in PEOPLE.items():
+        people = {**told["belongs"], **told["misses"]}
+        for name, person in told.get("others", {}).items():
+            people |= {f"{name}_{i}": person for i in range(person["times"])}
+        for name, person in people.items():
+            cast.add(f"{segment}.{name}", person)
+    config = shop_config(
+        *({"use": told.get("use", name), "name": name, **told.get("with", {})} for name, told in PEOPLE.items())
+    )
+    config = config.model_copy(update={"branch": (Branch(name="Bonn", latitude=50.7374, longitude=7.0982),)})
+    weaker = [
+        {"name": f"{one.name}, one clause less {i}", "where": where}
+        for one in resolve(config)
+        if one.name == one.use
+        for i, where in enumerate(without_one_clause(one))
+    ]
+    store, moment, names = cast.ready(config)
+    found = found_in(store, config, moment, names)
+    return found | found_in(store, shop_config(*weaker), moment, names)
+
+
+@pytest.mark.parametrize("segment", PEOPLE)
+def test_who_belongs_is_in_and_who_misses_one_clause_is_not(hand_made, segment: str):
+    told = PEOPLE[segment]
+    asked = {f"{segment}.{name}" for name in (*told["belongs"], *told["misses"])}
+
+    assert hand_made[segment] & asked == {f"{segment}.{name}" for name in told["belongs"]}
+
+
+def _missing(segment):
+    return {f"{segment}.{person}" for person in PEOPLE[segment]["misses"]}
+
+
+def test_each_clause_of_each_rule_keeps_somebody_out_who_misses_nothing_else(hand_made):
+    weaker = {name: members for name, members in hand_made.items() if ", one clause less" in name}
+    assert len(weaker) > 40
+    kept_out = {name: members & _missing(name.partition(",")[0]) for name, members in weaker.items()}
+    idle = [name for name, people in kept_out.items() if not people]
+    assert not idle, "; ".join(idle)
+
+
+def test_every_ready_made_segment_has_its_people():
+    by_rank = set(RANKS) & set(entries()) | {"rfm_group"}
+
+    assert {told.get("use", name) for name, told in PEOPLE.items()} | by_rank == set(entries())
+    assert all(told["belongs"] and told["misses"] for told in PEOPLE.values())
+
+
+def fifty_buyers() -> Cast:
+    cast = Cast()
+    for r, f, twin in product(range(1, 6), range(1, 6), "ab"):
+        more = (6 - r) / 10 + (0.05 if twin == "a" else 0)
+        last = {5: 10, 4: 100, 3: 200, 2: 300, 1: 400}[r]
+        orders = [{"ago": last + 20 * i, "total": 10 * f + (more if i == 0 else 0)} for i in range(f)]
+        cast.add(f"r{r}f{f}{twin}", {"orders": orders})
+    return cast
+
+
+def test_segments_by_rank_and_the_eleven_groups_hold_the_buyers_worked_out_by_hand():
+    config = shop_config(
+        {"use": "vip"}, {"use": "high_spenders"}, {"use": "at_risk"},
+        *({"use": "rfm_group", "name": group, "group": group} for group in RFM),
+        {"use": "rfm_group", "name": "at_risk_group", "group": "at_risk"},
+    )  # fmt: skip
+    store, moment, names = fifty_buyers().ready(config)
+    found = found_in(store, config, moment, names)
+
+    expected = {}
+    for segment, told in RANKS.items():
+        cells = told["belongs"].split()
+        expected[segment] = {c for cell in cells for c in ((cell,) if cell[-1] in "ab" else (f"{cell}a", f"{cell}b"))}
+    assert found == expected
+    assert sum(len(expected[g]) for g in (*RFM, "at_risk_group")) == 50
 
 
 def test_every_ready_made_rule_is_valid_and_can_be_said():

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from adapters.base import Page, Stream
 from connector import pull as pulling
-from connector import runs
+from connector import runs, scopes
 from connector.normalize import Normalizer, read_mapping
 from connector.raw import RawPages
 from connector.store import Store
-from models.errors import AuthError, QuotaExhausted, ScopeError
+from models.errors import AuthError, PermanentApiError, QuotaExhausted, ScopeError
 from models.people import StreamCount
 
 MAPPING = """
@@ -66,15 +66,15 @@ class Platform:
 
     name, title, contacts_stream, concurrent_streams = "mailchimp", "Mailchimp", "members", 1
 
-    def __init__(self, **pages: list[Page | Exception]) -> None:
-        self.held = pages
+    def __init__(self, needed: str = "", **pages: list[Page | Exception]) -> None:
+        self.held, self.needed = pages, needed
         self.asked: list[tuple[Any, datetime | None]] = []
 
     def now_utc(self) -> datetime:
         return NOW
 
     def streams(self) -> tuple[Stream, ...]:
-        return tuple(Stream(name, name) for name in self.held)
+        return tuple(Stream(name, name, needed=name == self.needed) for name in self.held)
 
     def pages(self, stream: str, cursor: Any, *, full: bool = False, since: datetime | None = None) -> Iterator[Page]:
         self.asked.append((cursor, since))
@@ -229,8 +229,42 @@ def test_a_missing_scope_closes_its_stream_only() -> None:
         members, orders = pull(store, Platform(members=[ScopeError("no", scope="members.read")], orders=[page({"id": "o1"})]))
         assert not members.is_complete
         assert "members.read" in members.note
+        assert (members.code, orders.code) == ("scope", "")
         assert (numbers(orders), orders.is_complete) == ((1, 1, 0, 0), True)
         assert store.sql("SELECT stream, is_complete FROM cursors ORDER BY 1") == [("members", False), ("orders", True)]
+
+
+def test_the_word_scope_in_another_refusal_is_no_missing_scope() -> None:
+    with Store(":memory:") as store:
+        (members,) = pull(store, Platform(members=[PermanentApiError("out of scope", platform="mailchimp", status=400)]))
+        assert (members.is_complete, members.code, members.note) == (False, "", "out of scope")
+
+
+MISSING = ScopeError("no", scope="orders.read")
+
+
+@pytest.mark.parametrize(
+    ("nights", "needed", "news"),
+    [
+        ([MISSING, MISSING, MISSING], "", [True, False, False]),
+        ([MISSING, page({"id": "1"}), MISSING], "", [True, None, True]),
+        ([page({"id": "1"}), MISSING, MISSING], "", [None, True, True]),
+        ([MISSING, MISSING], "orders", [True, True]),
+    ],
+    ids=["never granted: said once", "granted and taken back", "read before: grows old", "needed"],
+)
+def test_a_missing_scope_is_told_once_unless_something_depends_on_the_stream(
+    nights: list[Page | Exception], needed: str, news: list[bool | None]
+) -> None:
+    with Store(":memory:") as store:
+        told: list[bool | None] = []
+        for night in nights:
+            platform = Platform(orders=[night], needed=needed)
+            (count,) = pull(store, platform, full=True)
+            if count.is_complete:
+                scopes.granted(store, count)
+            told.append(None if count.is_complete else scopes.is_news(store, platform, count))  # type: ignore[arg-type]  # the part of Adapter that is used
+        assert told == news
 
 
 def test_a_used_up_quota_keeps_what_was_read_and_says_when_to_go_on() -> None:
@@ -282,7 +316,7 @@ def test_rereading_people_stores_what_changed_and_leaves_the_cursor() -> None:
 
 def test_raw_pages_are_kept_as_they_came_and_orphans_and_old_ones_removed(tmp_path: Path) -> None:
     with Store(tmp_path / "r.duckdb") as store:
-        records = [{"id": "1", "odd": [1, None]}, {"id": "2"}]
+        records: list[dict[str, Any]] = [{"id": "1", "odd": [1, None]}, {"id": "2"}]
         pull(store, Platform(members=[page(*records), page({"id": "3"})]))
         raw = RawPages(store)
         assert raw.folder is not None

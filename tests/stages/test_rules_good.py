@@ -144,6 +144,31 @@ def test_every_good_rule_has_exactly_the_right_members(shop):
     assert {w: sorted(m) for w, m in found.items()} == {w: sorted(m) for w, m in expected.items()}
 
 
+def bare(node):
+    """A tree without its places."""
+    return (node.op, node.kind, node.name, node.value, tuple(bare(a) for a in node.args))
+
+
+def joined(node):
+    """The conditions an owner sees one by one: what and and or are made of."""
+    for part in node.args if node.op in ("and", "or") and node.name != "everyone else" else ():
+        yield part
+        yield from joined(part)
+
+
+def test_the_place_of_every_condition_is_a_rule_that_says_the_same(shop):
+    store, config, _ = shop
+    vocabulary = words(store, config)
+    rules = [*GOOD, "(aov) > 3 and -orders_total < -3", "not (not bought()) or aov is null and is_subscribed is not true",
+             "case when city = 'Bonn' then 1 else 2 end = 1 and year(last_order_on) < year(current_date)"]  # fmt: skip
+    seen = 0
+    for where in rules:
+        for part in joined(parse(where, vocabulary).tree):
+            assert bare(parse(where[part.place.start : part.place.end], vocabulary).tree) == bare(part), where
+            seen += 1
+    assert seen > 20
+
+
 def test_every_good_rule_is_said_in_one_sentence(shop):
     store, config, _ = shop
     vocabulary = words(store, config)

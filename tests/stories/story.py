@@ -249,9 +249,18 @@ BOOKS = {
     "audit_head",
     "subject_keys",
     "nights",
+    "fact_campaigns",
+    "fact_events",
+    "fact_interests",
+    "fact_lines",
+    "fact_orders",
+    "fact_topics",
+    "fact_words",
+    "profile_seen",
 }
-"""One row per run, night, page or batch: another run has others."""
-NOTES = "^(identity_state|watched:|parked_before|facts)"
+"""One row per run, night, page or batch: another run has others; and facts, whose codes follow the order in which words came:
+the profile shows what they say."""
+NOTES = "^(identity_state|watched:|parked_before|facts|fact_|profile_state)"
 """Names in `meta` under which we keep what saves us work the next time, and nothing else."""
 
 

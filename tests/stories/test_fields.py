@@ -69,7 +69,7 @@ def test_a_saved_plan_with_the_go_ahead_writes_our_fields_and_nothing_else_and_t
     plan = pulled.ok("plan", "--json", "--out", "tonight.json").json
     assert [(f["set"], f["waits_for_go_ahead"]) for f in plan["fields"]] == [(2, True)] * 3 and plan["has_changes"]
     markdown = pulled.ok("plan", "--markdown").out
-    assert "| HubSpot property rollcall\\_town | city | 2 | 0 | 0 |" in markdown and "start workflows of yours" in markdown
+    assert "| HubSpot property rollcall\\_town | city | 2 | 0 | 0 |" in markdown and "Flow automations of yours" in markdown
     assert pulled.run("push").code == 3 and len(pulled.writes()) == before, "nothing without the go-ahead"
 
     out = pulled.ok("apply", "tonight.json", "--first").out

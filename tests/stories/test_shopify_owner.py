@@ -157,6 +157,8 @@ def test_a_missing_scope_closes_its_stream_only(owner: Story) -> None:
     states = {s["stream"]: s["is_complete"] for s in answer.json["streams"]}
     assert states == {"customers": True, "orders": True, "checkouts": True, "products": False}
     assert any("read_products" in p["text"] for p in answer.json["problems"])
+    again = owner.run("pull", "--json")
+    assert (again.code, again.json["problems"]) == (0, []), "an owner who leaves a scope out is told once"
     checked(owner, 6, "read_products", "Missing: products, and which product an order line is")
 
 

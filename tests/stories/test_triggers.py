@@ -128,6 +128,21 @@ def test_a_mailchimp_event_is_recorded_once_for_who_may_be_mailed_and_never_repe
     assert "without a clear answer" in pulled.ok("plan", "--json").json["triggers"][0]["notes"][0]
 
 
+def test_who_says_no_after_the_pull_is_told_of_to_nobody_and_where_nobody_can_be_asked_it_waits(
+    pulled: Story, receiver: Receiver
+) -> None:
+    newcomers(pulled, "00001", "00002")
+    begin(pulled, HOOK.format(on="enter", url=receiver.url, more='fields = ["email"]'), purpose="marketing")
+    enter(pulled, "00001", "00002")
+    pulled.change(["00002"], hubspot={"consent": "unsubscribed"})
+    scopes = pulled.sandbox.simulators["hubspot"].switches.scopes  # type: ignore[attr-defined]  # of HubSpot's simulator
+    scopes.remove("crm.objects.contacts.read")
+    assert pulled.run("push").code == 6 and receiver.got == []
+    scopes.add("crm.objects.contacts.read")
+    assert "Trigger hook: 1 of 2 told." in pulled.ok("push").out
+    assert [b["data"]["person"]["email"] for b in receiver.bodies()] == ["00001@shop.example"]
+
+
 @pytest.mark.parametrize(
     ("block", "words"),
     [

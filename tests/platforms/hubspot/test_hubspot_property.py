@@ -273,6 +273,33 @@ def test_option_names_are_plain(name: str, expected: str) -> None:
     assert option_value(name) == expected
 
 
+def test_a_very_long_segment_name_makes_an_option_of_bounded_length_and_still_its_own(both: World) -> None:
+    long = [Target("hubspot", f"{'Bought often ' * 20}{n}", f"Rollcall: Long {n}") for n in (1, 2)]
+    for target in long:
+        assert push(both, target, adds="1") == {"1": ("done", "")}
+    definition = both.simulator.crm.catalog.find("contacts", PROPERTY)
+    assert definition and len(value(both, 1)) == 2
+    assert all(len(o["value"]) <= 90 and len(o["label"]) <= 80 for o in definition.options)
+
+
+@pytest.mark.parametrize("full", ["options", "properties"])
+def test_without_room_for_the_option_it_is_said_in_the_plan_and_the_list_is_written_alone(both: World, full: str) -> None:
+    target = RISK
+    if full == "options":
+        push(both, VIP, adds="1")
+        definition = both.simulator.crm.catalog.find("contacts", PROPERTY)
+        assert definition
+        definition.options = [{"label": str(n), "value": str(n), "displayOrder": n, "hidden": False} for n in range(5000)]
+    else:
+        both.simulator.switches.custom_property_limit -= both.adapter.property.room() or 0
+    both.new_adapter(hubspot_property=True)
+    assert "Only the list is written" in both.adapter.observe([target], {})[0].note
+    assert push(both, target, adds="2 3") == {"2": ("done", ""), "3": ("done", "")}
+    seen = both.adapter.observe([Target("hubspot", RISK.segment, RISK.name, both.adapter.ensure(RISK))], {})[0]
+    assert seen.members == {both.id_of(2), both.id_of(3)} and not seen.partial, "nothing to mend, so the next plan is empty"
+    assert value(both, 2) == set()
+
+
 def test_option_names_of_different_segments_differ() -> None:
     names = ["VIP!", "VIP?", "VIP", "Стали", "Стари", "a;b", "a b"]
     assert len({option_value(n) for n in names}) == len(names)

@@ -181,7 +181,7 @@ def test_every_version_reads_writes_and_checks_alike(world: World, version: str)
     assert ([r["id"] for r in records], gone) == ([world.id_of(1), world.id_of(9)], {world.id_of(10): "archived"})
     assert not [f for f in adapter.check() if f.level == "error"]
     others = {p for _, p, *_ in world.calls if version not in p}
-    assert others == set()
+    assert others == {"/automation/v4/flows"}, "workflows have no dated version yet that is not a beta"
 
 
 @pytest.mark.parametrize(("version", "until"), [("2026-09", date(2028, 3, 31)), ("2026-03", date(2027, 9, 30))])

@@ -1,0 +1,82 @@
+"""engagement.csv: one row for every customer id with an order or a mail before the date, and one a campaign where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from connector import engagement
+from connector.config import Config
+from connector.score_data import customer_ids, load, no_profiling
+from connector.score_files import HIDDEN, RULE, Rows, save
+from connector.store import Store
+from models.segments import AsOf
+
+NO_MAIL = "refused: no mail to this customer is known"
+NO_HISTORY = "refused: the shop has no e-mail history"
+
+
+def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int, campaigns: Sequence[str] = ()) -> Path:
+    """customer_id, campaign_id (only where campaigns are asked for), score, status (what a row is that is no prediction)."""
+    hidden = no_profiling(store, config)
+    ids = _everybody(store, config, as_of)
+    rows = [[customer, "", *answer] for customer, *answer in _people(store, as_of, horizon, ids, hidden)]
+    if campaigns:
+        rows += _campaigns(store, config, as_of, campaigns, ids, hidden)
+    header = ["customer_id", "campaign_id", "score", "status"]
+    dropped = {n for n, name in ((1, "campaign_id"), (3, "status")) if not any(r[n] for r in rows)}
+    kept = [n for n in range(len(header)) if n not in dropped]
+    file = out_dir / "engagement.csv"
+    save(file, [header[n] for n in kept], [[r[n] for n in kept] for r in rows])
+    return file
+
+
+def _everybody(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, str]]:
+    """Buyers by the id of their orders; people with mail and no order by the id of their mail."""
+    buyers = customer_ids(store, config, as_of)
+    known = {p for _, p in buyers}
+    mailed = store.sql(
+        """SELECT DISTINCT coalesce(e.contact_id, e.email), l.person_id FROM events AS e
+           JOIN person_links AS l ON l.source = CASE WHEN e.contact_id IS NULL THEN 'email' ELSE e.source END
+             AND l.contact_id = coalesce(e.contact_id, e.email)
+           WHERE e.kind IN ('sent', 'open', 'click') AND e.occurred_at < ? ORDER BY 1, 2""",
+        [as_of.until_utc],
+    )
+    return [*buyers, *((str(c), str(p)) for c, p in mailed if p not in known)]
+
+
+def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]], hidden: set[str]) -> Rows:
+    found = {
+        p: (v, published)
+        for p, v, published in store.sql(
+            "SELECT person_id, value, is_published FROM scores WHERE score = 'engagement' AND cutoff = ? AND horizon_days = ?",
+            [as_of.day, horizon],
+        )
+    }
+    rows = []
+    for customer, person in ids:
+        if person in hidden:
+            rows.append([customer, "", HIDDEN])
+        elif person in found:
+            rows.append([customer, repr(found[person][0]), "" if found[person][1] else RULE])
+        else:
+            rows.append([customer, "", NO_MAIL if found else NO_HISTORY])
+    return rows
+
+
+def _campaigns(
+    store: Store, config: Config, as_of: AsOf, campaigns: Sequence[str], ids: list[tuple[str, str]], hidden: set[str]
+) -> Rows:
+    data = load(store, config, as_of)
+    mail = engagement.load(store, config, as_of, data, hidden)
+    rows = []
+    for asked in campaigns:
+        found, why = engagement.campaign(data, mail, asked)
+        for customer, person in ids:
+            if person in hidden:
+                rows.append([customer, asked, "", HIDDEN])
+            elif person in found:
+                rows.append([customer, asked, repr(found[person]), ""])
+            elif why:
+                rows.append([customer, asked, "", f"refused: {why}"])
+    return rows

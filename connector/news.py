@@ -1,0 +1,139 @@
+"""Which records came since the facts were last made, and whose they are: so that a few thousand changes cost seconds.
+
+A record that changes is deleted and stored again, so what is new stands behind the last row of before. Whether the rows up
+to there are the ones they were (the database may close gaps when it writes to disk) is told by the last of them, which is
+looked at again. Wherever something cannot be told, the answer is: make everything anew.
+
+Not followed, but made anew: more than one source of orders (copies are looked for across all people), orders or events that
+were deleted for good, new categories and products, another configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import orjson
+
+from connector.config import Config
+from connector.store import Store
+
+FOLLOWED = ("orders", "order_lines", "refunds", "events")
+
+FEW = 0.1
+"""With changes of a larger share of the people all facts are made anew: they come out sorted, and it costs no more."""
+
+
+@dataclass(frozen=True)
+class News:
+    """`last`: the row of each table up to which everything is known."""
+
+    last: dict[str, int]
+
+    def new(self, table: str) -> str:
+        """SQL of the new rows of a table."""
+        return f'(SELECT * FROM "{table}" WHERE rowid > {self.last[table]})'
+
+
+def since(store: Store, config: Config) -> News | None:
+    """What came since `remember`; None where everything must be made anew."""
+    found = store.value("SELECT value FROM meta WHERE name = 'fact_marks'")
+    before = orjson.loads(found) if found else None
+    if before is None or before["fixed"] != _fixed(store, config):
+        return None
+    marks: dict[str, tuple[int, int, str]] = {t: tuple(m) for t, m in before["tables"].items()}
+    removed = {}
+    for table, (rows, last, sentinel) in marks.items():
+        at = {"last": last}
+        kept = store.value(f'SELECT count(*) FROM "{table}" WHERE rowid <= $last', at)
+        was = store.value(f'SELECT hash(t) FROM "{table}" AS t WHERE rowid = $last', at)
+        if rows and str(was) != sentinel:
+            return None
+        removed[table] = rows - kept
+    news = News({t: last for t, (_, last, _) in marks.items()})
+    return news if _is_followed(store, news, removed) else None
+
+
+def remember(store: Store, config: Config) -> None:
+    """Call when the facts stand, in the same transaction."""
+    tables = {}
+    for table in FOLLOWED:
+        rows, last = store.sql(f'SELECT count(*), coalesce(max(rowid), -1) FROM "{table}"')[0]
+        sentinel = store.value(f'SELECT hash(t) FROM "{table}" AS t WHERE rowid = $last', {"last": last})
+        tables[table] = (rows, last, str(sentinel))
+    store.sql("DELETE FROM meta WHERE name = 'fact_marks'")
+    text = orjson.dumps({"fixed": _fixed(store, config), "tables": tables}).decode()
+    store.insert("meta", [{"name": "fact_marks", "value": text}])
+
+
+def _fixed(store: Store, config: Config) -> str:
+    """What must be the same for the facts of people without news to hold."""
+    settings = config.shop.model_dump_json() + config.identity.model_dump_json() + str(config.privacy.sensitive_products)
+    products = store.value("SELECT sum(hash(t)) FROM products AS t")
+    return f"{settings} {products}"
+
+
+def _is_followed(store: Store, news: News, removed: dict[str, int]) -> bool:
+    """Every row that went must have come again, and nothing must have come that changes the codes of others."""
+    ranks = store.value("SELECT count(DISTINCT (source, kind = 'deal')) FROM orders")
+    if removed["events"] or (ranks or 0) > 1:
+        return False
+    replaced = store.value(f"""
+        SELECT count(*) FROM purchase_copies AS c SEMI JOIN {news.new("orders")} AS o
+        ON o.source = c.source AND o.stream = c.stream AND o.order_id = c.order_id""")
+    if removed["orders"] != replaced:
+        return False
+    for table in ("order_lines", "refunds"):
+        own = f"SELECT DISTINCT source, stream FROM {table} EXCEPT SELECT DISTINCT source, stream FROM orders"
+        if removed[table] and (not replaced or store.sql(own)):
+            return False
+    unknown = f"""
+        SELECT 1 FROM (SELECT category FROM {news.new("order_lines")} UNION SELECT category FROM {news.new("events")}) AS c(name)
+        WHERE name <> '' AND name NOT IN (SELECT name FROM fact_categories)
+        UNION ALL SELECT 1 FROM {news.new("order_lines")} AS l ANTI JOIN fact_products AS w ON w.source = l.source
+          AND w.product IS NOT DISTINCT FROM coalesce(l.product_id, l.sku, l.title) AND w.title IS NOT DISTINCT FROM l.title
+          AND w.line_category IS NOT DISTINCT FROM l.category"""
+    return not store.sql(f"{unknown} LIMIT 1")
+
+
+def find_people(store: Store, news: News) -> bool:
+    """Table fact_changed(n): whose facts are to be made again. Call when the new links stand in `fact_links` and the old ones in
+    `fact_links_before`, purchases as they were. False where they are so many that all should be."""
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE fact_changed AS
+        SELECT DISTINCT n FROM (
+          SELECT n FROM (FROM fact_links EXCEPT FROM fact_links_before)
+          UNION ALL SELECT n FROM (FROM fact_links_before EXCEPT FROM fact_links)
+          UNION ALL SELECT l.n FROM {news.new("orders")} AS o JOIN fact_links AS l
+            ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
+          UNION ALL SELECT l.n FROM {news.new("events")} AS o JOIN fact_links AS l
+            ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
+          UNION ALL SELECT i.n FROM purchases AS p JOIN person_numbers AS i USING (person_id)
+            SEMI JOIN {news.new("orders")} AS o ON o.source = p.source AND o.order_id = p.order_id
+          UNION ALL SELECT l.n FROM orders AS o JOIN fact_links AS l ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
+            SEMI JOIN (SELECT source, order_id FROM {news.new("order_lines")} UNION
+                       SELECT source, order_id FROM {news.new("refunds")}) AS x ON x.source = o.source AND x.order_id = o.order_id)""")
+    changed, people = store.sql("SELECT (SELECT count(*) FROM fact_changed), (SELECT count(*) FROM person_numbers)")[0]
+    return bool(changed <= FEW * people)
+
+
+OF_SOURCE = "CASE WHEN o.contact_id IS NULL THEN 'email' ELSE o.source END"
+WHOSE = "coalesce(o.contact_id, o.email)"
+
+
+def facts_state(store: Store) -> str:
+    """Stands for the records and settings the facts in the store were made from."""
+    found = store.value("SELECT value FROM meta WHERE name = 'identity_state'")
+    return hashlib.sha256(str(orjson.loads(found)["state"]).encode()).hexdigest() if found else ""
+
+
+def tell_profile(store: Store) -> None:
+    """Add the changed people to those the next profile must make again."""
+    store.sql("CREATE TABLE IF NOT EXISTS fact_news (n INTEGER)")
+    store.sql("INSERT INTO fact_news SELECT n FROM fact_changed EXCEPT SELECT n FROM fact_news")
+
+
+def forget_news(store: Store) -> None:
+    """All facts were made anew: whose have changed is not known."""
+    store.sql("DELETE FROM meta WHERE name = 'fact_news_since'")
+    store.sql("CREATE OR REPLACE TABLE fact_news (n INTEGER)")

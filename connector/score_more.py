@@ -1,0 +1,76 @@
+"""The scores beside churn, value and the next order, and what every score is checked for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from connector import card_pictures, engagement, fairness, next_category, score_grades, score_year, uplift
+from connector.config import Config
+from connector.score_data import ShopData, no_profiling
+from connector.score_parts import Scored
+from connector.store import Store
+from models.scores.engagement import LEAST_CONTACTS, LEAST_DAYS
+from models.scores.views import LEAST_EVENTS, Views
+from models.segments import AsOf
+
+METHODS = {
+    "refuse": "own past rate, a rule",
+    "rate": "own past rate with the shop's as prior, low confidence",
+    "logistic": "logistic regression, medium confidence",
+    "large": "logistic regression or boosted trees chosen by back-test, high confidence",
+}
+
+
+def mail_of(store: Store, config: Config, as_of: AsOf, data: ShopData) -> engagement.MailData:
+    return engagement.load(store, config, as_of, data, no_profiling(store, config))
+
+
+def make(
+    store: Store, config: Config, as_of: AsOf, data: ShopData, mail: engagement.MailData, views: Views, horizon: int
+) -> list[Scored]:
+    """Engagement, P(alive), a year's value, uplift, and the next category and topic where some are known."""
+    taste = (next_category.category(store, config, as_of, data), next_category.topic(store, config, as_of, data, mail.people))
+    return [
+        engagement.make(data, mail, horizon), score_year.alive(data, views), score_year.year(data, views),
+        uplift.make(store, data, views), *(t for t in taste if t),
+    ]  # fmt: skip
+
+
+def finish(store: Store, data: ShopData, mail: engagement.MailData, views: Views, found: list[Scored]) -> None:
+    """What every card says beside its own figures: how earlier scores turned out, fairness, and the points of the pictures."""
+    score_grades.tell(store, data, mail, views, found)
+    fairness.audit(store, data, views, found)
+    card_pictures.prepare(data.checked, found)
+
+
+def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dict[str, Any]]:
+    """What engagement, a year's value and uplift need, beside what there is."""
+    mail = mail_of(store, config, as_of, data).views
+    have, orders = mail.amount(data.cutoff), Views(data.orders, score_year.YEAR_DAYS).amount(data.cutoff)
+    lacks = []
+    if have.contacts < LEAST_CONTACTS:
+        lacks.append(f"{LEAST_CONTACTS - have.contacts:,} more contacts with mail")
+    if have.answered < LEAST_EVENTS:
+        lacks.append(f"{LEAST_EVENTS - have.answered:,} more who opened or clicked themselves")
+    days = LEAST_DAYS + min(config.scores.horizon_days, LEAST_DAYS) - have.history_days
+    when = (as_of.day + timedelta(days=days)).isoformat() if days > 0 else ""
+    lacks += [f"{days:,} more days of mail history, which is {when}"] if days > 0 else []
+    year = LEAST_DAYS + score_year.YEAR_DAYS - orders.history_days
+    from_day = (as_of.day + timedelta(days=year)).isoformat() if year > 0 else ""
+    held = uplift.is_drawn(store)
+    return [
+        {
+            "score": "engagement", "is_ready": not lacks, "contacts": have.contacts, "answered": have.answered,
+            "history_days": have.history_days, "lacks": lacks, "earliest": when, "method": METHODS[have.rung],
+        },
+        {
+            "score": "clv_365d", "is_ready": year <= 0 and orders.rung != "refuse", "history_days": orders.history_days,
+            "lacks": [f"{year:,} more days of history, which is {from_day}"] if year > 0 else [], "earliest": from_day,
+            "method": "MBG/NBD x own order value, scaled to the last year",
+        },
+        {
+            "score": "uplift", "is_ready": held, "lacks": [] if held else ["people held out by lot"], "earliest": "",
+            "method": "difference of two logistic regressions",
+        },
+    ]  # fmt: skip

@@ -1,0 +1,203 @@
+"""After news about a few people, what is made of those few alone is what would have been made of everybody."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from connector.clock import as_of
+from connector.identity import identify
+from connector.profile import build
+from connector.segment import evaluate, resolve
+from tests.stages.hand_shop import contact, new_store, shop_config
+from tests.stages.random_shop import event_of, fill, orders_of, rows_of
+
+NOW = datetime(2026, 7, 1, 12)
+PEOPLE = 60
+CONFIG = shop_config(
+    {"name": "a", "where": "bought(category => 'Tea', days => 365)"},
+    {"name": "b", "where": "clicked(url => '%/tea/%') >= 1"},
+    {"name": "c", "where": "received(campaign => 'k1') >= 1 or searched(term => 'words', days => 90)"},
+    {"name": "d", "where": "last(event => 'viewed') <= 60 and not orders_90d > 1"},
+)
+
+
+def one_source(rows):
+    """Orders of the shop alone: copies elsewhere are looked for across all people, always."""
+    return rows | {"orders": [o for o in rows["orders"] if o["source"] == "shopify"]}
+
+
+def shop(seed):
+    store = new_store()
+    fill(store, one_source(rows_of(PEOPLE, seed)))
+    derive(store, NOW)
+    return store
+
+
+def derive(store, now):
+    moment = as_of(None, CONFIG.shop.timezone, now)
+    identify(store, CONFIG)
+    build(store, CONFIG, moment)
+    evaluate(store, CONFIG, resolve(CONFIG), moment, "r")
+
+
+def made(store):
+    tables = ("people", "person_links", "purchases", "purchase_copies", "profile", "members")
+    found = {t: sorted(repr(sorted(r.items())) for r in store.rows(f"SELECT * FROM {t}")) for t in tables}
+    lines = """SELECT n, ordered_at, w.product, taste, sum(pieces), sum(amount), count(*) FILTER (is_new_product)
+        FROM fact_lines f JOIN fact_products w ON w.code = f.product GROUP BY ALL"""
+    return found | {"lines": sorted(map(repr, store.sql(lines)))}
+
+
+def made_anew(store, now):
+    store.sql("DELETE FROM meta WHERE name IN ('identity_state', 'fact_marks', 'profile_state')")
+    derive(store, now)
+    return made(store)
+
+
+def was_followed(store):
+    """The mark goes when the table is made for everybody."""
+    return store.value("SELECT count(*) FROM fact_kinds WHERE kind = 'a mark'") == 1
+
+
+def new_orders(store, chance):
+    for number in range(500, 503):
+        rows = one_source(orders_of(chance, number, PEOPLE))
+        fill(store, rows)
+
+
+def new_events(store, chance):
+    just_now = {"occurred_at": "2026-07-01 12:00:30"}
+    store.insert("events", [event_of(chance, number, PEOPLE) | just_now for number in range(900, 904)])
+
+
+def events_with_new_words(store, chance):
+    news = event_of(chance, 950, PEOPLE) | {"kind": "click", "url": "https://shop.example/autumn/1", "campaign_id": "k99"}
+    store.insert("events", [news])
+
+
+def a_changed_order(store, chance):
+    order_id = chance.choice(store.sql("SELECT order_id FROM orders"))[0]
+    columns = "total = 99, net = 90, ordered_at = ordered_at - INTERVAL 9 DAY"
+    store.sql("CREATE OR REPLACE TEMP TABLE again AS FROM orders WHERE order_id = ?", [order_id])
+    store.sql("CREATE OR REPLACE TEMP TABLE lines AS FROM order_lines WHERE order_id = ?", [order_id])
+    store.remove("shopify", "orders", [order_id])
+    store.sql(f"UPDATE again SET {columns}")
+    store.sql("INSERT INTO orders FROM again")
+    store.sql("INSERT INTO order_lines FROM lines LIMIT 1")
+
+
+def a_changed_address(store, chance):
+    source, contact_id = chance.choice(store.sql("SELECT source, contact_id FROM contacts"))
+    other = f"p{chance.randint(0, PEOPLE)}@mail{chance.randint(0, 2)}.example"
+    store.sql("DELETE FROM contacts WHERE source = ? AND contact_id = ?", [source, contact_id])
+    store.insert("contacts", [contact(source, contact_id, email=other, first_name="New", country="FR")])
+
+
+def a_new_contact(store, chance):
+    store.insert(
+        "contacts", [contact("hubspot", "h900", email=f"p{chance.randint(0, 5)}@mail1.example", created_at="2026-06-30")]
+    )
+
+
+def a_deleted_contact(store, chance):
+    source, contact_id = chance.choice(store.sql("SELECT source, contact_id FROM contacts"))
+    store.sql("DELETE FROM contacts WHERE source = ? AND contact_id = ?", [source, contact_id])
+
+
+def a_no_to_mail(store, chance):
+    contact_id = chance.choice(store.sql("SELECT contact_id FROM consents WHERE status = 'subscribed'"))[0]
+    store.sql("UPDATE consents SET status = 'unsubscribed' WHERE contact_id = ?", [contact_id])
+
+
+FOLLOWED = (new_orders, new_events, events_with_new_words, a_changed_order, a_changed_address, a_new_contact, a_deleted_contact,
+            a_no_to_mail)  # fmt: skip
+
+
+def check_some_news(seed, kinds=()):
+    chance = random.Random(seed)
+    store, hours = shop(seed % 4), chance.choice((0, 1, 20, 40))
+    kinds = kinds or chance.choices(FOLLOWED, k=chance.randint(1, 3))
+    for hour, change in enumerate(kinds):
+        change(store, chance)
+        derive(store, NOW + timedelta(hours=hours, minutes=hour))
+
+    once = made(store)
+    assert once == made_anew(store, NOW + timedelta(hours=hours, minutes=len(kinds) - 1)), [k.__name__ for k in kinds]
+    store.close()
+
+
+@pytest.mark.parametrize("pair", range(4))
+def test_news_about_a_few_gives_what_making_everything_anew_gives(pair):
+    check_some_news(pair, FOLLOWED[2 * pair : 2 * pair + 2])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(56))
+def test_any_news_about_a_few_gives_what_making_everything_anew_gives(seed):
+    check_some_news(seed)
+
+
+@pytest.mark.parametrize(
+    "change", [pytest.param(c, marks=() if c in (new_orders, a_no_to_mail) else pytest.mark.nightly) for c in FOLLOWED]
+)
+def test_only_the_people_with_news_are_looked_at_again(change):
+    store = shop(1)
+    store.sql("INSERT INTO fact_kinds VALUES ('a mark')")
+    others = "SELECT count(*) FROM profile_rows WHERE records = 77"
+    store.sql("UPDATE profile_rows SET records = 77")
+    change(store, random.Random(5))
+    derive(store, NOW + timedelta(minutes=1))
+
+    assert was_followed(store)
+    assert store.value(others) > PEOPLE / 2
+    assert store.value("SELECT count(*) FROM profile_rows WHERE records <> 77") > 0
+
+
+def test_what_cannot_be_followed_is_made_anew():
+    def orders_of_another_source(store):
+        store.sql("INSERT INTO orders BY NAME SELECT * REPLACE ('mailchimp' AS source) FROM orders LIMIT 1")
+
+    def an_order_deleted_for_good(store):
+        store.sql("DELETE FROM orders WHERE order_id = 'o7'")
+
+    def an_event_deleted(store):
+        store.sql("DELETE FROM events WHERE record_id = 'e7'")
+
+    def a_new_category(store):
+        store.sql("INSERT INTO order_lines BY NAME SELECT * REPLACE ('Spoons' AS category) FROM order_lines LIMIT 1")
+
+    def another_product_category(store):
+        store.insert("products", [{"source": "shopify", "stream": "products", "record_id": "1", "product_id": "thing 1"}])
+
+    store = new_store()
+    fill(store, one_source(rows_of(PEOPLE, 2)))
+    identify(store, CONFIG)
+    for change in (
+        orders_of_another_source, an_order_deleted_for_good, an_event_deleted, a_new_category, another_product_category,
+    ):  # fmt: skip
+        store.sql("INSERT INTO fact_kinds VALUES ('a mark')")
+        change(store)
+        identify(store, CONFIG)
+        assert not was_followed(store), change.__name__
+        store.sql("DELETE FROM orders WHERE source = 'mailchimp'")
+        identify(store, CONFIG)
+
+
+def test_a_look_into_the_past_is_nothing_to_go_on_from():
+    store = shop(3)
+    source, contact_id = store.sql("SELECT source, contact_id FROM consents WHERE status = 'subscribed'")[0]
+    store.sql(
+        "UPDATE consents SET status = 'unsubscribed', changed_at = '2026-06-30 10:00:00' WHERE contact_id = ?", [contact_id]
+    )
+    before = {"source": source, "contact_id": contact_id, "channel": "email", "topic": "", "status": "subscribed"}
+    store.insert("consent_history", [before | {"seen_at": "2026-01-01 00:00:00"}])
+    derive(store, NOW)
+    now = made(store)["profile"]
+
+    build(store, CONFIG, as_of(date(2026, 6, 30), CONFIG.shop.timezone))
+    assert made(store)["profile"] != now
+    build(store, CONFIG, as_of(None, CONFIG.shop.timezone, NOW))
+    assert made(store)["profile"] == now
