@@ -20,7 +20,7 @@ from models.scores.history import Lines, Orders, no_order_within, pace, snapshot
 from models.scores.level import Seen, beyond, combined, share
 from models.scores.next_order import NextOrderModel, wait_within
 from models.scores.reasons import moves, usual_gap, without_silence
-from models.scores.recommend import Recommender
+from models.scores.recommend import Recommender, bestsellers
 from models.scores.value import ValueModel, spend_within
 from models.scores.views import Views
 
@@ -155,6 +155,15 @@ def scores_of(orders: Orders, cutoff: int) -> tuple[np.ndarray, np.ndarray]:
     views = Views(orders, 60)
     view = views.at(cutoff)
     return ChurnModel(60).fit(views, cutoff).predict(view), ValueModel(60).fit(views, cutoff).predict(view)
+
+
+def test_ten_products_are_offered_even_where_the_last_month_sold_fewer() -> None:
+    day = np.r_[np.full(6, 195), np.full(30, 100)].astype(np.int64)
+    product = np.r_[[3, 3, 3, 7, 7, 9], np.repeat(np.arange(10, 25), 2)].astype(np.int64)
+    lines = Lines.of(np.zeros(36, dtype=np.int64), day, product, np.ones(36), np.ones(36))
+    found = bestsellers(lines, 200, np.array([4, 5], dtype=np.int64)).product
+    assert found.shape == (2, 10)
+    assert found[0].tolist() == found[1].tolist() == [3, 7, 9, 10, 11, 12, 13, 14, 15, 16]
 
 
 @pytest.mark.nightly
