@@ -9,10 +9,10 @@ demo: $(STAMP)
 	$(BIN)/rollcall demo --dir demo
 
 test: $(STAMP) lint
-	$(BIN)/pytest -q -n 2 -m "not nightly" $(ARGS)
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not nightly" $(ARGS)
 
 nightly: $(STAMP) lint
-	$(BIN)/pytest -q -n 2 $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
 torture: $(STAMP)
 	$(BIN)/pytest -q -s tests/torture $(ARGS)

@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 PLATFORMS = {"shopify": "ShopifySimulator", "mailchimp": "MailchimpSimulator", "hubspot": "HubspotSimulator"}
 HOST = "127.0.0.1"
+LARGE = 2_000
+"""Customers from which searching the shop for garbage costs more than setting it aside once."""
 PIECES = 8
 """How many pieces an answer that trickles comes in."""
 
@@ -74,8 +76,9 @@ class Sandbox:
         self.simulators = simulators(clock, self.url, limits)
         for simulator in self.simulators.values():
             simulator.load(shop)
-        gc.collect()
-        gc.freeze()  # the shop stays; searching it for garbage again and again would cost most of the time
+        if len(shop.customers) >= LARGE:
+            gc.collect()
+            gc.freeze()  # the shop stays; searching it for garbage again and again would cost most of the time
         self._thread: threading.Thread | None = None
 
     def add(self, kind: type[Simulator], shop: Shop) -> Simulator:

@@ -89,6 +89,8 @@ def hit_rate(offers: Offers, lines: Lines, cutoff: int, horizon: int) -> Floats:
     bought = np.unique(lines.person[inside] * width + lines.product[inside])
     buyers = np.isin(offers.person, lines.person[inside])
     keys = offers.person[buyers, None] * width + offers.product[buyers]
+    if not keys.size:  # nothing could be offered to anybody
+        return np.zeros(len(keys))
     return np.asarray(np.isin(keys, bought).mean(axis=1), dtype=np.float64)
 
 

@@ -84,6 +84,7 @@ class Postgres:
             file = self.folder / f"{table}.csv"
             names = ", ".join(f'"{c}"' for c in columns)
             file.write_text("\n".join(",".join(map(_as_csv, row)) for row in store.sql(f"SELECT {names} FROM {table}")))
+            file.chmod(0o644)  # another user reads it; what opens a store lets nobody else read for the rest of the process
             self.sql(f'CREATE TABLE "{table}" ({typed});')
             self.run("psql", "-h", str(self.folder), "-d", "postgres", "-qX", "-v", "ON_ERROR_STOP=1", "-c",
                       f"\\copy \"{table}\" FROM '{file}' (FORMAT csv, NULL '')")  # fmt: skip
