@@ -243,6 +243,11 @@ class Adapter(ABC):
         what cannot be read is said in `unread`."""
         return Automations()
 
+    @property
+    def values_outlive_objects(self) -> bool:
+        """Whether something may wait for what we write although the object for it is not there (yet, or any more)."""
+        return False
+
     def without_room(self, targets: Sequence[Target]) -> dict[str, str]:
         """Segment -> why the object it needs cannot be made any more, of those in `targets` (in their order) that would be.
         Known before anything is written; empty where there is room, or where nobody can say."""

@@ -126,6 +126,11 @@ class HubspotAdapter(Adapter):
         by_field = {name: started_by_field(flows, name) for name in fields}
         return Automations(found, by_field, unread and UNREAD.format(unread), is_complete=not unread)
 
+    @property
+    def values_outlive_objects(self) -> bool:
+        """A workflow can wait for any change of the property, and an option stays when its list was deleted."""
+        return self.client.has_property
+
     def without_room(self, targets: Sequence[Target]) -> dict[str, str]:
         return self.lists.without_room(targets)
 

@@ -34,6 +34,18 @@ def pin(
         )  # fmt: skip
 
 
+def kept_out(store: Store, platform: str, segment: str) -> frozenset[str]:
+    """Contacts of the platform whose person is pinned: never in this segment."""
+    return frozenset(
+        c
+        for (c,) in store.sql(
+            """SELECT l.contact_id FROM person_links l JOIN pins p USING (person_id)
+               WHERE l.source = ? AND p.kind = 'never' AND lower(p.segment) = lower(?)""",
+            [platform, segment],
+        )
+    )
+
+
 def unpin(store: Store, person_id: str, segment: str) -> bool:
     """Take a pin away; False when there was none."""
     return bool(

@@ -18,8 +18,13 @@ from connector.purchases import shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 2
+VERSION = 4
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
+
+TABLES_MADE = (
+    "person_numbers", "fact_links", "fact_orders", "fact_lines", "fact_events", "fact_interests", "fact_products",
+    "fact_categories", "fact_words", "fact_topics", "fact_campaigns", "fact_sales", "fact_kinds",
+)  # fmt: skip
 
 AT_ONCE = 262_144
 """People whose facts are sorted by one statement."""
@@ -55,6 +60,12 @@ def fingerprint(store: Store, config: Config) -> str:
             FROM contacts),
           (SELECT sum(hash(source, contact_id, kind, value)) FROM identifiers)""")
     return json.dumps([VERSION, shop, counts, [str(v) for v in hashes[0]], sorted(TABLES)])
+
+
+def stands(store: Store) -> bool:
+    """Whether every table is there: notes about them may have come without them, from a backup or an earlier program."""
+    held = {str(t) for (t,) in store.sql("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
+    return held.issuperset(TABLES_MADE)
 
 
 CHANGED = "n IN (SELECT n FROM fact_changed)"

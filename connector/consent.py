@@ -57,7 +57,7 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
     hubspot = config.hubspot
     titles = {p: adapters.title(p) for p in config.platforms} | TITLES
     store.sql(
-        _VERDICTS,
+        _VERDICTS.replace("{told}", _TOLD.strip()),
         {
             "platform": platform,
             "channel": channel,
@@ -144,6 +144,32 @@ def allowed(store: Store, purpose: str) -> frozenset[str]:
     return frozenset(r[0] for r in store.sql(f"SELECT contact_id FROM verdicts WHERE {why} = ''"))
 
 
+_TOLD = r"""
+refusal_kinds AS (  -- few words in many rows; files of other programs spell them in their own way
+  SELECT kind, word LIKE '%complaint%' OR word IN ('spam', 'abuse', 'spamreport', 'reportedspam') AS is_complaint
+  FROM (SELECT kind, regexp_replace(lower(kind), '[^a-z]', '', 'g') AS word FROM (SELECT DISTINCT kind FROM events))
+  WHERE word LIKE '%complaint%' OR word LIKE '%unsubscri%'
+    OR word IN ('spam', 'abuse', 'spamreport', 'reportedspam', 'optout', 'optedout')),
+told AS (
+  SELECT e.source, e.contact_id, e.email, e.occurred_at FROM events e JOIN refusal_kinds k USING (kind)
+  WHERE $channel = 'email' AND (k.is_complaint OR e.source = 'import')),
+tellers AS (  -- joins on equal values only: one with OR would compare every complaint with every contact
+  SELECT l.person_id, t.source, t.occurred_at
+  FROM told t JOIN person_links l ON l.source = t.source AND l.contact_id = t.contact_id
+  UNION ALL
+  SELECT l.person_id, t.source, t.occurred_at FROM told t JOIN person_links l ON l.source = 'email' AND l.contact_id = t.email
+  UNION ALL  -- the address said it, whoever holds it (shared, kept apart, of another record)
+  SELECT l.person_id, t.source, t.occurred_at FROM (
+    SELECT source, email AS place, occurred_at FROM told WHERE email IS NOT NULL
+    UNION ALL
+    SELECT t.source, c.email, t.occurred_at FROM told t JOIN contacts c ON c.source = t.source AND c.contact_id = t.contact_id
+    WHERE c.email IS NOT NULL) t
+  JOIN contacts k ON k.email = t.place JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id)"""
+"""Who complained or left, where an event is all that tells of it: person, source, when (UTC)."""
+
+REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"
+"""Everybody who refused by an event, whether a platform of ours knows them or not. $channel: 'email', 'sms'."""
+
 _VERDICTS = r"""
 CREATE OR REPLACE TEMP TABLE verdicts AS
 WITH names AS (SELECT unnest(CAST($sources AS VARCHAR[])) AS source, unnest(CAST($titles AS VARCHAR[])) AS title),
@@ -189,9 +215,7 @@ hidden AS (  -- a refusal is not forgotten where the owner archived the contact 
   JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
   GROUP BY a.source, a.contact_id, a.person_id
   HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead')) = 'unsubscribed'),
-told AS (
-  SELECT source, contact_id, email, occurred_at FROM events
-  WHERE $channel = 'email' AND (kind = 'complaint' OR (kind = 'unsubscribe' AND source = 'import'))),
+{told},
 refusals AS (
   SELECT person_id, source, max(changed_at) AS no_at, bool_or(changed_at IS NULL) AS is_undated, false AS is_erasure
   FROM answers WHERE topic = '' AND status = 'unsubscribed' GROUP BY person_id, source
@@ -204,12 +228,7 @@ refusals AS (
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
-  SELECT l.person_id, e.source, max(e.occurred_at), false, false
-  FROM (  -- two joins on equal values: one with OR would compare every complaint with every contact
-    SELECT source, source AS holder, contact_id AS id, occurred_at FROM told WHERE contact_id IS NOT NULL
-    UNION ALL SELECT source, 'email', email, occurred_at FROM told WHERE email IS NOT NULL) e
-  JOIN person_links l ON l.source = e.holder AND l.contact_id = e.id
-  GROUP BY l.person_id, e.source
+  SELECT person_id, source, max(occurred_at), false, false FROM tellers GROUP BY person_id, source
   UNION ALL
   SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
   WHERE c.status = 'erased' GROUP BY l.person_id, c.source

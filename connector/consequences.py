@@ -19,10 +19,11 @@ Planned = tuple[list[TargetPlan], list[FieldPlan], list[str]]
 def foretell(store: Store, adapter: Adapter, targets: Sequence[TargetPlan], fields: Sequence[FieldPlan]) -> Planned:
     """The plans of one platform with what they would set off, and what the owner must be told of it besides.
 
-    The platform is only asked where somebody enters or leaves what was there before, or a field gets values: nothing can
-    wait for a list or tag that is not made yet.
+    The platform is only asked where somebody enters or leaves what was there before, or a value is set: nothing can wait for a
+    list or tag that is not made yet.
     """
-    watched = [replace(t.target, object_id=t.object_id) for t in targets if t.changes and t.object_id]
+    older = adapter.values_outlive_objects
+    watched = [replace(t.target, object_id=t.object_id) for t in targets if t.changes and (t.object_id or older)]
     filled = [f for f in fields if f.changes]
     if not (watched or filled):
         return [_entering(store, t) for t in targets], list(fields), []

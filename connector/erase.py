@@ -6,7 +6,7 @@ Tables are told by their columns, so one that is added later is reached too: `pe
 
 from __future__ import annotations
 
-from connector import forgotten
+from connector import forgotten, news
 from connector.keys import store_key
 from connector.store import Store
 from connector.traces import Traces, as_table
@@ -46,6 +46,7 @@ def erase(store: Store, traces: Traces) -> dict[str, int]:
         )
     store.sql("DROP TABLE gone_numbers")
     rewritten = rewrite_texts(store, traces)
+    news.forget_all(store)
     return counts | ({"texts": rewritten} if rewritten else {})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 import adapters
-from connector import compact, news, purchases
+from connector import compact, moved, news, purchases
 from connector.config import Config
 from connector.identity_rules import folded
 from connector.store import Store
@@ -80,7 +80,7 @@ def identify(store: Store, config: Config) -> dict[str, int]:
 def _known(store: Store, state: str) -> dict[str, int] | None:
     """The counts of the last time where nothing has changed since."""
     found = store.value("SELECT value FROM meta WHERE name = 'identity_state'")
-    if found is None:
+    if found is None or not compact.stands(store):
         return None
     before = orjson.loads(found)
     return dict(before["counts"]) if before["state"] == state else None
@@ -348,6 +348,13 @@ def _name_components(store: Store) -> None:
 
 
 def _write(store: Store) -> None:
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE person_moves AS
+        SELECT DISTINCT l.person_id AS old, w.person_id AS new, l.person_id NOT IN (SELECT person_id FROM id_names) AS is_gone
+        FROM person_links AS l JOIN id_nodes AS n ON n.source = l.source AND n.contact_id = l.contact_id
+        JOIN id_components AS c ON c.n = n.n JOIN id_names AS w ON w.root = c.root
+        WHERE w.person_id <> l.person_id""")
+    moved.follow(store)
     store.sql("DELETE FROM person_links")
     evidence = " ".join(f"WHEN {k} THEN '{v}'" for k, v in EVIDENCE.items())
     store.sql(f"""

@@ -98,10 +98,13 @@ def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterab
 
 
 def rename_segment(store: Store, platform: str, before: str, after: str) -> None:
-    """A segment was renamed in the configuration: object, memberships and go-aheads go with it. Safe to repeat."""
+    """A segment was renamed in the configuration: object, memberships, go-aheads, pins and pauses go with it.
+    Safe to repeat."""
     with store.transaction():
         for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights"):
             store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
+        for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
+            store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
 
 
 def follow_merges(store: Store, platform: str) -> int:

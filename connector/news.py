@@ -1,8 +1,8 @@
 """Which records came since the facts were last made, and whose they are: so that a few thousand changes cost seconds.
 
 A record that changes is deleted and stored again, so what is new stands behind the last row of before. Whether the rows up
-to there are the ones they were (the database may close gaps when it writes to disk) is told by the last of them, which is
-looked at again. Wherever something cannot be told, the answer is: make everything anew.
+to there are the ones they were (the database may close gaps when it writes to disk) is told by the last of them and some
+before, which are looked at again. Wherever something cannot be told, the answer is: make everything anew.
 
 Not followed, but made anew: more than one source of orders (copies are looked for across all people), orders or events that
 were deleted for good, new categories and products, another configuration.
@@ -15,10 +15,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from connector import compact
 from connector.config import Config
 from connector.store import Store
 
 FOLLOWED = ("orders", "order_lines", "refunds", "events")
+
+LOOKED_AT = 64
 
 FEW = 0.1
 """With changes of a larger share of the people all facts are made anew: they come out sorted, and it costs no more."""
@@ -39,15 +42,14 @@ def since(store: Store, config: Config) -> News | None:
     """What came since `remember`; None where everything must be made anew."""
     found = store.value("SELECT value FROM meta WHERE name = 'fact_marks'")
     before = orjson.loads(found) if found else None
-    if before is None or before["fixed"] != _fixed(store, config):
+    if before is None or before["fixed"] != _fixed(store, config) or not compact.stands(store):
         return None
-    marks: dict[str, tuple[int, int, str]] = {t: tuple(m) for t, m in before["tables"].items()}
+    marks: dict[str, tuple[int, int, dict[str, str]]] = {t: tuple(m) for t, m in before["tables"].items()}
     removed = {}
-    for table, (rows, last, sentinel) in marks.items():
-        at = {"last": last}
-        kept = store.value(f'SELECT count(*) FROM "{table}" WHERE rowid <= $last', at)
-        was = store.value(f'SELECT hash(t) FROM "{table}" AS t WHERE rowid = $last', at)
-        if rows and str(was) != sentinel:
+    for table, (rows, last, sentinels) in marks.items():
+        kept = store.value(f'SELECT count(*) FROM "{table}" WHERE rowid <= $last', {"last": last})
+        now = _sentinels(store, table, last)
+        if rows and (str(last) not in now or any(sentinels.get(row) != told for row, told in now.items())):
             return None
         removed[table] = rows - kept
     news = News({t: last for t, (_, last, _) in marks.items()})
@@ -59,18 +61,27 @@ def remember(store: Store, config: Config) -> None:
     tables = {}
     for table in FOLLOWED:
         rows, last = store.sql(f'SELECT count(*), coalesce(max(rowid), -1) FROM "{table}"')[0]
-        sentinel = store.value(f'SELECT hash(t) FROM "{table}" AS t WHERE rowid = $last', {"last": last})
-        tables[table] = (rows, last, str(sentinel))
+        tables[table] = (rows, last, _sentinels(store, table, last))
     store.sql("DELETE FROM meta WHERE name = 'fact_marks'")
     text = orjson.dumps({"fixed": _fixed(store, config), "tables": tables}).decode()
     store.insert("meta", [{"name": "fact_marks", "value": text}])
+
+
+def _sentinels(store: Store, table: str, last: int) -> dict[str, str]:
+    """Row -> what it holds, of the last rows and of some ever further ahead. One alone could be deceived: stored again as it
+    was, it stands in its old place where as many rows before it went as came."""
+    rows = sorted({last - n for n in range(LOOKED_AT)} | {last - (1 << n) for n in range(40)})
+    found = store.sql(
+        f'SELECT rowid, hash(t) FROM "{table}" AS t WHERE rowid IN ({", ".join(str(r) for r in rows if r >= 0) or -1})'
+    )
+    return {str(row): str(told) for row, told in found}
 
 
 def _fixed(store: Store, config: Config) -> str:
     """What must be the same for the facts of people without news to hold."""
     settings = config.shop.model_dump_json() + config.identity.model_dump_json() + str(config.privacy.sensitive_products)
     products = store.value("SELECT sum(hash(t)) FROM products AS t")
-    return f"{settings} {products}"
+    return f"{compact.VERSION} {FOLLOWED} {settings} {products}"
 
 
 def _is_followed(store: Store, news: News, removed: dict[str, int]) -> bool:
@@ -131,6 +142,11 @@ def tell_profile(store: Store) -> None:
     """Add the changed people to those the next profile must make again."""
     store.sql("CREATE TABLE IF NOT EXISTS fact_news (n INTEGER)")
     store.sql("INSERT INTO fact_news SELECT n FROM fact_changed EXCEPT SELECT n FROM fact_news")
+
+
+def forget_all(store: Store) -> None:
+    """Rows were rewritten where they stand, which no mark tells: facts and profile are to be made anew."""
+    store.sql("DELETE FROM meta WHERE name IN ('identity_state', 'fact_marks', 'profile_state')")
 
 
 def forget_news(store: Store) -> None:

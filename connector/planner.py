@@ -319,7 +319,8 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
     for platform, name in image:
         if name in segments:
             consent.judge(s.store, s.config, platform, segments[name].channel)
-            may[platform, name] = consent.allowed(s.store, purpose_there(s.store, platform, segments[name]))
+            permitted = consent.allowed(s.store, purpose_there(s.store, platform, segments[name]))
+            may[platform, name] = permitted - choices.kept_out(s.store, platform, name)
     plan, left = undo.reversed_plan(s.store, fresh, image, may, run_id)
     stop = run_stop(s, allowed)
     guarded = []

@@ -12,11 +12,10 @@ from datetime import date, datetime
 
 import orjson
 
-from connector.columns import COLUMNS
 from connector.config import Config
 from connector.facts import marks
 from connector.news import facts_state
-from connector.profile_sql import Columns
+from connector.profile_sql import LINKED, Columns, dated_sql, lasting_sql, part_sql
 from connector.store import Store
 from models.segments import AsOf
 
@@ -65,15 +64,16 @@ def find(store: Store, config: Config, as_of: AsOf, extra: Columns, absent: froz
     """What still holds. Leaves the temporary tables profile_news(n) and profile_seen_now(n, h)."""
     state = _state(store, config, as_of, extra, absent)
     found = store.value("SELECT value FROM meta WHERE name = 'profile_state'")
-    before: dict[str, str] = orjson.loads(found) if found else {}
+    before: dict[str, str] = orjson.loads(found) if found and _stands(store) else {}
     store.sql("CREATE OR REPLACE TEMP TABLE profile_news (n INTEGER)")
-    if before and (before["facts"], before["linked"]) == (state["facts"], state["linked"]):
+    if before.keys() != state.keys() or before["shape"] != state["shape"] or not _is_known(store, before):
+        before = {}
+    is_same = before and all(before[of] == state[of] for of in ("facts", "linked"))
+    if is_same and not store.sql("SELECT 1 FROM fact_news LIMIT 1"):
         store.sql("CREATE OR REPLACE TEMP TABLE profile_seen_now AS SELECT person_n AS n, h FROM profile_seen")
     else:
         store.sql(f"CREATE OR REPLACE TEMP TABLE profile_seen_now AS {SEEN_SQL}")
-    if not before or as_of.is_given or before["shape"] != state["shape"] or not _is_known(store, before, state):
-        return Kept(False, False, state)
-    if before.get("later", "yes") or as_of.until_utc < datetime.fromisoformat(before["until"]):
+    if not before or as_of.is_given or before["later"] or as_of.until_utc < datetime.fromisoformat(before["until"]):
         return Kept(False, False, state)
     store.sql("""
         INSERT INTO profile_news
@@ -86,13 +86,15 @@ def find(store: Store, config: Config, as_of: AsOf, extra: Columns, absent: froz
     return Kept(True, is_same_day, state)
 
 
-def _is_known(store: Store, before: dict[str, str], state: dict[str, str]) -> bool:
+def _stands(store: Store) -> bool:
+    """Whether the tables are there that notes in `meta` speak of; a backup holds the notes alone."""
+    held = {str(t) for (t,) in store.sql("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
+    return held.issuperset(("profile_rows", "profile_dated", "profile_seen", "fact_news"))
+
+
+def _is_known(store: Store, before: dict[str, str]) -> bool:
     """Whether fact_news tells whose facts have changed since the last profile; it grows until a profile is made."""
-    since = store.value("SELECT value FROM meta WHERE name = 'fact_news_since'")
-    if before["facts"] == state["facts"]:
-        store.sql("CREATE TABLE IF NOT EXISTS fact_news (n INTEGER)")
-        return True
-    return bool(since == before["facts"])
+    return bool(store.value("SELECT value FROM meta WHERE name = 'fact_news_since'") == before["facts"])
 
 
 def remember(store: Store, kept: Kept) -> None:
@@ -111,7 +113,8 @@ def remember(store: Store, kept: Kept) -> None:
 
 def _state(store: Store, config: Config, as_of: AsOf, extra: Columns, absent: frozenset[str]) -> dict[str, str]:
     constant = {k: v for k, v in marks(config, as_of).items() if k not in NOT_CONSTANT}
-    shape = repr((COLUMNS, extra, sorted(absent), sorted(constant.items())))
+    made = (lasting_sql(extra, absent), dated_sql(extra, absent), *(part_sql(group, extra, absent) for group in LINKED))
+    shape = repr((made, SEEN_SQL, LATER, sorted(constant.items())))  # the very statements: another program makes all anew
     return {
         "shape": "" if as_of.is_given else hashlib.sha256(shape.encode()).hexdigest(),  # the past is nothing to go on from
         "facts": facts_state(store),

@@ -57,7 +57,7 @@ RECENT = {"orders": "recent_orders", "events": "recent_events"}
 def is_dated(column: ProfileColumn) -> bool:
     if column.group in ALWAYS_DATED:
         return True
-    return column.group in AGGREGATED and bool(re.search(r"\{day\}|\{from_", column.sql))
+    return column.group in AGGREGATED and bool(re.search(r"(?<!\{)\{(day\}|from_)", column.sql))
 
 
 RHYTHM_SQL = f"""

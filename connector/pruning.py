@@ -23,7 +23,7 @@ TABLES: dict[str, str] = {
         SELECT (max(run_id), segment) FROM segment_counts GROUP BY segment)""",
     "nights": "run_id < $run",
     "overrides": "given_at < $before",
-    "journal": f"intended_at < $before AND {SETTLED}",
+    "journal": f"intended_at < $journeys AND {SETTLED}",  # who was put on a journey lately is counted from it
     # a refusal is remembered until a later value was taken, so that the same one is not tried every night
     "field_writes": f"""written_at < $before AND {SETTLED} AND (
         state NOT IN ('refused', 'missing') OR (run_id, platform, field, contact_id) NOT IN (
@@ -32,12 +32,16 @@ TABLES: dict[str, str] = {
 """Table -> which of its rows are too old. $before: a time in UTC; $run: run ids sort by time, and this is the first to stay."""
 
 
-def prune(store: Store, keep_days: int, now: datetime) -> dict[str, int]:
-    """Forget what is older than `keep_days`; gives how many rows of each table went. All of it or nothing."""
+def prune(store: Store, keep_days: int, now: datetime, *, journeys_days: int = 30) -> dict[str, int]:
+    """Forget what is older than `keep_days`; gives how many rows of each table went. All of it or nothing.
+
+    journeys_days: how far back journeys are counted; what they are counted from stays that long at least.
+    """
     before = now - timedelta(days=keep_days)
     if not store.sql("SELECT 1 FROM runs WHERE started_at < ? LIMIT 1", [before]):
         return {}
-    limits = {"before": before, "run": f"{before:%Y%m%dT%H%M%S%f}"}
+    journeys = now - timedelta(days=max(keep_days, journeys_days + 1))
+    limits = {"before": before, "journeys": journeys, "run": f"{before:%Y%m%dT%H%M%S%f}"}
     gone: dict[str, int] = {}
     with store.transaction():
         for table, is_old in TABLES.items():
@@ -49,16 +53,16 @@ def prune(store: Store, keep_days: int, now: datetime) -> dict[str, int]:
     return found
 
 
-REFUSALS = ("complaint", "unsubscribe")
-"""Events that stay however old they are: a no does not lapse."""
+NO = r"(?i)complaint|unsubscri|spam|abuse|opt.?(ed)?.?out"
+"""Kinds of events that stay however old they are, in whatever spelling: a no does not lapse."""
 
 
 def prune_events(store: Store, keep_months: int, today: date) -> int:
     """Forget what people did or received more than `keep_months` before the shop's `today`; gives how many events went."""
     gone = store.sql(
-        f"""DELETE FROM events WHERE occurred_at < CAST(? AS DATE) - to_months(?)
-            AND kind NOT IN ({", ".join(f"'{k}'" for k in REFUSALS)}) RETURNING 1""",
-        [today, keep_months],
+        """DELETE FROM events WHERE occurred_at < CAST(? AS DATE) - to_months(?)
+            AND kind NOT IN (SELECT kind FROM (SELECT DISTINCT kind FROM events) WHERE regexp_matches(kind, ?)) RETURNING 1""",
+        [today, keep_months, NO],
     )
     if gone:
         log.info("Older than %d months, and forgotten: %d events", keep_months, len(gone))

@@ -78,9 +78,21 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
             f"{dropped} of the plan's {planned} changes would no longer be made, more than {MAX_DROPPED_PCT} %. "
             "Make a new plan."
         )
+    written = {_key(t) for t in kept if t.changes} | {(f.platform, f.name) for f in fields if f.changes}
+    unseen = sorted(start for start in _starts(fresh) - _starts(saved) if start[:2] in written)
+    if unseen:
+        raise StalePlan(
+            f"The plan does not show that it would start '{unseen[0][2]}': that was switched on or changed since. Make a new plan."
+        )
     going = {m.message_id for t in fresh.triggers for m in t.changes}
     told = tuple(replace(t, changes=tuple(m for m in t.changes if m.message_id in going)) for t in saved.triggers)
     return replace(saved, targets=tuple(kept), triggers=told, fields=fields), dropped
+
+
+def _starts(plan: Plan) -> set[tuple[str, str, str, str, int, str]]:
+    """What the plan sets off: where, which automation, on what, how many mails, what it does to the bill."""
+    found = {(*_key(t), s.name, s.on, s.mails, s.billing) for t in plan.targets for s in t.starts}
+    return found | {(f.platform, f.name, s.name, s.on, s.mails, s.billing) for f in plan.fields for s in f.starts}
 
 
 def _restricted_field(saved: FieldPlan, fresh: Plan) -> FieldPlan:

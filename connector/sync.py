@@ -68,7 +68,7 @@ def pull_all(
             if pulled.error is not None:
                 raise pulled.error
     RawPages(s.store).expire(s.store, keep_raw_days, s.now())
-    pruning.prune(s.store, s.config.privacy.keep_runs_days, s.now())
+    pruning.prune(s.store, s.config.privacy.keep_runs_days, s.now(), journeys_days=s.config.push.journeys_days)
     if forgotten := pruning.prune_events(s.store, s.config.privacy.keep_events_months, s.as_of.day):
         s.summary["events_forgotten"] = forgotten
     s.new_set_aside += sum(c.new_set_aside for c in s.streams)

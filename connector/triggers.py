@@ -158,6 +158,7 @@ def _consent(
     closed = {p: "erased" for (p,) in store.sql(_EVERYWHERE, {"channel": segment.channel, "status": "erased"})}
     if segment.purpose != "service":
         refused = store.sql(_EVERYWHERE, {"channel": segment.channel, "status": "unsubscribed"})
+        refused += store.sql(consent.REFUSED, {"channel": segment.channel})
         closed |= {p: "said no" for (p,) in refused if p not in closed}
     places: dict[str, tuple[str, str]] = {}
     for platform in config.platforms:

@@ -253,3 +253,26 @@ def test_a_complaint_is_a_no_and_so_is_an_imported_leaving(store: Store, source:
     event = {"source": source, "contact_id": "9" if source == "import" else "1", "kind": kind}
     store.insert("events", [{**event, "occurred_at": "2026-05-01 00:00:00"}])
     assert verdict(store, "mailchimp", "1")[0] == why
+
+
+@pytest.mark.parametrize("kind", ["Unsubscribe", "UNSUBSCRIBED", "opt_out", "Opted out", "spam", "Spam complaint", "abuse"])
+def test_a_refusal_in_a_file_counts_however_the_file_spells_it(store: Store, kind: str) -> None:
+    contact(store, "mailchimp", "1")
+    says(store, "mailchimp", "1", "subscribed")
+    contact(store, "import", "9")
+    store.insert("events", [{"source": "import", "contact_id": "9", "kind": kind, "occurred_at": "2026-05-01 00:00:00"}])
+    assert verdict(store, "mailchimp", "1")[0] == "said no on an import"
+
+
+@pytest.mark.parametrize(
+    "told_of", [{"email": "shared@x.example"}, {"contact_id": "9"}, {"contact_id": "8", "email": "shared@x.example"}]
+)
+def test_an_address_that_complained_is_closed_whoever_holds_it(store: Store, told_of: dict[str, str]) -> None:
+    """Kept apart, shared by many, or of a record with another address."""
+    contact(store, "mailchimp", "1", person="a", email="shared@x.example")
+    says(store, "mailchimp", "1", "subscribed")
+    contact(store, "import", "9", person="b", email="shared@x.example")
+    contact(store, "import", "8", person="c", email="other@x.example")
+    store.insert("events", [{"source": "import", **told_of, "kind": "complaint", "occurred_at": "2026-05-01 00:00:00"}])
+    assert verdict(store, "mailchimp", "1")[0] == "said no on an import"
+    assert {p for (p,) in store.sql(consent.REFUSED, {"channel": "email"})} >= {"a", "b"}

@@ -7,11 +7,15 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
+from connector import erase, traces
 from connector.clock import as_of
+from connector.columns import COLUMNS
 from connector.identity import identify
-from connector.profile import build
+from connector.news import since
+from connector.profile import attribute_columns, build
+from connector.profile_sql import ALWAYS_DATED, LINKED, is_dated
 from connector.segment import evaluate, resolve
-from tests.stages.hand_shop import contact, new_store, shop_config
+from tests.stages.hand_shop import contact, event, new_store, person_of, shop_config
 from tests.stages.random_shop import event_of, fill, orders_of, rows_of
 
 NOW = datetime(2026, 7, 1, 12)
@@ -201,3 +205,97 @@ def test_a_look_into_the_past_is_nothing_to_go_on_from():
     assert made(store)["profile"] != now
     build(store, CONFIG, as_of(None, CONFIG.shop.timezone, NOW))
     assert made(store)["profile"] == now
+
+
+def renew(store, now):
+    identify(store, CONFIG)
+    build(store, CONFIG, as_of(None, CONFIG.shop.timezone, now))
+
+
+def people_of(store):
+    return {repr(row) for row in store.sql("SELECT * FROM profile")}
+
+
+def small_shop():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", f"s{n}", email=f"s{n}@x.example", created_at="2026-01-01") for n in range(20)])
+    links = {f"e{n}": f"https://shop.example/tea?for=s{n}@x.example" for n in (1, 2)}
+    clicks = [event("shopify", "s9", "click", "2026-06-01", record_id=n, url=url) for n, url in links.items()]
+    store.insert("events", [*clicks, event("shopify", "s8", "login", "2026-06-01", record_id="e0", url=None)])
+    renew(store, NOW)
+    return store
+
+
+def test_two_links_that_are_one_after_forgetting_are_not_counted_twice():
+    store = small_shop()
+    for n in (1, 2):
+        found = traces.find(store, f"s{n}@x.example", [person_of(store, "shopify", f"s{n}")])
+        erase.erase(store, found)
+        identify(store, CONFIG)
+    renew(store, NOW)
+    store.insert("events", [event("shopify", "s9", "login", "2026-06-30", record_id="e3")])
+    renew(store, NOW + timedelta(minutes=1))
+
+    clicks = store.sql("SELECT clicks_total FROM profile WHERE person_id = ?", [person_of(store, "shopify", "s9")])
+    assert clicks == [(2,)]
+
+
+@pytest.mark.parametrize("notes", ['{"facts": "", "shape": "", "day": "2026-07-01"}', None])
+def test_what_an_earlier_program_noted_and_left_out_is_made_anew(notes):
+    store = small_shop()
+    once = people_of(store)
+    store.sql("UPDATE meta SET value = coalesce(?, value) WHERE name = 'profile_state'", [notes])
+    store.sql("UPDATE profile_rows SET records = 77")
+    store.sql("DROP TABLE fact_interests")
+    if notes is None:
+        store.sql("DROP TABLE profile_seen")
+    renew(store, NOW + timedelta(minutes=1))
+    store.insert("events", [event("shopify", "s3", "login", "2026-06-30", record_id="e3")])
+    renew(store, NOW + timedelta(minutes=2))
+
+    assert store.value("SELECT count(*) FROM profile_rows WHERE records = 77") == 0
+    assert len(once - people_of(store)) == 1
+
+
+def test_facts_of_another_version_are_not_followed():
+    store = small_shop()
+    store.sql("UPDATE meta SET value = regexp_replace(value, '\"fixed\":\"[0-9]+', '\"fixed\":\"0') WHERE name = 'fact_marks'")
+    store.sql("DELETE FROM meta WHERE name = 'identity_state'")
+    store.sql("INSERT INTO fact_kinds VALUES ('a mark')")
+    renew(store, NOW + timedelta(minutes=1))
+
+    assert not was_followed(store)
+
+
+def test_facts_made_anew_of_the_same_records_leave_no_row_of_the_profile_behind():
+    store = small_shop()
+    store.sql("UPDATE person_numbers SET n = 20 - n")
+    store.sql("DELETE FROM meta WHERE name IN ('identity_state', 'fact_marks')")
+    renew(store, NOW + timedelta(minutes=1))
+
+    whose = "SELECT count(*) FROM profile_rows AS r JOIN person_numbers AS p ON p.n = r.person_n AND p.person_id = r.person_id"
+    assert store.value(whose) == 20
+    assert store.value("SELECT count(*) FROM profile_rows") == 20
+
+
+def test_no_column_of_records_looks_back_days_whatever_an_attribute_is_called():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "s1", attributes='{"{day}": "1", "{from_7}": "2"}')])
+
+    own = attribute_columns(store)
+    assert len(own) == 2
+    assert [c.name for c in (*COLUMNS, *own) if c.group in LINKED and c.group not in ALWAYS_DATED and is_dated(c)] == []
+
+
+@pytest.mark.parametrize("middle", ["e298", "e290", "e2"])
+def test_a_row_that_was_exchanged_is_seen_though_the_last_one_stands_where_it_stood(middle):
+    store = new_store()
+    store.insert("events", [event("shopify", f"s{n % 9}", "login", "2026-06-01", record_id=f"e{n}") for n in range(300)])
+    identify(store, CONFIG)
+    store.sql("CREATE TABLE closed AS SELECT * FROM events WHERE record_id NOT IN (?, 'e299') ORDER BY rowid", [middle])
+    store.sql("INSERT INTO closed SELECT * REPLACE ('click' AS kind) FROM events WHERE record_id = ?", [middle])
+    store.sql("INSERT INTO closed FROM events WHERE record_id = 'e299'")
+    store.sql("DROP TABLE events")
+    store.sql("ALTER TABLE closed RENAME TO events")
+
+    assert since(store, CONFIG) is None

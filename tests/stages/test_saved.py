@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from connector import saved
-from models.changes import Change, Plan, Target, TargetPlan
+from models.changes import Change, Plan, Start, Target, TargetPlan
 from models.errors import StalePlan, UsageError
 
 NOW = datetime(2026, 11, 21, 12)
@@ -73,3 +73,16 @@ def test_a_file_that_is_no_plan_is_refused_in_words(tmp_path: Path, content: str
     path.write_text(content)
     with pytest.raises(UsageError):
         saved.read(path)
+
+
+def test_an_automation_that_the_saved_plan_does_not_show_needs_a_new_plan() -> None:
+    made = plan("a")
+    welcome = Start("Welcome", "enter", 1, mails=1)
+    now = replace(made, targets=tuple(replace(t, starts=(welcome,)) for t in made.targets))
+    with pytest.raises(StalePlan, match="'Welcome'"):
+        saved.what_still_holds(made, now)
+    more = replace(made, targets=tuple(replace(t, starts=(replace(welcome, mails=2),)) for t in made.targets))
+    with pytest.raises(StalePlan, match="'Welcome'"):
+        saved.what_still_holds(now, more)
+    assert saved.what_still_holds(now, now)[1] == 0
+    assert saved.what_still_holds(now, made)[1] == 0, "one that was switched off since is no reason to refuse"

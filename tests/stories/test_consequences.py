@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import responses
 
+from adapters.hubspot_property import PROPERTY
 from connector import choices, planner, show
 from connector.sandbox.hubspot_flows import Workflow
 from models.changes import FieldPlan, Plan, TargetPlan
@@ -130,6 +131,20 @@ def test_a_list_that_is_made_in_this_run_starts_nothing_and_nobody_is_asked(
     keeper.owner.believe({"VIP": range(4)})
     plan = keeper.owner.plan(keeper.owner.session("plan"))
     assert plan.notes == () and of_hubspot(plan).starts == ()
+
+
+def test_a_first_fill_foretells_a_workflow_that_waits_for_any_change_of_our_property(
+    mock: responses.RequestsMock, tmp_path: Path
+) -> None:
+    keeper = Shopkeeper(mock, tmp_path, VIP + VIP.replace('"VIP"', '"Gold"'), more="hubspot_property = true")
+    keeper.owner.believe({"VIP": range(4), "Gold": []})
+    keeper.owner.push(first=True)
+    keeper.world.hubspot.add_workflow(Workflow("Any option", on_property=PROPERTY, value="", mails=1, by_event=True))
+    keeper.owner.believe({"VIP": range(4), "Gold": range(6)})
+    _, plan = keeper.owner.push(first=True)
+    (gold,) = (t for t in plan.targets if t.target.segment == "Gold")
+    assert [(s.name, s.people) for s in gold.starts] == [("Any option", 6)]
+    assert keeper.sent == mails(gold) == 6
 
 
 def test_what_an_undo_would_start_is_foretold_too(keeper: Shopkeeper) -> None:
