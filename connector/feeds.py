@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import queue
 import threading
@@ -19,8 +18,6 @@ AHEAD = 1
 """Pages a walk may be ahead of the store; more would only take memory."""
 GARBAGE_AT = 200_000
 JOIN_S = 5.0
-M_MMAP_THRESHOLD = -3  # <malloc.h>
-LARGE_BYTES = 256 * 1024
 
 Item = Page | BaseException | None
 """A page, what ended the walk, or None: it ended without its last page."""
@@ -115,15 +112,3 @@ def calm_garbage() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def give_back_large_buffers() -> None:
-    """Have glibc return what a page took as soon as the page is done with: left alone it raises its threshold to the size of
-    a page (mallopt(3), "dynamic mmap threshold"), keeps such buffers, and the process grows with the length of the pull.
-
-    Holds for the rest of the process. Other C libraries have no such knob and need none.
-    """
-    try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-    except (OSError, TypeError, AttributeError):
-        return

@@ -13,7 +13,7 @@ import orjson
 
 from adapters.base import Adapter, Page
 from connector import runs
-from connector.feeds import Feed, Feeds, Item, calm_garbage, give_back_large_buffers
+from connector.feeds import Feed, Feeds, Item, calm_garbage
 from connector.intake import Intake, Normalizes
 from connector.known import digest
 from connector.progress import Progress, Silent
@@ -94,7 +94,6 @@ def pull_together(
     A missing scope or a refused request closes its stream only; a used-up quota closes the rest of the platform until
     later. Everything else ends that platform, after what came before it is stored. A failing store ends everything.
     """
-    give_back_large_buffers()
     raw = RawPages(store) if keep_raw else None
     if raw is not None:
         raw.remove_orphans(store)
