@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from adapters import title
 from connector.column import ProfileColumn, day_of, flag, local_day, text_of, words
 
 
@@ -20,7 +21,7 @@ def placed(name: str, meaning: str) -> ProfileColumn:
 CONTACT: tuple[ProfileColumn, ...] = (
     words("contact", "contacts", "platforms", "list_sort(list(DISTINCT source) FILTER (is_live))",
           "platforms on which the person has a live record"),
-    *(flag("contact", "contacts", f"on_{p}", f"bool_or(source = '{p}' AND is_live)", f"has a live record on {p.capitalize()}")
+    *(flag("contact", "contacts", f"on_{p}", f"bool_or(source = '{p}' AND is_live)", f"has a live record on {title(p)}")
       for p in ("shopify", "mailchimp", "hubspot")),
     flag("contact", "contacts", "has_email", "bool_or(email IS NOT NULL)", "has a known e-mail address"),
     flag("contact", "contacts", "has_phone", "bool_or(phone IS NOT NULL)", "has a known phone number"),

@@ -71,6 +71,27 @@ def stream_json(counts: Sequence[StreamCount]) -> list[dict[str, Any]]:
     return [vars(c) for c in counts]
 
 
+SCORES = {
+    "churn": "Churn", "clv": "Customer value", "clv_365d": "Customer value, a year", "purchase_30d": "Purchase in 30 days",
+    "next_order": "Next order", "recommendations": "Recommendations", "engagement": "Engagement", "uplift": "Uplift",
+}  # fmt: skip
+THERE_IS = {
+    "customers": "customers", "repeat_buyers": "came back", "contacts": "contacts with mail", "answered": "answered",
+    "history_days": "days of history",
+}  # fmt: skip
+
+
+def readiness(found: Sequence[dict[str, Any]]) -> Table:
+    """What `score ready` says: what there is, what is lacking and until when, and how a score of this size is made."""
+    made = table("Score", "Ready", "There is", "Still lacking", "Made by")
+    for item in found:
+        there = ", ".join(f"{item[k]:,} {words}" for k, words in THERE_IS.items() if k in item)
+        made.add_row(
+            SCORES[item["score"]], "yes" if item["is_ready"] else "not yet", there, "; ".join(item["lacks"]), item["method"]
+        )
+    return made
+
+
 def segments(counts: Sequence[SegmentCount]) -> Table:
     made = table("Segment", "Before", "+ Entered", "- Left", "= After", "", numbers=range(1, 5))
     for c in counts:

@@ -127,6 +127,8 @@ def why(o: Options, email: str, name: str | None) -> int:
                 say(o, f"{indent}     {clause['change']}")
         if item["not_ready"]:
             say(o, f"  not ready: {item['not_ready']}")
+    if not found["segments"]:
+        say(o, "This person is in the store. There is no segment yet to be in: `rollcall segment new` builds one by questions.")
     for platform, verdict in found["may_be_written"].items():
         say(o, f"{platform}: marketing tag: {verdict['marketing']}; service tag: {verdict['service']}")
         say(o, *([f"  conflict: {verdict['conflict']}"] if "conflict" in verdict else []))

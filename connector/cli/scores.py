@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.screen import (
-    Options,
-    answer,
-    options,
-    progress,
-    say,
-)
-
-if TYPE_CHECKING:
-    pass
+from connector.cli.screen import Options, answer, options, progress, say
 
 
 @click.group("score", invoke_without_command=True)
@@ -77,15 +67,14 @@ def score_ready(o: Options) -> int:
 
     Example: rollcall score ready
     """
-    from connector import score, sync
+    from connector import score, show, sync
     from connector.session import session
 
     config = o.config()
     with session(config, "score ready", as_of=o.as_of, records=False) as s:
         sync.derive(s, sync.resolved(config))
         found = score.ready(s.store, config, s.as_of)
-    for item in found:
-        say(o, ", ".join(f"{k.replace('_', ' ')}: {v}" for k, v in item.items() if v not in ("", [], None)))
+    say(o, show.readiness(found))
     answer(o, {"scores": found})
     return 0
 

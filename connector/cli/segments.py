@@ -42,7 +42,7 @@ def segment_list(o: Options) -> int:
     made = show.table("Segment", "People", "Rule in words", "", numbers=(1,))
     for g in found:
         made.add_row(g["name"], f"{g['people']:,}", g["says"], "" if g["is_ready"] else f"not ready: {g['not_ready']}")
-    say(o, made)
+    say(o, made if found else "No segments yet. `rollcall segment new` builds one by questions.")
     answer(o, {"segments": found})
     return 0
 

@@ -66,6 +66,12 @@ def test_readiness_says_what_engagement_and_uplift_need(sixty: Path) -> None:
     assert not found["clv_365d"]["is_ready"]
 
 
+def test_readiness_is_said_in_words_with_what_there_is_and_what_is_lacking(sixty: Path) -> None:
+    said = rollcall(sixty, "score", "ready").out
+    assert "Customer value, a year" in said and "not yet" in said and "came back" in said
+    assert not set(said) & set("[]{}_")
+
+
 def test_a_small_shop_has_no_natural_groups_and_nobody_is_named(sixty: Path) -> None:
     said = rollcall(sixty, "discover", "--as-of", "2026-11-01")
     assert said.code == 0
