@@ -19,10 +19,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -40,7 +39,6 @@ from requests.exceptions import (
 )
 from requests.hooks import default_hooks
 from requests.structures import CaseInsensitiveDict
-from tenacity import RetryCallState, Retrying, retry_if_exception
 from urllib3.exceptions import DecodeError, LocationParseError, ProtocolError, ReadTimeoutError
 from urllib3.exceptions import SSLError as Urllib3SSLError
 
@@ -57,7 +55,8 @@ from adapters.answers import (
     with_query,
 )
 from adapters.heard import LISTENERS
-from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
+from adapters.patience import Call, Patience
+from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, RetryableApiError
 
 __all__ = ["Explain", "Http", "Response", "peek", "retry_after_s", "scrub"]
 
@@ -66,36 +65,14 @@ log = logging.getLogger(__name__)
 Response = requests.Response
 Explain = Callable[[Response], ApiError | AuthError | None]
 
-T = TypeVar("T")
-
 CHUNK = 1 << 20
 SLOWEST = 5
 """An answer may take this many times `timeout_s` altogether; each silence in it only `timeout_s`."""
 OURS = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "User-Agent": "rollcall-sync"}
-BACKOFF_BASE_S = 1.0
-BACKOFF_CEILING_S = 60.0
-UNCOUNTED_LIMIT = 2000
-"""Even waiting that does not use up the tries ends: a server that throttles for ever is broken."""
 NO_PATH = re.compile(r"[^\x21-\x7e]|[\\?#]|(?:^|/)(?:\.|%2e){1,2}(?=/|$)", re.IGNORECASE)
 """What must not stand in a path: blanks, control characters, the beginning of a query, and a way out (`..`)."""
 REQUEST_ID_HEADERS = ("X-Request-Id", "X-Request-ID", "X-HubSpot-Correlation-Id", "X-Trace-Id", "CF-Ray")
 TITLES = {"shopify": "Shopify", "mailchimp": "Mailchimp", "hubspot": "HubSpot", "webhook": "The webhook's address"}
-
-
-@dataclass
-class _Call:
-    """One logical request and what it has cost so far."""
-
-    method: str
-    url: str
-    repeatable: bool
-    body: bytes | str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    to: Path | None = None
-    tries: int = 1
-    failures: int = 0
-    uncounted: int = 0
-    waited_s: float = 0.0
 
 
 class Http:
@@ -137,13 +114,11 @@ class Http:
         self.now_utc = now_utc
         self._headers, self._explain, self._before, self._after = headers, explain, before, after
         self._unanswered, self._answers_json = unanswered, answers_json
-        self._sleep, self._jitter = sleep, jitter
+        self._sleep = sleep
         self._timeout = (connect_timeout_s, timeout_s)
         self._session = _session(self.base_url, workers)
         self._at_once = threading.BoundedSemaphore(workers)
-        self._retrying = Retrying(
-            sleep=sleep, retry=retry_if_exception(_is_worth_repeating), wait=self._wait_s, stop=self._is_enough, reraise=True
-        )
+        self._patience = Patience(platform, max_wait_s, sleep, jitter)
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, headers: Mapping[str, str] | None = None) -> Response:
         return self.request("GET", path, params=params, headers=headers)
@@ -208,7 +183,7 @@ class Http:
 
         tries: fewer than usual, for a caller that would rather change its request than repeat it.
         """
-        call = _Call(method, with_query(self._url(path), params), repeatable or method == "GET", headers=headers or {})
+        call = Call(method, with_query(self._url(path), params), repeatable or method == "GET", headers=headers or {})
         call.tries = tries or self.tries
         if form is not None:
             call.body = urlencode(dict(form))
@@ -216,21 +191,7 @@ class Http:
         elif json is not None:
             call.body = orjson.dumps(json)
             call.headers = {"Content-Type": "application/json", **call.headers}
-        return self._repeated(self._attempt, call)
-
-    def _repeated(self, attempt: Callable[[_Call], T], call: _Call) -> T:
-        """`attempt`, repeated as long as it is worth it. The first time goes without tenacity, which costs 0.2 ms."""
-        try:
-            return attempt(call)
-        except RetryableApiError as first:
-            failed: list[RetryableApiError] = [first]
-
-        def again(call: _Call) -> T:
-            if failed:
-                raise failed.pop()
-            return attempt(call)
-
-        return self._retrying(again, call)
+        return self._patience.repeated(self._attempt, call)
 
     def json(self, response: Response) -> Any:
         """The parsed body (None when empty); raises RetryableApiError when it is no JSON."""
@@ -247,7 +208,7 @@ class Http:
         parts = urlsplit(url)
         if parts.scheme != "https" and not is_loopback(url) and origin(url) != origin(self.base_url):
             raise self._refused("a download from an address that is not https")
-        return self._repeated(self._fetch, _Call("GET", url, True, to=to, tries=self.tries))
+        return self._patience.repeated(self._fetch, Call("GET", url, True, to=to, tries=self.tries))
 
     def _url(self, path: str) -> str:
         if not re.match(r"(?i)[a-z][a-z0-9+.-]*://", path):
@@ -267,7 +228,7 @@ class Http:
             f"{self.title} named {what}. It was not asked, so that no key goes there.", platform=self.platform
         )
 
-    def _attempt(self, call: _Call) -> Response:
+    def _attempt(self, call: Call) -> Response:
         self._pace(call)
         with self._at_once:
             response = self._send(self._session, call, {**self._headers(), **call.headers})
@@ -281,13 +242,13 @@ class Http:
             raise self._unclear(error, response, call)
         return response
 
-    def _pace(self, call: _Call) -> None:
+    def _pace(self, call: Call) -> None:
         wait_s = self._before() if self._before else 0.0
         if wait_s > 0:
             log.debug("%s: waiting %.2f s before the next request", self.platform, wait_s)
             self._sleep(wait_s)
 
-    def _send(self, session: requests.Session, call: _Call, headers: Mapping[str, str], *, whole: bool = True) -> Response:
+    def _send(self, session: requests.Session, call: Call, headers: Mapping[str, str], *, whole: bool = True) -> Response:
         """One request, past requests' own preparation, which costs more than all the rest for a long address."""
         parts, start = urlsplit(call.url), time.monotonic()
         sent = requests.PreparedRequest()
@@ -329,7 +290,7 @@ class Http:
             raise
         response._content, response._content_consumed = b"".join(chunks), True  # type: ignore[attr-defined]  # what its own reader sets
 
-    def _no_answer(self, error: RequestException | LocationParseError, call: _Call) -> ApiError:
+    def _no_answer(self, error: RequestException | LocationParseError, call: Call) -> ApiError:
         place = f"{call.method} {scrub(urlsplit(call.url).path)}"
         if isinstance(error, SSLError):
             return PermanentApiError(
@@ -356,7 +317,7 @@ class Http:
             return RetryableApiError(message, platform=self.platform)
         return AmbiguousWriteError(f"{message} Whether it took effect is not known.", platform=self.platform)
 
-    def _judge(self, response: Response, call: _Call) -> ApiError | AuthError | None:
+    def _judge(self, response: Response, call: Call) -> ApiError | AuthError | None:
         if is_cut(response, call.method):
             return self._broken(response, "a cut answer")
         error = self._explain(response) or self._by_status(response)
@@ -401,7 +362,7 @@ class Http:
         self._completed(error, response)
         return error
 
-    def _unclear(self, error: ApiError | AuthError, response: Response, call: _Call) -> ApiError | AuthError:
+    def _unclear(self, error: ApiError | AuthError, response: Response, call: Call) -> ApiError | AuthError:
         """A write that may have happened is not repeated; a refusal (429 and the other 4xx) is clear."""
         if call.repeatable or not isinstance(error, RetryableApiError) or not error.counts:
             return error
@@ -416,7 +377,7 @@ class Http:
             request_id=error.request_id,
         )
 
-    def _fetch(self, call: _Call) -> bytes:
+    def _fetch(self, call: Call) -> bytes:
         with _session(call.url, 1) as session, self._at_once:
             response = self._send(session, call, {}, whole=False)
             if response.status_code != 200:
@@ -428,7 +389,7 @@ class Http:
             except RequestException as e:
                 raise self._no_answer(e, call) from None
 
-    def _saved(self, response: Response, call: _Call) -> bytes:
+    def _saved(self, response: Response, call: Call) -> bytes:
         chunks, size = [], 0
         out = call.to.open("wb") if call.to else None
         try:
@@ -442,36 +403,6 @@ class Http:
         if declared is not None and declared != size:
             raise self._broken(response, "a cut file")
         return b"".join(chunks)
-
-    def _wait_s(self, state: RetryCallState) -> float:
-        """The server's hint first; else full jitter: anything up to a ceiling that doubles with each failure."""
-        call, error = _of(state)
-        if error.counts:
-            call.failures += 1
-        else:
-            call.uncounted += 1
-        if error.wait_s is not None:
-            return max(0.0, error.wait_s)
-        return self._jitter(min(BACKOFF_CEILING_S, BACKOFF_BASE_S * 2 ** (max(1, call.failures) - 1)))
-
-    def _is_enough(self, state: RetryCallState) -> bool:
-        call, error = _of(state)
-        wait_s = state.upcoming_sleep
-        if call.failures >= call.tries or call.uncounted >= UNCOUNTED_LIMIT or call.waited_s + wait_s > self.max_wait_s:
-            return True
-        call.waited_s += wait_s
-        log.debug("%s: again in %.2f s (%s)", self.platform, wait_s, error.status or "no answer")
-        return False
-
-
-def _of(state: RetryCallState) -> tuple[_Call, RetryableApiError]:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, RetryableApiError)  # only these are repeated, see _is_worth_repeating
-    return state.args[0], error
-
-
-def _is_worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, RetryableApiError) and not isinstance(error, QuotaExhausted)
 
 
 def _session(url: str, workers: int) -> requests.Session:

@@ -13,7 +13,7 @@ import numpy as np
 from connector.config import Config
 from connector.facts import marks
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Scored, interval, refused, with_notes
+from connector.score_parts import Scored, against, refused, with_notes
 from connector.score_people import places
 from connector.store import Store
 from models.scores.taste import Bought, TasteModel, hits, usual
@@ -78,15 +78,11 @@ def _make(
         )
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), people=people)
     ours, theirs, told = ours[seen], theirs[seen], chance[seen]
-    random = np.random.default_rng(7)
-    picks = [random.integers(0, len(ours), len(ours)) for _ in range(200)]
-    draws = np.array([[ours[p].mean(), theirs[p].mean()] for p in picks])
-    gain = interval(draws[:, 0] - draws[:, 1], float(ours.mean() - theirs.mean()))
+    right, rule_right, gain = against(ours, theirs)
     better = gain["lo"] > 0
     card |= {
         "is_published": better, "status": "published" if better else "refused", "confidence": "medium", "model": MODEL,
-        "metrics": {"right": interval(draws[:, 0], float(ours.mean())), "rule_right": interval(draws[:, 1], float(theirs.mean())),
-                    "difference": gain, "expected": round(float(told.mean()), 4)},
+        "metrics": {"right": right, "rule_right": rule_right, "difference": gain, "expected": round(float(told.mean()), 4)},
     }  # fmt: skip
     card["lines"] = [
         f"Checked on {date_of(closed)} to {date_of(data.cutoff - 1)}: right for {ours.mean():.1%} of {len(ours):,} people who "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Scored, interval, refused, with_notes
+from connector.score_parts import Scored, against, refused, with_notes
 from connector.score_value import verdict
 from models.scores.recommend import Offers, Recommender, bestsellers, hit_rate
 
@@ -32,16 +32,12 @@ def make(data: ShopData) -> Scored | None:
         why = data.refusal or f"{len(ours):,} known customers bought in the last {WINDOW_DAYS} days; {LEAST_BUYERS} are needed."
         card["lines"] = [f"Not published. {why}"]
     else:
-        random = np.random.default_rng(7)
-        picks = [random.integers(0, len(ours), len(ours)) for _ in range(200)]
-        draws = np.array([[ours[p].mean(), simple[p].mean()] for p in picks])
-        gain = interval(draws[:, 0] - draws[:, 1], float(ours.mean() - simple.mean()))
+        bought, rule_bought, gain = against(ours, simple)
         better = gain["lo"] > 0
         card |= {
             "is_published": better, "status": "published" if better else "rule", "confidence": "medium",
             "model": "own repeats, then co-occurrence and bestsellers",
-            "metrics": {"bought_of_ten": interval(draws[:, 0], float(ours.mean())),
-                        "rule_bought_of_ten": interval(draws[:, 1], float(simple.mean())), "difference": gain},
+            "metrics": {"bought_of_ten": bought, "rule_bought_of_ten": rule_bought, "difference": gain},
         }  # fmt: skip
         card["lines"] = [
             f"Checked on {date_of(closed)} to {date_of(data.cutoff - 1)}: of ten products each, {len(ours):,} buyers bought "
