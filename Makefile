@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
+# Tests start processes of our own, and each would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test nightly torture bench lint lock wheel clean
 
 demo: $(STAMP)

@@ -325,7 +325,7 @@ class Store:
 
     def _shape(self, table: str) -> dict[str, str]:
         if table not in self._shapes:
-            found = self.sql("SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?", [table])
+            found = self.sql("SELECT name, type FROM pragma_table_info(?)", [table])  # duckdb_columns() walks every table
             self._shapes[table] = {str(name): str(kind) for name, kind in found}
         return self._shapes[table]
 

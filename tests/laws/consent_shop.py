@@ -12,7 +12,7 @@ from typing import Any
 import responses
 
 from connector import config as configuration
-from connector import planner, runs, schema, sync, writer
+from connector import planner, runs, sync, writer
 from connector.clock import as_of
 from connector.progress import Silent
 from connector.sandbox.hubspot import HubspotSimulator
@@ -68,9 +68,6 @@ class Laws:
             simulator.load(shop)
             simulated(simulator.name, simulator, self.mock, host=HOST)
         self.store = Store(":memory:", threads=1)
-        for step in schema.MIGRATIONS:
-            for statement in step:
-                self.store.sql(statement)
         self.configure(body, **more)
 
     def close(self) -> None:

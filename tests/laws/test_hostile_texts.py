@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from adapters.answers import loads
 from adapters.http import Http
-from connector import charts, config, report, runs, schema, show
+from connector import charts, config, report, runs, show
 from connector.cli.screen import Options, say
 from connector.exports import safe
 from connector.plain import json_text, visible
@@ -95,9 +95,6 @@ def test_a_said_text_keeps_its_lines_and_obeys_nothing(text: str) -> None:
 @pytest.fixture(scope="module")
 def empty_store() -> Iterator[Store]:
     store = Store(":memory:", threads=1)
-    for step in schema.MIGRATIONS:
-        for statement in step:
-            store.sql(statement)
     store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
     store.sql("CREATE TABLE profile (person_id VARCHAR, orders_total INT, is_subscribed BOOLEAN, revenue_365d DECIMAL(18,4))")
     yield store

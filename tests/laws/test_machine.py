@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from connector import config as configuration
-from connector import planner, privacy, runs, schema, sync, writer
+from connector import planner, privacy, runs, sync, writer
 from connector.clock import as_of
 from connector.progress import Silent
 from connector.sandbox.base import Request, Response
@@ -128,9 +128,6 @@ class Laws(RuleBasedStateMachine):
         path.write_text(TOML)
         self.config = configuration.load(path)
         self.store = Store(":memory:", threads=1)
-        for step in schema.MIGRATIONS:
-            for statement in step:
-                self.store.sql(statement)
         self.store.sql("CREATE TABLE IF NOT EXISTS members (segment VARCHAR, person_id VARCHAR)")
         self.wants: dict[str, set[str]] = {"Mail": set(), "Care": set()}
         self.asked = {n: s == "subscribed" for n, s in zip(NAMES, statuses, strict=True)}
