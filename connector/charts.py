@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABEL = 48
+LABEL, MOST_LABELS = 48, 12
 ACCENT, SOFT, LINE = "#2f6f8f", "#5b6776", "#dde3ea"
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def bars(labels: Sequence[str], values: Sequence[float], unit: str) -> str:
-    """Columns over time; at most a dozen labels are written out."""
+    """Columns over time; as many labels as fit are written out."""
     figure, axes = _canvas(8.6, 2.6)
     axes.bar(range(len(values)), values, color=ACCENT, width=0.8)
-    step = max(1, len(labels) // 12)
+    step = -(-len(labels) // MOST_LABELS)
     axes.set_xticks(range(0, len(labels), step), [labels[n] for n in range(0, len(labels), step)])
     axes.set_ylabel(unit, color=SOFT)
     return _svg(figure)
@@ -80,6 +80,7 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     for side in ("left", "bottom"):
         axes.spines[side].set_color(LINE)
     axes.tick_params(colors=SOFT, labelsize=9)
+    axes.ticklabel_format(style="plain", useOffset=False)
     return figure, axes
 
 
