@@ -106,6 +106,8 @@ class Automation:
     billing: str = ""
     is_sure: bool = True
     has_ways: bool = False
+    spares: frozenset[str] = frozenset()
+    """Contacts for whom it does not begin, because what it waits for is so already."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +235,11 @@ class Adapter(ABC):
         Raises AmbiguousWriteError when the answer was lost; the caller reads back before repeating. Never sends a
         subscription status; never creates a contact.
         """
+
+    def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:
+        """Since when these contacts are in a tag or list, naive UTC: exactly, or no later than that. Where it was before
+        `since`, any time before it will do. Contacts of whom the platform does not tell are left out."""
+        return {}
 
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """Like `apply`, starting no automation where the platform has a way to say so (elsewhere it is `apply`)."""

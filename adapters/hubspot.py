@@ -9,29 +9,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
-from functools import partial
+from datetime import date, datetime, timedelta
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import quote
 
 from adapters.base import Account, Adapter, Automations, Cursor, Finding, Page, Stream, Version
+from adapters.hubspot_active import with_lists
 from adapters.hubspot_check import findings
 from adapters.hubspot_client import BATCH, SUPPORTED_UNTIL, HubspotClient
 from adapters.hubspot_emails import email_pages
 from adapters.hubspot_events import SUPPORTED_UNTIL as EVENTS_UNTIL
 from adapters.hubspot_events import event_pages
 from adapters.hubspot_fields import Fields
-from adapters.hubspot_flows import Flows, started_by, started_by_field
-from adapters.hubspot_lists import Lists
+from adapters.hubspot_flows import Flow, Flows, started_by, started_by_field
+from adapters.hubspot_lists import MEMBERS_LIMIT, Lists
 from adapters.hubspot_objects import CONTACTS, EMAILS, EMAILS_SCOPE, EVENTS, KINDS
 from adapters.hubspot_property import PROPERTY, SegmentProperty, option_value
 from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
+from adapters.moment import moment
 from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
 from models.errors import ApiError, AuthError, PermanentApiError
 
 log = logging.getLogger(__name__)
 
+BEFORE = timedelta(days=1)
 LISTS_AT_ONCE = 4
 """Lists that are written side by side. With the property only one is: all of them change the same value of a contact."""
 UNREAD = 'which workflows of yours would start is not known: {}. Where entering is meant to start one, say starts = "journey"'
@@ -108,7 +111,15 @@ class HubspotAdapter(Adapter):
         yield from ahead(parts, self.reader.workers, AHEAD)
 
     def observe(self, targets: Sequence[Target], maybe: dict[str, frozenset[str]]) -> list[Observed]:
-        return list(ahead((partial(self._observe, target) for target in targets), self.reader.workers, AHEAD))
+        looks = (partial(self._observe, target, maybe.get(target.segment, frozenset())) for target in targets)
+        return list(ahead(looks, self.reader.workers, AHEAD))
+
+    @cached_property
+    def _known_flows(self) -> tuple[Sequence[Flow], str]:
+        """Read once a run, with the active lists they wait for; and what is not known of them."""
+        flows, unread = self.flows.known()
+        found, more = with_lists(self.client, flows)
+        return found, "; ".join(t for t in (unread, more) if t)
 
     def ensure(self, target: Target) -> str:
         return self.lists.ensure(target)
@@ -116,13 +127,26 @@ class HubspotAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
+    def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:
+        """By the list's newest members, as far back as `since`."""
+        path = self.client.path("crm/lists", f"{object_id}/memberships/join-order")
+        found: dict[str, datetime] = {}
+        are_dated = True
+        for rows, _ in self.client.walk(path, {"limit": MEMBERS_LIMIT}):
+            times = {str(r.get("recordId")): moment(r.get("membershipTimestamp")) for r in rows}
+            found |= {i: at for i, at in times.items() if at is not None}
+            are_dated = are_dated and None not in times.values()
+            if are_dated and times and min(found[i] for i in times) < since:
+                break
+        return {i: found.get(i, since - BEFORE) for i in contact_ids if i in found or are_dated}
+
     def automations(self, targets: Sequence[Target], fields: Sequence[str]) -> Automations:
-        flows, unread = self.flows.known()
+        flows, unread = self._known_flows
         found = {}
         for t in targets:
             is_set = self.client.has_property and t.segment not in self.property.closed
             value = (PROPERTY, option_value(t.segment)) if is_set else ("", "")
-            found[t.segment] = started_by(flows, t.object_id, value)
+            found[t.segment] = started_by(flows, t.object_id, value, *self.property.seen.get(t.segment, ()))
         by_field = {name: started_by_field(flows, name) for name in fields}
         return Automations(found, by_field, unread and UNREAD.format(unread), is_complete=not unread)
 
@@ -152,16 +176,17 @@ class HubspotAdapter(Adapter):
     def write_fields(self, rows: Sequence[tuple[str, Mapping[str, str]]]) -> list[Outcome]:
         return self.fields.write(rows)
 
-    def _observe(self, target: Target) -> Observed:
+    def _observe(self, target: Target, maybe: frozenset[str]) -> Observed:
         """Who is on the list and does not carry the segment in the property is told as such, so that a plan mends it."""
         seen = self.lists.observe(target)
         if not self.client.has_property or (seen.exists and not seen.is_ours_kind):
             return seen
-        if why := self.property.why_closed(target.segment):
+        if why := self.property.why_closed(target):
             return replace(seen, note="; ".join(n for n in (seen.note, why) if n))
-        if not seen.exists:
-            return seen
-        lacking, others = self.property.compare(seen.target.segment, seen.members)
+        asked = maybe | seen.members if target.part == "adopt" else maybe - seen.members
+        seen = replace(seen, part=self.property.state(target.segment), carriers=self.property.carriers(target.segment, asked))
+        lacking, others = self.property.compare(target, seen.members) if seen.exists else (frozenset[str](), 0)
+        self.property.seen[target.segment] = (lacking, seen.carriers)
         notes = [
             seen.note,
             f"{len(lacking)} on the list do not carry it in the property {PROPERTY}; who belongs there gets it again"
@@ -179,7 +204,7 @@ class HubspotAdapter(Adapter):
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}
         try:
-            still = self.property.remove(segment, _ids(batch.removes))
+            still = self.property.remove(segment, [i for i in _ids(batch.removes) if i not in batch.target.kept])
             kept_out = self.property.add(segment, _ids(batch.adds))
         except PermanentApiError as e:
             problem = f"the property {PROPERTY} was not written: {e}"

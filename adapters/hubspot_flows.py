@@ -123,16 +123,26 @@ class Flows:
             return {}
 
 
-def started_by(flows: Iterable[Flow], list_id: str, value: tuple[str, str]) -> tuple[Automation, ...]:
-    """What starts when somebody enters or leaves the list; value: (property, option) that is set with it, ('', '') for none."""
+def started_by(
+    flows: Iterable[Flow],
+    list_id: str,
+    value: tuple[str, str],
+    listed: frozenset[str] = frozenset(),
+    carriers: frozenset[str] = frozenset(),
+) -> tuple[Automation, ...]:
+    """What starts when somebody enters or leaves the list; value: (property, option) that is set with it, ('', '') for none.
+
+    listed, carriers: of those who enter, who is on the list already and who has the option.
+    """
     found: list[Automation] = []
     for flow in flows:
         for w in flow.waits:
             if w.on != "value" and w.name == list_id and list_id:
-                found.append(flow.as_automation(w))
+                found.append(replace(flow.as_automation(w), spares=listed if w.on == "enter" else frozenset()))
             elif w.on == "value" and w.name == value[0] and value[0] and (not w.values or value[1] in w.values):
                 # one option more makes no property known that was known before
-                found.append(flow.as_automation(_moved(w, "enter", is_sure=w.is_sure and bool(w.values or flow.is_event))))
+                moved = _moved(w, "enter", is_sure=w.is_sure and bool(w.values or flow.is_event))
+                found.append(replace(flow.as_automation(moved), spares=carriers))
                 if flow.is_event and not w.values:
                     found.append(flow.as_automation(_moved(w, "leave", is_sure=False)))
     return _once(found)
@@ -156,7 +166,8 @@ def _once(found: Iterable[Automation]) -> tuple[Automation, ...]:
             best[one.name, one.on] = one
             continue
         values = () if not (known.values and one.values) else tuple(sorted({*known.values, *one.values}))
-        best[one.name, one.on] = replace(known, values=values, is_sure=known.is_sure or one.is_sure)
+        is_sure, spares = known.is_sure or one.is_sure, known.spares & one.spares
+        best[one.name, one.on] = replace(known, values=values, is_sure=is_sure, spares=spares)
     return tuple(best[key] for key in sorted(best))
 
 
@@ -203,6 +214,11 @@ def _criteria(criteria: Json) -> Iterator[Waits]:
             yield from _event(branch, is_sure=is_sure)
     else:
         yield from _mentioned(criteria)
+
+
+def branch_waits(branch: Json) -> Iterator[Waits]:
+    """What makes somebody meet these filters, of a list's or of a workflow's. Raises what a strange shape makes Python raise."""
+    return _branch(branch, is_sure=True)
 
 
 def _branch(branch: Json, *, is_sure: bool) -> Iterator[Waits]:

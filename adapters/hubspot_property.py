@@ -13,7 +13,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from adapters import marks
 from adapters.hubspot_answers import Problem, Refused, failed_ids, in_words
@@ -21,6 +21,7 @@ from adapters.hubspot_client import BATCH, HubspotClient
 from adapters.hubspot_door import OURS
 from adapters.hubspot_objects import CONTACTS
 from adapters.hubspot_read import Reader
+from models.changes import Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
 log = logging.getLogger(__name__)
@@ -48,14 +49,16 @@ Text = Callable[[set[str]], str | None]
 
 
 class SegmentProperty:
-    """installation: the id that the descriptions of options we make carry. closed: segments whose option is another
-    installation's, or which there is no room for; only their list is written."""
+    """installation: the id that the descriptions of options we make carry. closed: segments whose option is not ours, or which
+    there is no room for; only their list is written. seen: segment -> (members without the option, others who have it)."""
 
     def __init__(self, client: HubspotClient, reader: Reader, installation: str = "") -> None:
         self.client = client
         self.reader = reader
         self.installation = installation
         self.closed: set[str] = set()
+        self.seen: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._known: set[str] = set()
         self._options: Options | None = None
 
     def add(self, segment: str, ids: Sequence[str]) -> Reasons:
@@ -83,36 +86,45 @@ class SegmentProperty:
         known = self._options or {}
         return self._change(ids, lambda held: ";".join(sorted(held & known.keys() - {value})) if value in held else None)
 
-    def compare(self, segment: str, members: frozenset[str]) -> tuple[frozenset[str], int]:
+    def state(self, segment: str) -> Literal["", "none", "there"]:
+        """As in `Observed.part`; only of a segment that is not closed."""
+        options = self.options()
+        return "" if options is None else "there" if option_value(segment) in options else "none"
+
+    def carriers(self, segment: str, ids: frozenset[str]) -> frozenset[str]:
+        """Those of the contacts who have the option now, past the index that lags."""
+        if not ids or self.state(segment) != "there":
+            return frozenset()
+        records = self.reader.batch_read(CONTACTS, sorted(ids), names=[PROPERTY])
+        return frozenset(str(r["id"]) for r in records if option_value(segment) in _values(r)) & ids
+
+    def compare(self, target: Target, members: frozenset[str]) -> tuple[frozenset[str], int]:
         """(members of the list without the option, how many carry it and are not on the list).
 
         The search index counts; only where its count differs are the members themselves read, past the index that lags.
         Of a property that may not be read, or that is something else, nothing is said.
         """
-        options = self.options()
-        if options is None:
-            return frozenset(), 0
-        if option_value(segment) not in options:
-            return members, 0
+        segment = target.segment
+        state = self.state(segment)
+        if state != "there":
+            return members if state else frozenset(), 0
         total = self._count(segment)
-        if total is None or total == len(members):
+        if total is None or total == len(members.union(target.kept)):
             return frozenset(), 0
-        records = self.reader.batch_read(CONTACTS, sorted(members), names=[PROPERTY])
-        lacking = frozenset(str(r["id"]) for r in records if option_value(segment) not in _values(r)) & members
+        lacking = members - self.carriers(segment, members)
         return lacking, max(0, total - len(members) + len(lacking))
 
-    def why_closed(self, segment: str) -> str:
+    def why_closed(self, target: Target) -> str:
         """Why the property cannot say who is in the segment, in the owner's words; '' where it can. Remembers it."""
-        options = self.options()
+        segment, options = target.segment, self.options()
         if options is None:
             return ""
+        if target.part:
+            self._known.add(segment)
         held = options.get(option_value(segment))
-        why = ""
-        if held is not None and marks.maker(held.get("description"), self.installation) == "another":
-            why = (
-                f"the option '{segment}' of the property {PROPERTY} is another installation's of Rollcall; rename the "
-                "segment, or after a lost store take the mark out of the option's description"
-            )
+        why = self._strangers(segment)
+        if why:
+            why += "; give the segment another name, or take the option over with adopt = true at the segment"
         elif held is None and len(options) >= MOST_OPTIONS:
             why = f"the property {PROPERTY} has {len(options):,} options already, and HubSpot may take no more"
         elif held is None and not options and self.is_full():
@@ -122,6 +134,15 @@ class SegmentProperty:
             return f"{why}. Only the list is written"
         self.closed.discard(segment)
         return ""
+
+    def _strangers(self, segment: str) -> str:
+        """Whose the segment's option is, if not ours: by its mark, by what the ledger or the owner said of it."""
+        held = (self._options or {}).get(option_value(segment))
+        who = marks.maker((held or {}).get("description"), self.installation)
+        if held is None or not self.installation or who == "us" or segment in self._known:
+            return ""
+        whose = "is another installation's of Rollcall" if who else "is there already and does not say that we made it"
+        return f"the option '{segment}' of the property {PROPERTY} {whose}"
 
     def options(self) -> Options | None:
         """The options as last looked up, none of a property that is not there; None where it cannot be used."""
@@ -177,6 +198,8 @@ class SegmentProperty:
             try:
                 if not self._read():
                     self._make(segment)
+                elif whose := self._strangers(segment):
+                    raise PermanentApiError(whose, platform="hubspot")
                 elif value not in (self._options or {}):
                     self._add_option(segment)
             except AmbiguousWriteError:

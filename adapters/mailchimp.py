@@ -141,6 +141,10 @@ class MailchimpAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self.tags.apply(batch)
 
+    def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:
+        """One request per contact: only a contact's own tags are dated."""
+        return self.tags.joined(object_id, contact_ids)
+
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """Like `apply`, one request per contact, starting no automation: for the first fill of a tag that was there before,
         which a journey may wait for."""

@@ -10,9 +10,8 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +21,7 @@ from adapters.http import Http
 from adapters.mailchimp_errors import CUT, SMALLEST_COUNT, Explain, too_slow
 from adapters.mailchimp_gate import AT_ONCE, Gate
 from adapters.mailchimp_oauth import DATA_CENTRE, data_centre_of
+from adapters.moment import moment as moment
 from models.errors import AuthError, ConfigError, PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -122,16 +122,6 @@ def authorization(token: str) -> str:
 def stamp(at: datetime) -> str:
     """A naive UTC time as Mailchimp's filters want it; any other form may be ignored instead of refused."""
     return at.strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-def moment(text: Any) -> datetime | None:
-    """Naive UTC of an ISO time or 'YYYY-MM-DD HH:MM:SS'; None for "" and what is no time."""
-    if not isinstance(text, str) or not text:
-        return None
-    with suppress(ValueError):
-        at = datetime.fromisoformat(text.replace(" ", "T", 1))
-        return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
-    return None
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from urllib.parse import quote
 
 from adapters.answers import scrub
 from adapters.base import Record
-from adapters.mailchimp_api import Api
+from adapters.mailchimp_api import Api, moment
 from models.changes import Batch, Kind, Member, Observed, Outcome, Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
@@ -229,6 +230,22 @@ class Tags:
         if int(row.get("tags_count") or 0) > len(tags):
             tags = self.api.every(f"{self.api.list_path}/members/{quote(contact_id, safe='')}/tags", "tags", ("id",)).rows
         return any(str(t.get("id")) == tag_id for t in tags)
+
+    def joined(self, tag_id: str, contact_ids: Sequence[str]) -> dict[str, datetime]:
+        """Since when these contacts carry the tag, where Mailchimp tells."""
+        jobs = (partial(self._since, i, tag_id) for i in contact_ids)
+        found = dict(zip(contact_ids, self.api.ahead(jobs), strict=True))
+        return {i: at for i, at in found.items() if at is not None}
+
+    def _since(self, contact_id: str, tag_id: str) -> datetime | None:
+        try:
+            path = f"{self.api.list_path}/members/{quote(contact_id, safe='')}/tags"
+            rows = self.api.every(path, "tags", ("id", "date_added")).rows
+        except PermanentApiError as e:
+            if e.status != 404:
+                raise
+            return None
+        return next((moment(r.get("date_added")) for r in rows if str(r.get("id")) == tag_id), None)
 
 
 def _changes(batch: Batch) -> list[tuple[Kind, Member]]:

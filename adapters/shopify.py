@@ -21,6 +21,7 @@ from adapters import shopify_history as history
 from adapters import shopify_shape as shape
 from adapters import shopify_walk as walk
 from adapters.base import Account, Adapter, Cursor, Finding, Page, Record, Stream, Version
+from adapters.moment import moment
 from adapters.shopify_answers import FieldDenied
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_checks import HIDDEN, People, findings, hides_closed, probed
@@ -69,7 +70,7 @@ class ShopifyAdapter(Adapter):
         self.api = ShopifyApi(settings, now_utc=now_utc, sleep=sleep)
         self._chain_rows = int(settings.get("chain_rows") or 0)
         self._tags = Tags(self.api, sleep, chain_rows=self._chain_rows, bulk=str(settings.get("bulk") or "auto"))
-        self._fields = Fields(self.api)
+        self._fields = Fields(self.api, str(settings.get("installation") or ""))
         self._slots = threading.BoundedSemaphore(int(settings.get("bulk_slots") or BULK_SLOTS))
         self._looking = threading.RLock()
         self._shop: dict[str, Any] | None = None
@@ -220,6 +221,13 @@ class ShopifyAdapter(Adapter):
         """See Adapter.apply. Only the target's own name is ever written, and no other tag of a customer is touched."""
         self._ours(batch.target)
         return self._tags.apply(batch)
+
+    def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:
+        """Not later than the customer's last change: a tag has no date of its own. That a tag counts as a change is not
+        documented, so a last change before `since` says nothing."""
+        rows = [r for page in self.reread(contact_ids) for r in page.records]
+        times = {str(r.get("legacyResourceId")): moment(r.get("updatedAt")) for r in rows}
+        return {i: at for i, at in times.items() if at is not None and at >= since}
 
     def field_name(self, label: str) -> str:
         if len(label) < 2:

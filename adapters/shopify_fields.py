@@ -1,7 +1,8 @@
 """Profile columns as metafields of Shopify customers, in the app's own namespace, which no other app and no person writes.
 
-A definition gives each its type and lets the shop's people read it. Setting is all or nothing for each 25 values, so what
-Shopify minds is taken out and the rest is sent again.
+Another program with the key of the same app may: a definition gives each its type, lets the shop's people read it, and says
+in its description who made it. Setting is all or nothing for each 25 values, so what Shopify minds is taken out and the rest
+is sent again.
 Docs: https://shopify.dev/docs/apps/build/custom-data/metafields and .../docs/api/admin-graphql/latest/mutations/metafieldsSet
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adapters import field_texts
+from adapters import field_texts, marks
 from adapters.http import scrub
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_documents import customer_gid
@@ -19,6 +20,7 @@ from models.changes import FieldKind, Outcome
 from models.errors import PermanentApiError
 
 NAMESPACE = "$app"
+MARK = "Written by Rollcall"
 TYPES: dict[FieldKind, str] = {
     "text": "single_line_text_field",
     "number": "number_decimal",
@@ -36,10 +38,9 @@ UNSHOWN = "Shopify did not show the change"
 FULL = frozenset(
     {"LIMIT_EXCEEDED", "RESOURCE_TYPE_LIMIT_EXCEEDED", "RESOURCE_TYPE_LIMIT_EXCEEDED_BY_APP"}
 )  # of definitions, for customers
-THERE = frozenset({"TAKEN", "UNSTRUCTURED_ALREADY_EXISTS"})
 
 DEFINITION = f"""query Definition($key:String!){{ metafieldDefinition(identifier:{{ownerType:CUSTOMER, namespace:"{NAMESPACE}",
- key:$key}}){{ id type{{name}} }} }}"""
+ key:$key}}){{ id description type{{name}} }} }}"""
 DEFINE = """mutation Define($definition:MetafieldDefinitionInput!){ metafieldDefinitionCreate(definition:$definition){
  createdDefinition{ id } userErrors{ field message code } } }"""
 
@@ -55,25 +56,31 @@ class Value(NamedTuple):
 
 
 class Fields:
-    def __init__(self, api: ShopifyApi) -> None:
+    """installation: the id that the descriptions of definitions we make carry."""
+
+    def __init__(self, api: ShopifyApi, installation: str = "") -> None:
         self.api = api
+        self.installation = installation
         self._types: dict[str, str] = {}
 
     def problem(self, name: str, kind: FieldKind) -> str:
-        found = self._type(name)
-        return _unusable(name, kind, found) if found else ""
+        found = self._definition(name)
+        return self._unusable(name, kind, found) if found else ""
 
     def ensure(self, name: str, label: str, kind: FieldKind) -> None:
         """Making a definition twice is refused by Shopify, so a lost answer is simply asked for again."""
-        found = self._type(name) or self._made(name, label, kind)
-        if problem := _unusable(name, kind, found):
+        found = self._definition(name)
+        if not found and not self._make(name, label, kind):
+            found = self._definition(name)
+        if found and (problem := self._unusable(name, kind, found)):
             raise PermanentApiError(problem, platform="shopify")
-        self._types[name] = found
+        self._types[name] = TYPES[kind]
 
-    def _made(self, name: str, label: str, kind: FieldKind) -> str:
+    def _make(self, name: str, label: str, kind: FieldKind) -> bool:
+        """False where somebody else, or a request of ours whose answer was lost, made it meanwhile."""
         definition = {
             "name": field_texts.title(name), "namespace": NAMESPACE, "key": name, "type": TYPES[kind], "ownerType": "CUSTOMER",
-            "description": f"Written by Rollcall: {label}", "access": {"admin": "MERCHANT_READ"},
+            "description": marks.marked(f"{MARK}: {label}", self.installation), "access": {"admin": "MERCHANT_READ"},
         }  # fmt: skip
         answer = self.api.ask(DEFINE, {"definition": definition}, cost=COST_EACH)["metafieldDefinitionCreate"] or {}
         errors = answer.get("userErrors") or []
@@ -83,15 +90,26 @@ class Fields:
                 "Shopify has no room for another definition of customer metafields for this app. Delete one you no longer need.",
                 platform="shopify",
             )
-        if errors and not codes & THERE:
+        if errors and "TAKEN" not in codes:
             said = scrub(str(errors[0].get("message") or ""))[:200]
             raise PermanentApiError(f"Shopify would not make the metafield {name}: {said}", platform="shopify")
-        # Values without a definition may be there already; they say their own type, and each is looked at when written.
-        return (self._type(name) or TYPES[kind]) if errors else TYPES[kind]
+        return not errors
 
-    def _type(self, name: str) -> str:
-        found = self.api.ask(DEFINITION, {"key": name}).get("metafieldDefinition") or {}
-        return str((found.get("type") or {}).get("name") or "")
+    def _definition(self, name: str) -> Mapping[str, Any]:
+        return self.api.ask(DEFINITION, {"key": name}).get("metafieldDefinition") or {}
+
+    def _unusable(self, name: str, kind: FieldKind, found: Mapping[str, Any]) -> str:
+        described, holds = str(found.get("description") or ""), str((found.get("type") or {}).get("name") or "")
+        who = marks.maker(described, self.installation)
+        if who == "another" or MARK not in described:
+            whose = "is filled by another installation of Rollcall" if who else "was not made by Rollcall"
+            return f"Shopify's metafield {name} of this app {whose}. Give the [[field]] another name."
+        if holds == TYPES[kind]:
+            return ""
+        return (
+            f"Shopify's metafield {name} of this app holds {holds}, not {TYPES[kind]}, and Shopify never changes that. Give the "
+            "[[field]] another name, or delete the definition in Shopify."
+        )
 
     def read(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, str]]:
         read: dict[str, dict[str, str]] = {}
@@ -184,15 +202,6 @@ def _refused(contact: str, error: Mapping[str, Any]) -> Outcome:
     if "ownerId" in (error.get("field") or ()) or "does not exist" in message.lower():
         return Outcome(contact, "add", "missing", GONE)
     return Outcome(contact, "add", "refused", scrub(message)[:200] or f"Shopify refused it ({error.get('code')})")
-
-
-def _unusable(name: str, kind: FieldKind, found: str) -> str:
-    if found == TYPES[kind]:
-        return ""
-    return (
-        f"Shopify's metafield {name} of this app holds {found}, not {TYPES[kind]}, and Shopify never changes that. Give the "
-        "[[field]] another name, or delete the definition in Shopify."
-    )
 
 
 def _text(metafield: Mapping[str, Any] | None) -> str:

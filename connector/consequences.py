@@ -36,8 +36,8 @@ def foretell(store: Store, adapter: Adapter, targets: Sequence[TargetPlan], fiel
 
 
 def _with_starts(t: TargetPlan, waiting: Sequence[Automation]) -> TargetPlan:
-    people = {"enter": t.entered, "leave": t.left}
-    starts = [_start(a, people[a.on]) for a in waiting if people.get(a.on)]
+    moved = {on: {c.contact_id for c in t.changes if c.kind == kind} for on, kind in (("enter", "add"), ("leave", "remove"))}
+    starts = [_start(a, len(people)) for a in waiting if (people := moved.get(a.on, set()) - a.spares)]
     return replace(t, starts=tuple(sorted(starts)))
 
 

@@ -12,19 +12,19 @@ from connector import (
     choices,
     clock,
     consent,
+    consent_again,
     field_values,
     field_writing,
     guards,
     ledger,
     no_profiling,
-    pull,
     secrets,
     staleness,
     triggers,
 )
 from connector.columns import BY_NAME
 from connector.config import FieldSection, Trigger
-from connector.session import Problem, Session, known_account, translator
+from connector.session import Problem, Session, known_account
 from models.changes import FieldPlan, Member, Outcome, Told, TriggerPlan
 from models.errors import ApiError, AuthError, ConfigError, ConnectorError
 from models.segments import Segment
@@ -276,21 +276,8 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
 def _still_to_be_told(s: Session, trigger: Trigger, made: TriggerPlan, g: Segment) -> list[Told]:
     """Consent of these people is read once more, wherever they are known: a no of this hour counts too. Nobody is told of where
     a platform cannot be asked; the next run does."""
-    keep_raw = s.config.privacy.keep_raw_days > 0
-    people = sorted({t.person_id for t in made.changes})
-    for platform in s.config.platforms:
-        rows = s.store.sql(
-            "SELECT contact_id FROM person_links WHERE source = ? AND list_contains(?, person_id) ORDER BY 1",
-            [platform, people],
-        )
-        if not rows:
-            continue
-        try:
-            contacts = [contact for (contact,) in rows]
-            pull.reread(s.store, s.adapter(platform), translator(s, platform), s.run_id, contacts, keep_raw=keep_raw)
-        except (ApiError, AuthError) as e:
-            s.problem(e, platform)
-            return []
+    if consent_again.of_people(s, {t.person_id for t in made.changes}):
+        return []
     closed = triggers.closed(s.store, s.config, trigger, g)
     return [t for t in made.changes if t.person_id not in closed]
 

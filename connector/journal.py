@@ -25,6 +25,7 @@ class OpenIntent:
 
     batch: Batch
     is_creation: bool
+    intended_at: datetime
     told: tuple[Outcome, ...] = ()
     """What of it was written down all the same: the rest is unknown."""
 
@@ -99,10 +100,13 @@ def _with_late_effects(store: Store, ended: Ended, now: datetime) -> Ended:
         return ended
     batch = ended.batch
     rows = store.sql(
-        "SELECT intent FROM journal WHERE platform = ? AND object_id = ? AND state = 'recovered' AND intended_at > ?",
+        "SELECT intent, outcome FROM journal WHERE platform = ? AND object_id = ? AND state = 'recovered' AND intended_at > ?",
         [batch.target.platform, batch.object_id, now - timedelta(hours=LAG_HOURS)],
     )
-    late = found & {m[0] for (intent,) in rows for m in orjson.loads(intent)["add"]}
+    late = set[str]()
+    for intent, outcome in rows:
+        settled = {o[0] for o in orjson.loads(outcome or "[]")}
+        late |= found & {m[0] for m in orjson.loads(intent)["add"]} - settled
     outcomes = [
         replace(o, result="done") if o.contact_id in late and (o.kind, o.result) == ("add", "already") else o
         for o in ended.outcomes
@@ -197,7 +201,7 @@ def open_intents(store: Store, platform: str) -> list[OpenIntent]:
         target = Target(platform, row["segment"], row["object_name"], row["object_id"], starts=row["starts"] or "nothing")
         batch = Batch(target, row["object_id"], row["object_name"], adds, removes, row["batch_id"])
         told = tuple(Outcome(*o) for o in orjson.loads(row["outcome"] or "[]") if o[2] != "unknown")
-        intents.append(OpenIntent(batch, not adds and not removes, told))
+        intents.append(OpenIntent(batch, not adds and not removes, row["intended_at"], told))
     return intents
 
 

@@ -109,19 +109,16 @@ def rename_segment(store: Store, platform: str, before: str, after: str) -> None
 
 def follow_merges(store: Store, platform: str) -> int:
     """Contacts the platform merged away stand under their survivor from now on; gives how many rows moved."""
-    moved = store.sql(
-        """
+    moves = """
         WITH moves AS (
           SELECT value AS gone, contact_id AS survivor FROM identifiers
           WHERE source = $p AND kind = $p AND value <> contact_id
           UNION
           SELECT contact_id, merged_into FROM contacts
           WHERE source = $p AND merged_into IS NOT NULL AND merged_into <> contact_id)
-        UPDATE ledger SET contact_id = m.survivor FROM moves m
-        WHERE ledger.platform = $p AND m.gone = ledger.contact_id RETURNING 1
-        """,
-        {"p": platform},
-    )
+        UPDATE {0} SET contact_id = m.survivor FROM moves m WHERE {0}.platform = $p AND m.gone = {0}.contact_id RETURNING 1"""
+    moved = store.sql(moves.format("ledger"), {"p": platform})
+    store.sql(moves.format("carried"), {"p": platform})
     if moved:
         store.sql(
             """DELETE FROM ledger WHERE platform = $p AND rowid NOT IN (

@@ -18,6 +18,7 @@ ANOTHERS = (
     "put on (after a lost store: `rollcall ledger rebuild`)"
 )
 SHARED = "another installation of Rollcall made it and may keep it too: each takes off only whom it put on"
+UNPROVEN = "{:,} who no longer match stay: by a backup's ledger nobody can tell whether it was we who put them on"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Wanted:
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); leave_off: somebody taken off by hand
-    stays off; no_room: why the object, which is not there, cannot be made.
+    stays off; no_room: why the object, which is not there, cannot be made; is_unproven: the ledger is a backup's, so only who
+    said no is taken off.
     """
 
     target: Target
@@ -53,6 +55,7 @@ class Wanted:
     allowance: int | None = None
     leave_off: bool = False
     no_room: str = ""
+    is_unproven: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -86,7 +89,10 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     shut = Counter(observed.closed_to[c] for c in entering if c in observed.closed_to)
     wanted = replace(wanted, excluded={**wanted.excluded, **shut}) if shut else wanted
     kept = (wanted.stuck - wanted.closed.keys()) | (wanted.lagging - observed.members)
-    removes = [_remove(wanted, c) for c in sorted((have & wanted.ours) - kept - wanted.desired.keys())]
+    leaving = [_remove(wanted, c) for c in sorted((have & wanted.ours) - kept - wanted.desired.keys())]
+    removes = [c for c in leaving if c.must or not wanted.is_unproven]
+    if len(removes) < len(leaving):
+        wanted = replace(wanted, notes=(*wanted.notes, UNPROVEN.format(len(leaving) - len(removes))))
 
     parked, waits = _parked(wanted, observed, have, adds, removes, limits, with_go_ahead)
     held = 0

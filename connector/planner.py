@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from adapters.base import Adapter
 from connector import (
@@ -21,7 +22,9 @@ from connector import (
     guards,
     journal,
     ledger,
+    parts,
     push,
+    restore,
     segment,
     staleness,
     undo,
@@ -31,7 +34,7 @@ from connector.config import pushed_name, says_service
 from connector.session import Problem, Session, known_account
 from connector.store import Store
 from models.changes import FieldPlan, Observed, Plan, Target, TargetPlan
-from models.errors import ConnectorError
+from models.errors import ConnectorError, UsageError
 from models.segments import Segment
 
 log = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ def plan_derived(
         try:
             adapter = s.adapter(platform)
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
-            push.recover(s.store, adapter, run_id=s.run_id, now=s.now)
+            push.recover(s.store, adapter, run_id=s.run_id, now=s.now, tell=partial(_tell, s, platform))
             ledger.follow_merges(s.store, platform)
             planned = _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed) if pushed else []
             values = extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
@@ -91,6 +94,7 @@ def plan_derived(
         is_complete=not problems,
         problems=tuple(problems),
         notes=(
+            *restore.said(s.store),
             *notes,
             *still_paused(s, targets, fields),
             *conflicts(s),
@@ -100,6 +104,10 @@ def plan_derived(
         triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
         fields=tuple(fields),
     )
+
+
+def _tell(s: Session, platform: str, text: str) -> None:
+    s.problems.append(Problem(text, 3, platform))
 
 
 def _is_pushed(store: Store, g: Segment, platform: str) -> bool:
@@ -174,7 +182,8 @@ def _plan_platform(
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        want = _owned(s, adapter, replace(want, no_room=no_room.get(want.target.segment, "")), seen)
+        want = parts.settled(s.store, replace(want, no_room=no_room.get(want.target.segment, "")), seen)
+        want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
         if s.config.push.untagged_by_hand == "pin":
@@ -209,6 +218,8 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
         want = replace(want, is_our_object=True, ours=frozenset(), notes=(*want.notes, *shared))
     if not want.is_our_object:
         return want
+    if want.is_unproven:  # who is not there was taken off since then, by us or by hand
+        want = replace(want, ours=want.ours & seen.members)
     ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
     erased = forgotten.still_ours(s.store, adapter.name, seen.object_id, seen.members)
     want = replace(want, ours=want.ours | erased, closed={**want.closed, **dict.fromkeys(erased, forgotten.REASON)})
@@ -274,7 +285,7 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
     pause = choices.paused(s.store, g.name)
     ours = ledger.ours(s.store, adapter.name, object_id) if object_id else frozenset()
     return planning.Wanted(
-        target=Target(adapter.name, g.name, name, object_id, g.purpose, g.starts),
+        target=parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, g.starts), is_adopted=g.adopt),
         object_name=name,
         desired=want.members,
         closed=want.closed,
@@ -292,6 +303,7 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
         stopped=stop or turned or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),
         reason=words,
         leave_off=s.config.push.untagged_by_hand != "restore",
+        is_unproven=bool(restore.doubt(s.store)),
         notes=(*want.notes, *([turned] if turned else [])),
     )
 
@@ -310,6 +322,8 @@ def rule_digest(g: Segment, platform: str) -> str:
 
 def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozenset()) -> tuple[Plan, list[str]]:
     """The same for segments whose members are worked out already."""
+    if restore.doubt(s.store):
+        raise UsageError("The ledger came from a backup. Run `rollcall ledger rebuild` before a run is undone.")
     run_id = undo.full_id(s.store, run_id)
     image = undo.before_image(s.store, run_id)
     places = sorted({p for p, _ in image} | set(extras.field_platforms(s, run_id)))

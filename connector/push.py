@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from adapters.base import Adapter
@@ -25,6 +25,10 @@ from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApi
 log = logging.getLogger(__name__)
 
 READ_BACKS = 3
+UNDER_WAY = timedelta(hours=2)
+"""A write may take effect so long after it was sent, and no longer."""
+CLOCKS_DIFFER = timedelta(minutes=5)
+DOUBTFUL = "nobody can tell who put them there"
 ENDS_PLATFORM = (AuthError, QuotaExhausted)
 
 
@@ -241,10 +245,14 @@ def _happened(batch: Batch, is_member: dict[str, bool]) -> list[Outcome]:
     return adds + [Outcome(m.contact_id, "remove", done) for m in batch.removes if is_member.get(m.contact_id) is False]
 
 
-def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], datetime]) -> int:
+def recover(
+    store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], datetime], tell: Callable[[str], None] = log.warning
+) -> int:
     """Settle what an earlier run intended and never concluded, by what the platform shows; gives how many batches.
 
-    What is a member now and was about to be added is ours; what is none now and was about to be removed no longer is.
+    Whoever is a member now and was about to be added is ours, unless they may have entered long after we wrote, or before: then
+    nobody can tell whose hand it was, and they are left as they are, for good (`tell` is told how many). Whoever is none now and
+    was about to be removed is ours no longer.
     """
     intents = journal.open_intents(store, adapter.name)
     for intent in intents:
@@ -259,8 +267,30 @@ def recover(store: Store, adapter: Adapter, *, run_id: str, now: Callable[[], da
                 journal.conclude(store, batch, [], now(), run_id, state="recovered")
             continue
         unknown = _without(batch, {o.contact_id for o in intent.told})
-        outcomes = _happened(unknown, dict(adapter.written(unknown)))
+        outcomes = _ours_or_doubtful(adapter, intent, _happened(unknown, dict(adapter.written(unknown))), now())
         pending = len(unknown.adds) + len(unknown.removes)
         log.info("%s: %s of %s changes of an unfinished batch had happened", adapter.title, len(outcomes), pending)
         journal.conclude_all(store, [journal.Ended(batch, outcomes, "recovered", intent.told)], now(), run_id)
+        doubtful = sum(o.reason == DOUBTFUL for o in outcomes)
+        if doubtful:
+            tell(
+                f"{adapter.title} '{batch.object_name}': {doubtful:,} are in it, and whether an unfinished run put them there or "
+                "somebody else did cannot be told. They stay in it, and Rollcall will never take them off."
+            )
     return len(intents)
+
+
+def _ours_or_doubtful(
+    adapter: Adapter, intent: journal.OpenIntent, outcomes: Sequence[Outcome], now: datetime
+) -> list[Outcome]:
+    """Of those whom the platform shows: ours are those who entered when our write was under way, by the platform's own dates;
+    where it has none, only those whom we find soon after it."""
+    found = [o.contact_id for o in outcomes if o.kind == "add"]
+    if not found:
+        return list(outcomes)
+    earliest, latest = intent.intended_at - CLOCKS_DIFFER, intent.intended_at + UNDER_WAY
+    since = adapter.joined(intent.batch.object_id, found, earliest)
+    ours = {i for i in found if earliest <= since.get(i, now) <= latest}
+    return [
+        o if o.kind == "remove" or o.contact_id in ours else Outcome(o.contact_id, "add", "already", DOUBTFUL) for o in outcomes
+    ]

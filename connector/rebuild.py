@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connector import audit, ledger
+from connector import audit, ledger, restore
 from connector.config import pushed_name
 from connector.session import Session
 from connector.store import Store
@@ -55,7 +55,8 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
 
 
 def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
-    """Write the proposals into the ledger; the platforms are not touched."""
+    """Write the proposals into the ledger, which from then on is no backup's any more; the platforms are not touched."""
+    restore.proven(s.store)
     for p in proposals:
         if not p.changes_anything:
             continue

@@ -158,7 +158,13 @@ TELLING = (
       platform VARCHAR, contact_id VARCHAR, first_run VARCHAR, last_run VARCHAR, last_at TIMESTAMP, reason VARCHAR)""",
 )
 
+PARTS = (
+    # One row per contact who had a segment's second thing (see connector/parts.py) by somebody else's hand: it stays there.
+    "CREATE TABLE IF NOT EXISTS carried (platform VARCHAR, segment VARCHAR, contact_id VARCHAR)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
+    PARTS,
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

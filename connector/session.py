@@ -65,6 +65,8 @@ class Session:
     field_results: list[dict[str, Any]] = field(default_factory=list)
     stops: list[guards.Stop] = field(default_factory=list)
     new_set_aside: int = 0
+    heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """(platform, contact) -> when it was last read directly in this run."""
     summary: dict[str, object] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
 

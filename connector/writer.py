@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -12,15 +12,16 @@ from connector import (
     backup,
     choices,
     consent,
+    consent_again,
     extras,
     ledger,
-    pull,
+    parts,
     push,
     segment,
 )
 from connector.config import Config, is_loopback
 from connector.planner import purpose_there, rule_digest
-from connector.session import Problem, Session, known_account, translator
+from connector.session import Problem, Session, known_account
 from models.changes import Plan, TargetPlan, TargetResult
 from models.errors import ConnectorError, StalePlan, UsageError
 from models.segments import Segment
@@ -72,11 +73,13 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
             own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)
-        own = still_allowed(s, adapter, own)
+        asked = still_allowed(s, adapter, own)
+        unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
+        own = asked
         results = push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
         s.results += results
         if not canary:
-            _end_fills(s, platform, own, results)
+            _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
             _let_go(s, platform, [g for g in segments.values() if platform in g.retire])
         for t in own:
             if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
@@ -137,24 +140,54 @@ def _let_go(s: Session, platform: str, retired: Sequence[Segment]) -> None:
 
 
 def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> list[TargetPlan]:
-    """The plans without the entries whose consent, read again at this moment, no longer permits them."""
-    entering = sorted({c.contact_id for t in plans for c in t.writable if c.kind == "add"})
+    """The plans without the entries whose consent, asked for again on every platform at this moment, no longer permits them.
+
+    Whom a platform knows that does not answer waits for the next run: what it said until its last pull stays in force, and what
+    it would say now nobody can tell. Those are in `held` of the plans. entered = still entering + dropped + held.
+    """
+    entering = {c.contact_id for t in plans for c in t.writable if c.kind == "add"}
     if not entering:
         return list(plans)
-    keep_raw = s.config.privacy.keep_raw_days > 0
-    pull.reread(s.store, adapter, translator(s, adapter.name), s.run_id, entering, keep_raw=keep_raw)
+    unheard = consent_again.of_contacts(s, adapter.name, entering)
     segments = {g.name: g for g in segment.resolve(s.config)}
+    allowed: dict[tuple[str, str], frozenset[str]] = {}
     kept = []
     for t in plans:
         g = segments[t.target.segment]
-        consent.judge(s.store, s.config, adapter.name, g.channel)
-        allowed = consent.allowed(s.store, purpose_there(s.store, adapter.name, g))
-        changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id in allowed)
-        dropped = len(t.changes) - len(changes)
-        if dropped:
-            s.summary["dropped_at_the_last_moment"] = int(str(s.summary.get("dropped_at_the_last_moment", 0))) + dropped
-        kept.append(replace(t, changes=changes, entered=t.entered - dropped, after=t.after - dropped) if dropped else t)
+        rule = g.channel, purpose_there(s.store, adapter.name, g)
+        if rule not in allowed:
+            consent.judge(s.store, s.config, adapter.name, g.channel)
+            allowed[rule] = consent.allowed(s.store, rule[1])
+        kept.append(_still_entering(s, adapter, t, allowed[rule], unheard))
     return kept
+
+
+def _still_entering(
+    s: Session, adapter: Adapter, t: TargetPlan, allowed: frozenset[str], unheard: Mapping[str, frozenset[str]]
+) -> TargetPlan:
+    adds = {c.contact_id for c in t.writable if c.kind == "add"}
+    known = {p: contacts & adds & allowed for p, contacts in unheard.items()}
+    silent = frozenset[str]().union(*known.values())
+    going = (adds & allowed) - silent
+    off, waiting = len(adds) - len(going), len(silent)
+    if not off:
+        return t
+    _count(s, "dropped_at_the_last_moment", off - waiting)
+    if waiting:
+        _count(s, "consent_not_heard", waiting)
+        who = " and ".join(s.adapter(p).title for p in known if known[p])
+        text = (
+            f"{adapter.title} '{t.object_name}': {waiting:,} of {len(adds):,} who would enter wait, because {who} could not be "
+            "asked whether they still permit it. The next run asks again."
+        )
+        s.problems.append(Problem(text, 3, adapter.name))
+    changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id in going)
+    return replace(t, changes=changes, entered=t.entered - off, after=t.after - off, held=t.held + waiting)
+
+
+def _count(s: Session, name: str, more: int) -> None:
+    if more:
+        s.summary[name] = int(str(s.summary.get(name, 0))) + more
 
 
 def _verify(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> None:
@@ -166,6 +199,7 @@ def _verify(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> None:
     maybe = {t.target.segment: frozenset(c.contact_id for c in t.changes) for t in written}
     try:
         for seen in adapter.observe(targets, maybe):
+            parts.learn(s.store, seen)
             if seen.exists:
                 ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
     except ConnectorError as e:

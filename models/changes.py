@@ -39,6 +39,11 @@ class Target:
     object_id: str = ""
     purpose: Literal["marketing", "service"] = "marketing"
     starts: Literal["nothing", "journey"] = "nothing"
+    part: Literal["", "ours", "adopt"] = ""
+    """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list): by our ledger, or
+    because the owner said adopt. '' where only its mark can tell."""
+    kept: tuple[str, ...] = ()
+    """Contacts who had that second thing by somebody else's hand: it stays with them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Observed:
     """Contacts that the platform lets nothing more be put on, and why."""
     made_by: Literal["", "us", "another"] = ""
     """Whose mark the object carries: ours, another installation's, or none ('', also where nobody looked)."""
+    part: Literal["", "none", "there"] = ""
+    """The second thing of `Target.part`: to be made, there and ours, or not to be used ('')."""
+    carriers: frozenset[str] = frozenset()
+    """Contacts who have that second thing already, of those that might enter (to be adopted: of the members too)."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -304,7 +313,7 @@ class Plan:
                 TargetPlan(
                     **{
                         **t,
-                        "target": Target(**t["target"]),
+                        "target": Target(**{**t["target"], "kept": tuple(t["target"].get("kept", ()))}),
                         "changes": tuple(Change(**c) for c in t["changes"]),
                         "notes": tuple(t["notes"]),
                         "starts": tuple(Start(**one) for one in t.get("starts", ())),

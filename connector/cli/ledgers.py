@@ -73,8 +73,9 @@ def ledger_rebuild(o: Options, yes: bool) -> int:
         if found:
             say(o, made)
         say(o, *(ANOTHERS.format(show.noun(p.target.platform), p.target.name) for p in found if p.made_by == "another"))
-        done = _agreed(o, yes) if any(p.changes_anything for p in found) else False
-        if done:
+        agrees = not any(p.changes_anything for p in found)
+        done = not agrees and _agreed(o, yes)
+        if done or (agrees and not s.problems):
             rebuild.carry_out(s, found)
         s.summary["rebuilt"] = done
         code = s.exit_code

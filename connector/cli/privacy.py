@@ -15,6 +15,7 @@ from connector.cli.screen import (
     save_private,
     say,
 )
+from models.errors import UsageError
 
 if TYPE_CHECKING:
     pass
@@ -89,21 +90,55 @@ def export_(o: Options, email: str, letter: bool) -> int:
 
 @click.command("backup")
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--restore", "is_back", is_flag=True, help="Put the newest backup of the folder (or this file) back.")
+@click.option("--yes", is_flag=True, help="With --restore: do not ask.")
 @options
-def backup_(o: Options, folder: Path) -> int:
+def backup_(o: Options, folder: Path, is_back: bool, yes: bool) -> int:
     """Save what cannot be pulled again: ledger, journal, go-aheads, pins, audit trail, configuration. Ten are kept.
 
-    One is made by itself after each push, in `rollcall.backups` beside the store.
+    One is made by itself after each push, in `rollcall.backups` beside the store. With --restore it is put back into a new
+    store, or into this one, whose own is saved first. What was written since then is not known: nobody is taken off but who
+    said no, until `rollcall ledger rebuild` has compared it with the platforms.
     Example: rollcall backup /media/usb/rollcall
+    Example: rollcall backup /media/usb/rollcall --restore
     """
     from connector import backup
     from connector.session import session
 
+    if is_back:
+        return _put_back(o, folder, yes)
     config = o.config()
     with session(config, "backup", records=False) as s:
         found = backup.make(s.store, config, folder, s.now())
     say(o, f"Saved: {found.path} ({found.rows:,} rows, {found.size / 1024:,.0f} kB)")
     answer(o, {"file": str(found.path), "rows": found.rows, "bytes": found.size})
+    return 0
+
+
+def _put_back(o: Options, folder: Path, yes: bool) -> int:
+    from connector import restore
+    from connector.session import session
+
+    path = restore.newest(folder)
+    made = restore.made_at(path)
+    if restore.put_configuration(path, o.config_path):
+        say(o, f"The configuration was missing: {o.config_path} is the backup's. Its passwords and keys are not in it.")
+    config = o.config()
+    with session(config, "backup --restore") as s:
+        here = restore.would_replace(s.store)
+        if here and not yes:
+            question = f"This store knows {here}; the backup of {made:%Y-%m-%d %H:%M} UTC would take its place"
+            if not (sys.stdin.isatty() and sys.stdout.isatty()):
+                raise UsageError(f"Nothing was changed. {question}. If that is what you want, add --yes.")
+            click.confirm(f"{question}. Go on?", abort=True, err=True)
+        rows = restore.carry_out(s.store, config, path, s.now(), s.run_id)
+    say(
+        o,
+        f"Restored: {rows:,} rows of {path}, made {made:%Y-%m-%d %H:%M} UTC.",
+        "Next: `rollcall backfill`, then `rollcall ledger rebuild`, and look at `rollcall plan` before the next push.",
+        "Triggers need your go-ahead again (`rollcall push --first`).",
+    )
+    answer(o, {"run": s.run_id, "file": str(path), "made_at": f"{made:%Y-%m-%dT%H:%M:%S}", "rows": rows})
     return 0
 
 

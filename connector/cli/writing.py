@@ -228,6 +228,7 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
             "triggers": s.summary.get("triggers", []),
             "fields": s.field_results,
             "dropped": dropped,
+            "consent_not_heard": s.summary.get("consent_not_heard", 0),
             "dropped_since_saved": outdated,
             "problems": problems_json(s),
             "notices": s.notices,

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 from connector.sandbox.base import Clock, Limits, Request, Response
 from connector.sandbox.hubspot_account import Account
+from connector.sandbox.hubspot_active import ActiveLists
 from connector.sandbox.hubspot_crm import Crm, Record
 from connector.sandbox.hubspot_flows import Flows, Workflow
 from connector.sandbox.hubspot_limits import Buckets
@@ -52,6 +53,7 @@ class HubspotSimulator:
         self.effects: list[dict[str, Any]] = self.crm.effects
         self.lists = Lists(self.crm)
         self.flows = Flows(self.crm, self.lists)
+        self.active = ActiveLists(self.crm, self.lists)
         self.marketing = Marketing(self.crm)
         self.buckets = Buckets(limits or Limits(), self.switches, lambda: self.account.timezone)
         self.account = Account(self.crm, self.buckets)
@@ -116,6 +118,7 @@ class HubspotSimulator:
             self.crm.clear()
             self.lists.clear()
             self.flows.clear()
+            self.active.watch()
             contacts = load(self.crm, shop)
             self.customers = {customer: record.id for customer, record in contacts.items()}
             self.marketing.load(
@@ -196,10 +199,21 @@ class HubspotSimulator:
         self.flows.workflows.append(workflow)
         return workflow
 
-    def add_list(self, name: str, processing: str = "DYNAMIC", customers: tuple[str, ...] = ()) -> StoredList:
-        """A list somebody made in HubSpot's own pages."""
+    def add_list(
+        self,
+        name: str,
+        processing: str = "DYNAMIC",
+        customers: tuple[str, ...] = (),
+        *,
+        filters: dict[str, Any] | None = None,
+    ) -> StoredList:
+        """A list somebody made in HubSpot's own pages. filters: of an active one, which fills itself with whom they mean."""
         found = [self.contact(customer) for customer in customers]
-        return self.lists.add_list(name, processing, [record.id for record in found if record])
+        made = self.lists.add_list(name, processing, [record.id for record in found if record])
+        made.filters = filters
+        for contact in sorted(self.crm.tables["contacts"].live) if filters else ():
+            self.active.look(contact)
+        return made
 
 
 def _bucket(request: Request) -> str:

@@ -26,7 +26,8 @@ WRITE = needs(("crm.lists.write",), ("crm.lists.read",))
 
 @dataclass
 class StoredList:
-    """members: record id -> since when. `sizes` are sizes the account will show later, oldest first."""
+    """members: record id -> since when. `sizes` are sizes the account will show later, oldest first. filters: of an active one,
+    shown only when asked for."""
 
     id: int
     name: str
@@ -42,6 +43,7 @@ class StoredList:
     shown_size: int = 0
     sizes: list[tuple[datetime, int]] = field(default_factory=list)
     ordered: list[int] | None = None
+    filters: Json | None = None
 
     def in_order(self) -> list[int]:
         if self.ordered is None:
@@ -53,7 +55,7 @@ class StoredList:
             self.shown_size = self.sizes.pop(0)[1]
         return self.shown_size
 
-    def render(self, now: datetime, extra: list[str] | None = None) -> Json:
+    def render(self, now: datetime, extra: list[str] | None = None, *, with_filters: bool = False) -> Json:
         known = {"hs_description": self.description, "hs_list_size": str(self.size(now)), "hs_folder_id": self.folder}
         body: Json = {
             "listId": str(self.id),
@@ -68,6 +70,8 @@ class StoredList:
         }
         if extra is not None:
             body["additionalProperties"] = {name: known[name] for name in extra if name in known}
+        if with_filters and self.filters is not None:
+            body["filterBranch"] = self.filters
         if self.deleted_at:
             body["deletedAt"] = iso(self.deleted_at)
         return body
@@ -174,7 +178,7 @@ class Lists:
                 "You have reached the limit of static lists of your subscription", subCategory="ILS.LIST_LIMIT_EXCEEDED"
             )
         made = self.add_list(name, str(processing), type_id=body["objectTypeId"])
-        made.folder = folder
+        made.folder, made.filters = folder, body.get("filterBranch")
         made.description = str((body.get("customProperties") or {}).get("hs_description", ""))
         self.crm.effect("list.create", name)
         return answer({"list": made.render(call.at)})
@@ -183,11 +187,12 @@ class Lists:
         return self.crm.settings.static_list_limit - sum(one.processing in MANUAL_KINDS for one in self.live())
 
     def one(self, call: Call) -> Response:
-        return answer({"list": self.need(call).render(call.at)})
+        return answer({"list": self.need(call).render(call.at, with_filters=call.flag("includeFilters"))})
 
     def several(self, call: Call) -> Response:
         wanted = set(call.names("listIds"))
-        return answer({"lists": [one.render(call.at) for one in self.live() if str(one.id) in wanted]})
+        found = [one for one in self.live() if str(one.id) in wanted]
+        return answer({"lists": [one.render(call.at, with_filters=call.flag("includeFilters")) for one in found]})
 
     def by_name(self, call: Call) -> Response:
         for one in self.live():

@@ -94,6 +94,43 @@ def test_a_definition_of_ours_that_holds_something_else_is_refused(place: Place)
         place.adapter.ensure_field("spent", "spent", "text")
 
 
+@pytest.mark.parametrize("told", ["Number of the shirt", "Written by Rollcall: city [rollcall:00000000beef]", None])
+def test_a_definition_that_another_program_of_the_app_made_is_left_alone(place: Place, told: str | None) -> None:
+    place.make(city="text")
+    place.adapter.write_fields([(place.ids[0], {"city": "Bonn"})])
+    place.simulator.definitions["$app.city"]["description"] = told
+    place.adapter = connect(place.url, place.clock, installation="00000000cafe")
+    assert "Give the [[field]] another name" in place.adapter.field_problem("city", "text")
+    assert "Give the [[field]] another name" in said(place.adapter)
+
+
+def said(adapter: Any) -> str:
+    with pytest.raises(PermanentApiError) as e:
+        adapter.ensure_field("city", "city", "text")
+    return str(e.value)
+
+
+def test_a_definition_another_installation_makes_at_the_same_moment_is_not_taken_over(place: Place) -> None:
+    handle, looks = place.simulator.handle, []
+
+    def race(request: Any) -> Any:
+        answer = handle(request)
+        if b"query Definition" in request.body and not looks:
+            looks.append(1)
+            connect(place.url, place.clock, installation="00000000beef").ensure_field("city", "city", "text")
+        return answer
+
+    place.simulator.handle = race  # type: ignore[method-assign]  # somebody else, in the moment after we looked
+    assert "another installation of Rollcall" in said(connect(place.url, place.clock, installation="00000000cafe"))
+
+
+def test_our_own_definition_is_known_again_by_its_mark(place: Place) -> None:
+    ours = connect(place.url, place.clock, installation="00000000cafe")
+    ours.ensure_field("city", "city", "text")
+    assert place.simulator.definitions["$app.city"]["description"].endswith("[rollcall:00000000cafe]")
+    assert connect(place.url, place.clock, installation="00000000cafe").field_problem("city", "text") == ""
+
+
 def test_no_room_for_another_definition_is_told(place: Place) -> None:
     place.simulator.switches.definition_room = 0
     with pytest.raises(PermanentApiError, match="no room"):

@@ -1,0 +1,129 @@
+"""Consent is asked for again just before anything is written: of everybody who enters, on every platform that knows them.
+
+A no said after the last pull counts too, wherever it was said. Only direct reading counts as asking: a pull is older than it
+looks (search indexes lag). What was read directly in the same run within `FRESH` is not asked for twice, so that a second
+platform's push costs next to no requests. Platforms are asked side by side, before the first write to the destination.
+
+Requests for 100,000 who enter and whom every platform knows: HubSpot 1,000 (100 contacts each), Shopify 400 (250 each),
+Mailchimp about 110 where they are the audience (walked, 1,000 each); Mailchimp alone has no reading in batches, so of fewer
+than a twentieth of an audience it takes one request each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+
+from adapters.base import Adapter, Page
+from connector.feeds import Feed, Feeds
+from connector.intake import Intake
+from connector.pull import COMMIT_RECORDS
+from connector.raw import RawPages
+from connector.session import Session, translator
+from models.errors import ApiError, AuthError, ConnectorError
+
+log = logging.getLogger(__name__)
+
+FRESH = timedelta(minutes=10)
+"""What a platform said this long ago in the same run need not be asked for again."""
+WAIT_S = 1.0
+
+
+def of_contacts(s: Session, platform: str, contacts: Collection[str]) -> dict[str, frozenset[str]]:
+    """Ask about these contacts of `platform`. Gives the platforms that did not answer, each with those of `contacts` whose
+    answer there is missing; why it did not is a problem of the run."""
+    rows = s.store.sql(
+        _KNOWN.replace("{asked}", "SELECT $platform AS source, unnest(CAST($contacts AS VARCHAR[])) AS contact_id"),
+        {"platform": platform, "contacts": sorted(contacts), "platforms": list(s.config.platforms)},
+    )
+    return _of(s, rows)
+
+
+def of_people(s: Session, people: Collection[str]) -> dict[str, frozenset[str]]:
+    """The same about persons; given back are the contacts, of any platform, through which they were asked about."""
+    asked = "SELECT source, contact_id FROM person_links WHERE list_contains(CAST($people AS VARCHAR[]), person_id)"
+    rows = s.store.sql(_KNOWN.replace("{asked}", asked), {"people": sorted(people), "platforms": list(s.config.platforms)})
+    return _of(s, rows)
+
+
+_KNOWN = r"""
+WITH asked AS ({asked}),
+places AS (
+  SELECT a.contact_id AS asked, unnest([k.email, regexp_replace(k.phone, '[^0-9]', '', 'g')]) AS place
+  FROM asked a JOIN contacts k ON k.source = a.source AND k.contact_id = a.contact_id),
+known AS (
+  SELECT contact_id AS asked, source, contact_id FROM asked
+  UNION
+  SELECT a.contact_id, l.source, l.contact_id FROM asked a
+  JOIN person_links p ON p.source = a.source AND p.contact_id = a.contact_id JOIN person_links l ON l.person_id = p.person_id
+  UNION  -- the address itself may have said no, whoever holds it
+  SELECT p.asked, k.source, k.contact_id FROM places p JOIN contacts k ON k.email = p.place
+  UNION
+  SELECT p.asked, k.source, k.contact_id FROM places p
+  JOIN contacts k ON regexp_replace(k.phone, '[^0-9]', '', 'g') = p.place WHERE p.place <> '')
+SELECT DISTINCT n.asked, n.source, n.contact_id FROM known n JOIN contacts k USING (source, contact_id)
+WHERE coalesce(k.state, '') NOT IN ('merged', 'gone', 'erased')  -- what these said stands
+  AND list_contains(CAST($platforms AS VARCHAR[]), n.source) ORDER BY 2, 3, 1
+"""
+"""(who was asked about, platform, contact there), also of other contacts of the same person, or with the same address."""
+
+
+def _of(s: Session, rows: Collection[tuple[str, str, str]]) -> dict[str, frozenset[str]]:
+    now = s.now()
+    due: dict[str, dict[str, set[str]]] = {}
+    for asked, platform, contact in rows:
+        heard = s.heard.get((platform, contact))
+        if heard is None or not timedelta(0) <= now - heard <= FRESH:
+            due.setdefault(platform, {}).setdefault(contact, set()).add(asked)
+    failed = _read(s, {platform: list(contacts) for platform, contacts in due.items()})
+    for platform, contacts in due.items():
+        if platform not in failed:
+            s.heard.update(dict.fromkeys([(platform, c) for c in contacts], now))
+    for platform, error in failed.items():
+        s.problem(error, platform)
+    return {platform: frozenset[str]().union(*due[platform].values()) for platform in failed}
+
+
+def _read(s: Session, wanted: Mapping[str, list[str]]) -> dict[str, ConnectorError]:
+    """Read these contacts of several platforms side by side and store what changed; gives what kept a platform from answering."""
+    failed: dict[str, ConnectorError] = {}
+    raw = RawPages(s.store) if s.config.privacy.keep_raw_days > 0 else None
+    with Feeds() as feeds:
+        reading: dict[Feed, tuple[str, Intake]] = {}
+        for platform, contacts in wanted.items():
+            try:
+                adapter = s.adapter(platform)
+            except (ApiError, AuthError) as e:
+                failed[platform] = e
+                continue
+            intake = Intake(s.store, platform, adapter.contacts_stream, s.run_id, translator(s, platform), adapter.now_utc, raw)
+            reading[feeds.open(partial(_pages, adapter, contacts))] = platform, intake
+        while reading:
+            found = feeds.next(WAIT_S)
+            if found is None:
+                continue
+            feed, item = found
+            platform, intake = reading[feed]
+            if isinstance(item, Page):
+                intake.take(item)
+                if intake.waiting >= COMMIT_RECORDS:
+                    intake.commit()
+                continue
+            intake.commit()
+            del reading[feed]
+            feeds.close(feed)
+            if isinstance(item, ApiError | AuthError):
+                log.info("%s could not be asked again (%s)", platform, type(item).__name__)
+                failed[platform] = item
+            elif item is not None:
+                raise item
+    return failed
+
+
+def _pages(adapter: Adapter, contacts: list[str]) -> Iterator[Page]:
+    """Every page is one of several here; only the end of the walk is its end."""
+    for page in adapter.reread(contacts):
+        yield replace(page, done=False)

@@ -1,0 +1,169 @@
+"""The option beside a HubSpot list is treated like a tag: only our own is used, and nobody loses one that somebody else gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import responses
+
+from adapters.hubspot_property import PROPERTY
+from connector import planner, writer
+from connector.sandbox.hubspot_flows import Workflow
+from tests.stories.small_world import Fuse, Killed, World
+from tests.stories.test_consequences import Shopkeeper, mails
+
+KEPT = "had the segment's option by somebody else's hand"
+
+
+@pytest.fixture
+def mock() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def keeper(mock: responses.RequestsMock, tmp_path: Path) -> Shopkeeper:
+    return Shopkeeper(mock, tmp_path, more="hubspot_property = true")
+
+
+def carriers(world: World) -> set[int]:
+    contacts = world.hubspot.crm.tables["contacts"].live.values()
+    return {int(str(c.props["email"])[1:6]) for c in contacts if "vip" in str(c.props.get(PROPERTY) or "").split(";")}
+
+
+def listed(keeper: Shopkeeper) -> int:
+    return sum(len(one.members) for one in keeper.world.hubspot.lists.live())
+
+
+def by_hand(keeper: Shopkeeper, n: int, value: str = "vip") -> None:
+    keeper.world.hubspot.change(f"p{n:05d}", {PROPERTY: value})
+
+
+def definition(keeper: Shopkeeper) -> Any:
+    return keeper.world.hubspot.crm.catalog.find("contacts", PROPERTY)
+
+
+def stranger(keeper: Shopkeeper, *people: int) -> None:
+    """The owner has made the property and the option before us."""
+    keeper.world.hubspot.crm.catalog.ensure("contacts", PROPERTY, "vip")
+    made = definition(keeper)
+    made.type, made.field_type = "enumeration", "checkbox"
+    made.options = [{"label": "Very important", "value": "vip", "displayOrder": 0, "hidden": False}]
+    for n in people:
+        by_hand(keeper, n)
+
+
+def test_an_option_without_our_mark_is_not_used_until_the_owner_says_so(keeper: Shopkeeper) -> None:
+    stranger(keeper, 1, 7)
+    plan = keeper.push(range(4), first=True)
+    assert "does not say that we made it" in plan.notes[-1] and "adopt = true" in plan.notes[-1]
+    assert (carriers(keeper.world), listed(keeper)) == ({1, 7}, 4)
+    keeper.owner.change_rule('name = "VIP"', 'name = "VIP"\nadopt = true')
+    assert KEPT in " ".join(keeper.push(range(5)).notes)
+    assert carriers(keeper.world) == {0, 1, 2, 3, 4, 7}
+    keeper.push(range(0))
+    assert carriers(keeper.world) == {1, 7}, "who had it before we used it keeps it"
+
+
+def test_an_option_whose_mark_the_owner_edited_away_stays_ours_by_the_ledger(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    definition(keeper).options[0]["description"] = "Our best"
+    assert "mark" not in " ".join(keeper.push(range(6)).notes)
+    assert carriers(keeper.world) == set(range(6))
+    keeper.owner.store.sql("DELETE FROM meta WHERE name LIKE 'part:%'")
+    keeper.push(range(2))
+    assert carriers(keeper.world) == set(range(6)), "a lost ledger means: nothing is taken off"
+
+
+def test_an_option_somebody_made_between_plan_and_push_is_not_taken_over(keeper: Shopkeeper) -> None:
+    keeper.owner.believe({"VIP": range(4)})
+    s = keeper.owner.session()
+    plan = keeper.owner.plan(s)
+    stranger(keeper, 9)
+    writer.carry_out(s, plan, first=True)
+    assert (carriers(keeper.world), listed(keeper)) == ({9}, 4)
+
+
+@pytest.mark.parametrize("when", ["before our list", "after it was made"])
+def test_an_option_somebody_set_by_hand_stays_when_the_person_leaves_and_is_reported(keeper: Shopkeeper, when: str) -> None:
+    keeper.push(range(2), first=True)
+    if when == "before our list":
+        keeper.world.hubspot.lists.live()[0].deleted_at = keeper.world.hubspot.clock()
+    by_hand(keeper, 5)
+    plan = keeper.push(range(6), first=True)
+    assert f"1 {KEPT}" in " ".join(plan.notes)
+    assert keeper.push(range(6)).changes == (), "nothing is left to do"
+    plan = keeper.push(range(2))
+    assert (plan.left, carriers(keeper.world), listed(keeper)) == (4, {0, 1, 5}, 2)
+    plan = keeper.push(range(2))
+    assert plan.changes == () and KEPT in " ".join(plan.notes)
+
+
+def test_an_option_that_was_taken_off_by_hand_and_given_back_by_us_is_ours(keeper: Shopkeeper) -> None:
+    keeper.push(range(2), first=True)
+    by_hand(keeper, 5)
+    keeper.push(range(6))
+    by_hand(keeper, 5, "")
+    assert KEPT not in " ".join(keeper.push(range(6)).notes)
+    keeper.push(range(2))
+    assert carriers(keeper.world) == {0, 1}
+
+
+def test_undo_takes_the_list_back_and_leaves_the_option_that_was_there_before(keeper: Shopkeeper) -> None:
+    keeper.push(range(2), first=True)
+    by_hand(keeper, 5)
+    keeper.push(range(6))
+    s = keeper.owner.session("undo")
+    s.counts = keeper.owner.counts()
+    plan, _ = planner.undo_plan_derived(s, keeper.owner.run_ids[-2])
+    writer.carry_out(s, plan)
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 5}, 2)
+
+
+def test_a_death_between_option_and_list_does_not_make_our_own_option_somebody_elses(keeper: Shopkeeper) -> None:
+    keeper.push(range(2), first=True)
+    by_hand(keeper, 5)
+    keeper.owner.believe({"VIP": range(6)})
+    with pytest.raises(Killed):
+        keeper.owner.push(Fuse(lambda boundary: boundary == "after hubspot"), first=False)
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(6)), 2), "the option is written, the list is not"
+    keeper.owner.reopen()
+    plan = keeper.push(range(6))
+    assert (plan.entered, listed(keeper)) == (4, 6) and f"1 {KEPT}" in " ".join(plan.notes)
+    keeper.push(range(2))
+    assert carriers(keeper.world) == {0, 1, 5}
+
+
+def test_who_had_the_option_by_hand_keeps_it_also_as_the_contact_it_was_merged_into(keeper: Shopkeeper) -> None:
+    keeper.push(range(2), first=True)
+    by_hand(keeper, 5)
+    keeper.push(range(6))
+    assert keeper.world.hubspot.merge("p00007", "p00005") is not None
+    keeper.owner.pull()
+    keeper.push(range(2))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 7}, 2)
+
+
+# ---- what starts
+
+
+def test_a_list_deleted_and_made_again_foretells_only_those_who_do_not_have_the_option_yet(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    keeper.world.hubspot.add_workflow(Workflow("Vip option", on_property=PROPERTY, value="vip", mails=1))
+    keeper.world.hubspot.lists.live()[0].deleted_at = keeper.world.hubspot.clock()
+    plan = keeper.push(range(8), first=True)
+    assert [(s.people, s.is_sure) for s in plan.starts] == [(4, True)] and plan.entered == 8
+    assert (len(keeper.started()), keeper.sent) == (4, mails(plan))
+
+
+def test_who_is_on_the_list_and_lost_the_option_starts_what_waits_for_the_option_alone(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    by_hand(keeper, 2, "")
+    for workflow in (Workflow("List", on_list="Rollcall: VIP"), Workflow("Option", on_property=PROPERTY, value="vip")):
+        keeper.world.hubspot.add_workflow(workflow)
+    plan = keeper.push(range(6))
+    assert [(s.name, s.people) for s in plan.starts] == [("List", 2), ("Option", 3)]
+    assert keeper.started() == ["List"] * 2 + ["Option"] * 3

@@ -1,0 +1,217 @@
+"""After a loss a backup is put back: what it says is ours counts, and nobody is taken off by it whom it cannot prove to be ours."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import responses
+
+from connector import audit, backup, choices, ledger, privacy, rebuild, restore, sync
+from connector.store import Store
+from models.changes import Plan, TargetPlan
+from models.errors import StoreError, UsageError
+from tests.stories.small_world import NOW, Mortal, address
+from tests.stories.story import rollcall
+from tests.stories.test_consequences import Shopkeeper
+
+NAME = "Rollcall: VIP"
+VIP = '[[segment]]\nname = "VIP"\nwhere = "orders_total >= 1"\npush = ["mailchimp"]\n'
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Shopkeeper]:
+    """Eight are in; then the store was saved, two were taken off and one came; then the store was lost."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        made = Shopkeeper(mock, tmp_path, VIP, only="mailchimp")
+        push(made, range(8), first=True)
+        person = made.owner.store.value("SELECT person_id FROM people WHERE email = ?", [address(11)])
+        choices.pin(made.owner.store, person, "VIP", "never", "asked", NOW, "r")
+        saved(made)
+        yield made
+
+
+def push(keeper: Shopkeeper, people: Any, *, first: bool = False) -> TargetPlan:
+    keeper.owner.believe({"VIP": people})
+    return keeper.owner.push(first=first)[1].targets[0]
+
+
+def saved(keeper: Shopkeeper) -> Path:
+    shutil.rmtree(folder(keeper), ignore_errors=True)
+    return backup.make(keeper.owner.store, keeper.owner.config, folder(keeper), NOW).path
+
+
+def folder(keeper: Shopkeeper) -> Path:
+    return keeper.owner.config.folder / "usb"
+
+
+def lost(keeper: Shopkeeper) -> None:
+    """The store and its key are gone; a new one begins."""
+    owner = keeper.owner
+    path = Path(owner.store.path)
+    owner.store.close()
+    for one in path.parent.glob("rollcall.*"):
+        if one.suffix in (".duckdb", ".keys", ".wal"):
+            one.unlink()
+    owner.store = Mortal(path, threads=1)
+
+
+def put_back(keeper: Shopkeeper) -> None:
+    owner = keeper.owner
+    restore.carry_out(owner.store, owner.config, restore.newest(folder(keeper)), NOW, owner.session("restore").run_id)
+    owner.pull()
+
+
+def planned(keeper: Shopkeeper, people: Any) -> Plan:
+    keeper.owner.believe({"VIP": people})
+    return keeper.owner.plan(keeper.owner.session("plan"), first=False)
+
+
+def inside(keeper: Shopkeeper) -> set[int]:
+    held = keeper.world.members("mailchimp", NAME)
+    return {n for n in range(12) if keeper.world.contact_id("mailchimp", n) in held}
+
+
+def rebuilt(keeper: Shopkeeper) -> None:
+    s = keeper.owner.session("ledger rebuild")
+    rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
+
+
+def test_after_a_restore_nobody_is_taken_off_until_the_ledger_was_compared(keeper: Shopkeeper) -> None:
+    push(keeper, range(2, 9))  # 0 and 1 leave, 8 comes: none of it is in the backup
+    keeper.world.mailchimp.change(address(0), {"tags": [NAME]})  # and then the owner tagged one of them by hand
+    assert inside(keeper) == {0, *range(2, 9)}
+    lost(keeper)
+    put_back(keeper)
+    plan = planned(keeper, range(4, 9))
+    assert plan.notes[0].startswith("The ledger came from a backup of 2026-11-21 12:00 UTC")
+    (target,) = plan.targets
+    assert (target.changes, target.drift) == ((), {"tagged_by_hand": 1}), "8, whom the ledger does not know"
+    assert any("3 who no longer match stay" in n for n in target.notes)
+    rebuilt(keeper)
+    plan = planned(keeper, range(4, 9))
+    assert plan.notes == () and plan.targets[0].left == 3
+    assert push(keeper, range(4, 9)).left == 3 and inside(keeper) == set(range(4, 9))
+
+
+def test_who_said_no_is_taken_off_by_a_backups_ledger_too(keeper: Shopkeeper) -> None:
+    account = keeper.world.mailchimp.account
+    account.members[account.by_customer["p00003"]].wire["status"] = "unsubscribed"
+    lost(keeper)
+    put_back(keeper)
+    assert [c.must for c in push(keeper, range(2)).changes] == [True]
+    assert inside(keeper) == set(range(8)) - {3}
+
+
+def test_go_aheads_pins_and_the_trail_come_back_and_nothing_is_asked_twice(keeper: Shopkeeper) -> None:
+    lost(keeper)
+    put_back(keeper)
+    assert audit.verify(keeper.owner.store).is_sound
+    target = push(keeper, range(12))
+    assert (target.parked, target.entered, inside(keeper)) == ("", 3, set(range(11))), "11 is pinned never"
+
+
+def test_who_is_not_there_any_more_is_not_pinned_as_taken_off_by_hand(keeper: Shopkeeper) -> None:
+    keeper.owner.change_rule("[guards]", '[push]\nuntagged_by_hand = "pin"\n[guards]')
+    push(keeper, range(2, 8), first=True)
+    lost(keeper)
+    put_back(keeper)
+    push(keeper, range(8))
+    assert inside(keeper) == set(range(8))
+    assert keeper.owner.store.value("SELECT count(*) FROM pins") == 1
+
+
+def test_an_undo_waits_until_the_ledger_was_compared(keeper: Shopkeeper) -> None:
+    run_id = keeper.owner.store.value("SELECT run_id FROM journal LIMIT 1")
+    lost(keeper)
+    put_back(keeper)
+    from connector import planner
+
+    keeper.owner.believe({"VIP": range(8)})
+    s = keeper.owner.session("undo")
+    s.counts = keeper.owner.counts()
+    with pytest.raises(UsageError, match="ledger rebuild"):
+        planner.undo_plan_derived(s, run_id)
+    rebuilt(keeper)
+    assert planner.undo_plan_derived(s, run_id)[0].targets[0].left == 8
+
+
+def test_whoever_was_forgotten_after_the_backup_stays_forgotten(keeper: Shopkeeper) -> None:
+    path = saved(keeper).rename(keeper.owner.config.folder / "rollcall-0.zip")  # a copy nobody told us of
+    store, config = keeper.owner.store, keeper.owner.config
+    contact = keeper.world.contact_id("mailchimp", 1)
+    privacy.forget(store, config, address(1), "r")
+    restore.carry_out(store, config, path, NOW, "r2")
+    assert contact not in str(store.sql("SELECT * FROM ledger")) + str(store.sql("SELECT intent, outcome FROM journal"))
+    assert ledger.holds(store, "mailchimp", "VIP") == 8, "the tag can still be taken off"
+
+
+def test_a_store_that_remembers_forgotten_people_by_another_key_is_not_restored_into(keeper: Shopkeeper) -> None:
+    lost(keeper)
+    owner = keeper.owner
+    owner.pull()
+    privacy.forget(owner.store, owner.config, address(1), "r")
+    with pytest.raises(StoreError, match="Restore into a new store"):
+        restore.carry_out(owner.store, owner.config, restore.newest(folder(keeper)), NOW, "r2")
+    assert not restore.doubt(owner.store)
+
+
+# ---- the command
+
+
+def test_the_command_puts_configuration_key_and_ledger_back_where_all_is_lost(keeper: Shopkeeper, tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    home.mkdir()
+    found = rollcall(home, "backup", str(folder(keeper)), "--restore")
+    assert found.code == 0, found.text
+    assert "The configuration was missing" in found.out and "ledger rebuild" in found.out
+    for name in ("rollcall.toml", "rollcall.keys"):
+        assert (home / name).read_bytes() == (keeper.owner.config.folder / name).read_bytes()
+        assert (home / name).stat().st_mode & 0o777 == 0o600
+    with Store(home / "rollcall.duckdb", read_only=True) as store:
+        assert ledger.holds(store, "mailchimp", "VIP") == 8
+
+
+def test_a_ledger_that_is_there_is_replaced_only_with_the_owners_yes_and_saved_first(keeper: Shopkeeper) -> None:
+    push(keeper, range(10))
+    keeper.owner.store.close()
+    home, words = keeper.owner.config.folder, ("backup", str(folder(keeper)), "--restore")
+    refused = rollcall(home, *words)
+    assert refused.code == 2 and "1 tags and lists with 10 people we added" in refused.err
+    assert "Nothing was changed" in refused.err
+    assert rollcall(home, *words, "--yes").code == 0
+    (before,) = backup.files_in(backup.folder_of(keeper.owner.config) / restore.BEFORE)
+    assert len(backup.read(before)["ledger"]) == 10
+    with Store(keeper.owner.store.path, read_only=True) as store:
+        assert ledger.holds(store, "mailchimp", "VIP") == 8
+
+
+@pytest.mark.parametrize("content", [None, b"no zip"])
+def test_where_there_is_no_backup_it_is_said(tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "rollcall.toml").write_text('[shop]\nname = "Test"\n')
+    if content:
+        (tmp_path / "rollcall-1.zip").write_bytes(content)
+    found = rollcall(tmp_path, "backup", str(tmp_path), "--restore")
+    assert found.code == 2 and ("no backup of Rollcall" if content else "There is no backup in") in found.err
+
+
+def test_triggers_begin_anew_and_rows_of_no_table_of_ours_are_left_out(keeper: Shopkeeper) -> None:
+    path = saved(keeper)
+    with zipfile.ZipFile(path) as z:
+        entries = {n: z.read(n) for n in z.namelist()}
+    about = orjson.loads(entries["about.json"])
+    entries["about.json"] = orjson.dumps({**about, "tables": [*about["tables"], "people"]})
+    entries["people.jsonl"] = orjson.dumps({"person_id": "x"})
+    entries["trigger_starts.jsonl"] = orjson.dumps({"trigger": "till", "digest": "d"})
+    with zipfile.ZipFile(path, "w") as z:
+        for name, body in entries.items():
+            z.writestr(name, body)
+    lost(keeper)
+    put_back(keeper)
+    assert keeper.owner.store.value("SELECT count(*) FROM people WHERE person_id = 'x'") == 0
+    assert keeper.owner.store.value("SELECT count(*) FROM trigger_starts") == 0
