@@ -150,6 +150,8 @@ def run(case: str, records: int, *extra: str) -> int:
 
 
 def main() -> int:
+    from connector.pull import COMMIT_RECORDS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--platform", choices=CASES, action="append", help="only this one (may be repeated)")
     parser.add_argument("--records", type=int, default=100_000)
@@ -158,7 +160,7 @@ def main() -> int:
         "--limits", action="store_true", help="150 ms an answer and the documented limits: how much of them is used"
     )
     parser.add_argument("--profile", action="store_true", help="where the time goes (slows the run itself down)")
-    parser.add_argument("--commit", type=int, default=4_000, help="records a commit; store.commit_records of the configuration")
+    parser.add_argument("--commit", type=int, default=COMMIT_RECORDS, help="records a commit; store.commit_records of the configuration")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:

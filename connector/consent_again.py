@@ -20,7 +20,6 @@ from functools import partial
 from adapters.base import Adapter, Page
 from connector.feeds import Feed, Feeds
 from connector.intake import Intake
-from connector.pull import COMMIT_RECORDS
 from connector.raw import RawPages
 from connector.session import Session, translator
 from models.errors import ApiError, AuthError, ConnectorError
@@ -109,7 +108,7 @@ def _read(s: Session, wanted: Mapping[str, list[str]]) -> dict[str, ConnectorErr
             platform, intake = reading[feed]
             if isinstance(item, Page):
                 intake.take(item)
-                if intake.waiting >= COMMIT_RECORDS:
+                if intake.waiting >= s.config.store.commit_records:
                     intake.commit()
                 continue
             intake.commit()

@@ -25,10 +25,11 @@ from models.people import StreamCount
 log = logging.getLogger(__name__)
 
 BEGINNING = date(1970, 1, 1)
-COMMIT_RECORDS = 4000
 MEMORY = "64MB"
 """What the engine may keep of what it has written while a pull goes on. Half of it was enough for a pull in which every
 record had changed."""
+COMMIT_RECORDS = 2000
+"""The configuration's default. Twice as many are a tenth faster and take 20 MB more."""
 COMMIT_S = 1.0
 WAITS = "It was not begun, for the same reason as the one before it."
 """The note of a stream whose turn did not come because the quota of the day was used up."""

@@ -236,7 +236,7 @@ class StoreSection(Section):
     memory_limit: str = Field(default="1500MB", pattern=r"^\d+(MB|GB)$")
     threads: int = Field(default=0, ge=0, le=512)
     # what a pull reads at least before it is stored; a crash loses less than this
-    commit_records: int = Field(default=5000, ge=1, le=1_000_000)
+    commit_records: int = Field(default=2000, ge=1, le=1_000_000)
 
 
 class SegmentSection(BaseModel):

@@ -13,6 +13,7 @@ import pytest
 from adapters.base import Page, Stream
 from connector import feeds, pull, runs
 from connector.normalize import Normalizer, read_mapping
+from connector.sections import StoreSection
 from connector.store import Store
 from models.errors import AuthError, PermanentApiError, QuotaExhausted, RetryableApiError
 
@@ -83,6 +84,10 @@ def test_what_is_stored_does_not_depend_on_who_was_faster(at_once: int) -> None:
         found = together(both, Platform("shopify", 7, at_once=at_once), Platform("hubspot", 4, at_once=at_once))
         assert dump(both) == dump(one)
         assert [(c.stream, c.fetched) for c in found["shopify"].counts] == [("people", 14), ("orders", 14)]
+
+
+def test_as_much_waits_for_a_commit_as_the_configuration_says_when_it_says_nothing() -> None:
+    assert StoreSection().commit_records == pull.COMMIT_RECORDS
 
 
 def test_nothing_is_fetched_in_the_thread_that_stores() -> None:
