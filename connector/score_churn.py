@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from connector.score_data import Checked, ShopData, date_of
-from connector.score_parts import Card, Scored, grade, refused, tier_table, too_little, with_notes
+from connector.score_parts import Card, Scored, grade, refused, season, tier_table, too_little, with_notes
 from models.scores import measure
 from models.scores.churn import BASE_HORIZON, ChurnModel
 from models.scores.history import Floats, no_order_within, snapshot
@@ -77,7 +77,7 @@ def _card(data: ShopData, horizon: int, model: ChurnModel, views: Views) -> Card
         "base_rate": round(float(truth.mean()), 4), "metrics": metrics, "tiers": tier_table(tier, expected, truth),
         "reliability": curve, "confidence": CONFIDENCE[model.rung_],
     }  # fmt: skip
-    card["lines"] = _lines(card, closed, checked, len(truth))
+    card["lines"] = [*_lines(card, closed, checked, len(truth)), *season(model.level_)]
     if model.is_extrapolated:
         card["is_extrapolated"] = True
         card["lines"].append(

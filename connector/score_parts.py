@@ -12,6 +12,7 @@ import numpy as np
 from connector.score_data import ShopData
 from models.scores import measure
 from models.scores.history import Floats
+from models.scores.level import Level
 from models.scores.views import Amount
 
 Card = dict[str, Any]
@@ -105,6 +106,16 @@ def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given
         f"({have.repeat_buyers:,}) and 90 days of history ({have.history_days:,}). Until then "
         + (f"{rule}, which is a rule, not a prediction." if rule else f"{nothing}.")
     )
+
+
+def season(level: Level | None) -> list[str]:
+    """What the owner has to know of a season that the shop's own history cannot show."""
+    if level is None or not level.is_season_assumed:
+        return []
+    return [
+        "There is no year of history yet, so part of the season most shops see is assumed: more orders in November and December "
+        "than in the months before, fewer after. A shop without such a season is judged a little off."
+    ]
 
 
 def with_notes(card: Card, data: ShopData) -> Card:

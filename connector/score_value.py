@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from connector.score_data import Checked, ShopData, date_of
-from connector.score_parts import Card, Scored, grade, interval, refused, tier_table, too_little, with_notes
+from connector.score_parts import Card, Scored, grade, interval, refused, season, tier_table, too_little, with_notes
 from models.scores import measure
 from models.scores.churn import BASE_HORIZON, ChurnModel
 from models.scores.history import Floats, no_order_within
@@ -75,6 +75,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
             for t in card["tiers"]
         ),
         verdict(card),
+        *season(model.level_),
     ]
     if model.is_extrapolated:
         card["lines"].append(extrapolated(horizon, checked))
@@ -122,6 +123,7 @@ def soon(data: ShopData, views: Views) -> Scored:
             for t in card["tiers"]
         ),
         verdict(card),
+        *season(model.level_),
     ]
     found = 1 - model.predict(views.at(data.cutoff))
     return Scored(with_notes(card, data), found if better else None, measure.tiers(found) if better else None)

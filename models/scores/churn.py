@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from models.scores.history import Floats, no_order_within
-from models.scores.level import Seen, beyond, combined
+from models.scores.level import Level, Seen, beyond
 from models.scores.views import LEAST_EVENTS, Stack, View, Views
 
 BASE_HORIZON = 90
@@ -64,6 +64,7 @@ class ChurnModel:
         self.tried_: dict[str, float] = {}
         self.shift_ = self.beyond_ = 0.0
         self.seen_: list[Seen] = []
+        self.level_: Level | None = None
         self.kind_ = {"large": self.candidates[0], "middle": "middle", "small": "small"}[self.rung_]
         if self.rung_ == "large":
             self._choose(views.teacher)
@@ -71,8 +72,7 @@ class ChurnModel:
         if self.predictor_ is None:
             self.rung_ = self.kind_ = "small"
             self.predictor_ = self._btyd
-        if self.kind_ in CANDIDATES:
-            self.shift_ = self._level(views.at(cutoff), self.predictor_)
+        self.shift_ = self._level(views, cutoff)
         if self.is_extrapolated and self.kind_ != "small":
             self.beyond_ = self._beyond(views.teacher, cutoff)
         self.name_ = NAMES[self.kind_]
@@ -97,7 +97,7 @@ class ChurnModel:
         """Rolling back-test on windows that have closed: the kind, and what is known about the level."""
         losses: dict[str, list[Floats]] = {k: [] for k in self.candidates}
         levels: dict[str, list[Seen]] = {k: [] for k in self.candidates}
-        for closed in views.judged(self._checked(), self.taught_horizon_):
+        for closed in views.judged(self.cutoffs_[:VALIDATIONS], self.taught_horizon_):
             trained = {k: self._train(views, closed, k) for k in self.candidates}
             view = views.at(closed)
             truth = no_order_within(views.orders, view.person, closed, self.taught_horizon_)
@@ -127,10 +127,23 @@ class ChurnModel:
         learned, other = (float(logit(p)) for p in found)
         return learned, other
 
-    def _level(self, view: View, model: Predictor) -> float:
-        """The shift of the log odds that brings the mean probability to where the back-test says it should be."""
-        wanted = combined(self.seen_, *self._levels(view, model), self.taught_horizon_)
-        return _intercept(_inside(model(view)), float(expit(wanted)))
+    def _level(self, views: Views, cutoff: int) -> float:
+        """The shift of the log odds that brings the mean probability to where the closed windows say it should be."""
+        assert self.predictor_ is not None
+        days, orders, view = self.taught_horizon_, views.gauge.orders, views.at(cutoff)
+
+        def miss(past: View) -> tuple[float, float]:
+            came = float(_inside(no_order_within(orders, past.person, past.cutoff, days).mean()))
+            expected = float(_inside(past.both_no_order(days).mean()))
+            return float(logit(came) - logit(expected)), len(past.person) * came * (1 - came)
+
+        if self.is_extrapolated and self.kind_ == "small":
+            return 0.0
+        self.level_ = Level(days, sign=-1, ahead=self.horizon).fit(views.gauge, cutoff, miss)
+        if self.kind_ not in CANDIDATES:
+            return self.level_.foreseen()
+        wanted = self.level_.combined(self.seen_, *self._levels(view, self.predictor_))
+        return _intercept(_inside(self.predictor_(view)), float(expit(wanted)))
 
     def _beyond(self, views: Views, cutoff: int) -> float:
         """What the stretching model missed on closed windows longer than those that taught, in log odds."""
@@ -140,11 +153,6 @@ class ChurnModel:
             came = no_order_within(views.orders, view.person, closed, days).mean()
             errors.append(float(logit(_inside(came)) - logit(_inside(view.p_no_order(days).mean()))))
         return beyond(errors)
-
-    def _checked(self) -> list[int]:
-        """The windows of the back-test: the latest three, and those a horizon before them for the level."""
-        latest = self.cutoffs_[:VALIDATIONS]
-        return [c for c in self.cutoffs_ if c in latest or any(0 <= n - self.taught_horizon_ - c < 30 for n in latest[:2])]
 
     def _train(self, views: Views, end: int, kind: str) -> Predictor | None:
         """From windows closed by the day `end`; None where a class has too few events to learn from."""

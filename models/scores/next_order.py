@@ -2,7 +2,7 @@
 
 Days from the cutoff, given that an order comes within the horizon: median and the bounds that hold in 8 of 10 cases. Below
 2,000 customers MBG/NBD's own waiting times; from 2,000 with three closed cutoffs boosted quantiles. The bounds are widened or
-narrowed to what the last closed window shows.
+narrowed to what the last closed window shows, in the whole days that owners see.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def wait_within(orders: Orders, people: Ints, cutoff: int, horizon: int) -> Floa
 
 
 class NextOrderModel:
-    """fit(views, cutoff) sees rows before the cutoff only; predict(view): days (low, middle, high), NaN for one-time buyers."""
+    """fit(views, cutoff) sees rows before the cutoff only; predict(view): whole days (low, middle, high), NaN for one-time buyers."""
 
     def __init__(self, horizon: int, *, seed: int = 7) -> None:
         self.horizon = horizon
@@ -49,13 +49,14 @@ class NextOrderModel:
         return self
 
     def predict(self, view: View) -> Floats:
-        days = self._raw(view, self.trees_) + np.array([-self.widen_, 0.0, self.widen_])
-        days = np.maximum.accumulate(np.clip(np.expm1(days), 0, self.horizon - 1), axis=1)
+        low, middle, high = self._raw(view, self.trees_).T
+        low, high = np.minimum(low - self.widen_, middle), np.maximum(high + self.widen_, middle)
+        days = np.clip(np.floor(np.expm1(np.column_stack([low, middle, high]))), 0, self.horizon - 1)
         days[view.shot.frequency < 1] = np.nan
         return np.asarray(days)
 
     def _raw(self, view: View, trees: list[Any] | None) -> Floats:
-        """Logarithms of 1 + days, low, middle and high."""
+        """Logarithms of 1 + days from the cutoff's midnight, low, middle and high."""
         if trees is None:
             s = view.shot
             waits = [view.modified.waiting_days(s.frequency, s.age, q, self.horizon) for q in SHARES]
@@ -85,11 +86,13 @@ class NextOrderModel:
         known = ~np.isnan(wait)
         if int(known.sum()) < 10 * LEAST_EVENTS:
             return None
+        # Whole days pile up where quantiles would jump; a moment of the day spreads them (Machado & Santos Silva 2005).
+        moment = np.log1p(wait[known] + np.random.default_rng(self.seed).random(int(known.sum())))
         return [
             HistGradientBoostingRegressor(
                 loss="quantile", quantile=q, max_iter=60, learning_rate=0.1, max_leaf_nodes=8, min_samples_leaf=60,
                 l2_regularization=3, early_stopping=False, random_state=self.seed,
-            ).fit(stack.x[known], np.log1p(wait[known]))
+            ).fit(stack.x[known], moment)
             for q in SHARES
         ]  # fmt: skip
 
@@ -105,6 +108,8 @@ class NextOrderModel:
         known = ~np.isnan(wait) & (view.shot.frequency > 0)
         if int(known.sum()) < LEAST_EVENTS:
             return 0.0
-        low, _, high = self._raw(view, trees)[known].T
-        truth = np.log1p(wait[known])
-        return float(np.quantile(np.maximum(low - truth, truth - high), COVERAGE))
+        low, middle, high = self._raw(view, trees)[known].T
+        truth, usual = wait[known], np.floor(np.expm1(middle))
+        needed = np.where(truth > usual, np.log1p(truth) - high, low - np.log1p(truth + 1))
+        needed[truth == usual] = -np.inf
+        return float(np.quantile(needed, COVERAGE, method="higher"))

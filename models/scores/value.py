@@ -17,11 +17,14 @@ import numpy as np
 from models.scores import measure
 from models.scores.churn import MOST_BOOSTED_ROWS, MOST_ROWS, VALIDATIONS, boosting
 from models.scores.history import NAMES, PACE_NAMES, Floats, Ints, Orders
-from models.scores.level import Seen, beyond, combined
+from models.scores.level import Level, Seen, beyond
 from models.scores.views import LEAST_EVENTS, STEP_DAYS, Stack, View, Views
 
 CANDIDATES = ("btyd", "glm", "boosted", "blend")
 TOTAL_WITHIN = 0.15
+CHANCE = 0.05
+"""Totals of few windows that differ by less tell no model from another."""
+
 SHORTER = (90, 60, 45, 30)
 LEAST_CUTOFFS = 3
 CAP = 0.998
@@ -86,18 +89,20 @@ class ValueModel:
             self.rung_ = "middle"
         self.tried_: dict[str, float] = {}
         self.kind_, self.seen_ = "btyd", list[Seen]()
+        self.level_ = self._level(views, cutoff)
         if self.rung_ != "small":
             self._choose(views.teacher)
         trained = self._train(views.teacher, cutoff, self.kind_)
         if trained is None:
             self.kind_, trained = "btyd", self._btyd
         self.predictor_, self.scale_ = trained, 1.0
+        view = views.at(cutoff)
+        learned, other = _log_total(self.predict(view)), _log_total(btyd(view, self.horizon))
+        wanted = self.level_.combined(self.seen_, learned, other)
         if self.rung_ != "small":
-            view = views.at(cutoff)
-            learned, other = _log_total(self.predict(view)), _log_total(btyd(view, self.horizon))
-            wanted = combined(self.seen_, learned, other, self.taught_horizon_) + self._beyond(views.teacher, cutoff)
-            self.scale_ = float(np.exp(np.clip(wanted - learned, -0.7, 0.7)))
-        self.name_ = MODELS[self.kind_] + ("" if self.scale_ == 1 else ", scaled to the back-test's total")
+            wanted += self._beyond(views.teacher, cutoff)
+        self.scale_ = float(np.exp(np.clip(wanted - learned, -0.7, 0.7)))
+        self.name_ = MODELS[self.kind_] + ("" if self.rung_ == "small" else ", scaled to the back-test's total")
         return self
 
     def predict(self, view: View) -> Floats:
@@ -118,6 +123,18 @@ class ValueModel:
                 if len(views.training_cutoffs(cutoff - earlier * h, h)) >= least:
                     return h
         return self.horizon
+
+    def _level(self, views: Views, cutoff: int) -> Level:
+        """What MBG/NBD's totals missed on closed windows."""
+        days, orders = self.taught_horizon_, views.gauge.orders
+
+        def miss(past: View) -> tuple[float, float]:
+            came = spend_within(orders, past.person, past.cutoff, days)
+            if came.sum() <= 0:
+                return 0.0, 0.0
+            return _log_total(came) - _log_total(btyd(past, days)), float((came > 0).sum()) / 2
+
+        return Level(days, sign=1, ahead=self.horizon).fit(views.gauge, cutoff, miss)
 
     def _beyond(self, views: Views, cutoff: int) -> float:
         """What MBG/NBD's totals missed on closed windows longer than those that taught, as a difference of logarithms."""
@@ -155,7 +172,7 @@ class ValueModel:
         """By Gini of windows whose total came out within bounds; the simplest within one standard error."""
         gini = {k: float(np.mean([measure.gini(t, p) for t, p in parts])) for k, parts in found.items()}
         self.tried_ = {k: round(v, 4) for k, v in gini.items()}
-        bound = max(TOTAL_WITHIN, self._total_error(seen["btyd"]))
+        bound = max(TOTAL_WITHIN, self._total_error(seen["btyd"]) + CHANCE)
         allowed = [k for k in found if k == "btyd" or self._total_error(seen[k]) <= bound]
         best = max(allowed, key=lambda k: gini[k])
         for kind in allowed:
@@ -172,7 +189,7 @@ class ValueModel:
         errors = []
         for s in seen:
             rest = [o for o in seen if o is not s]
-            errors.append(abs(float(np.expm1(combined(rest, s.learned, s.other, self.taught_horizon_) - s.truth))))
+            errors.append(abs(float(np.expm1(self.level_.combined(rest, s.learned, s.other, s.closed) - s.truth))))
         return float(np.mean(errors))
 
     def _train(self, views: Views, end: int, kind: str) -> Predictor | None:

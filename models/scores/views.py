@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ FINE_CUSTOMERS = 25_000
 """Up to so many customers training looks back from twice as many days: the rows are few enough."""
 
 TEACH_ON = 40_000
+GAUGE_ON = 4_000
+"""So many customers show how high a shop's windows came."""
+
 MOST_CUTOFFS = 12
 LEAST_HISTORY_DAYS = 90
 LEAST_EVENTS = 50
@@ -110,6 +114,13 @@ class Views:
         self.trained: dict[tuple[Any, ...], Any] = {}
         """Models by what they were taught on, so that a back-test and the next one share them."""
         self._made: dict[int, View] = {}
+        self._bare: dict[int, View] = {}
+
+    @cached_property
+    def gauge(self) -> Views:
+        """What levels are read from: everybody, or every k-th person."""
+        stride = -(-self.customers // GAUGE_ON)
+        return self if stride <= 1 else Views(self.orders.every(stride), self.horizon)
 
     @property
     def teacher(self) -> Views:
@@ -126,6 +137,15 @@ class Views:
         if cutoff not in self._made:
             self._made[cutoff] = self._make(cutoff)
         return self._made[cutoff]
+
+    def bare(self, cutoff: int) -> View:
+        """A view without inputs: the repeat-buying models' answers only."""
+        if cutoff in self._made:
+            return self._made[cutoff]
+        if cutoff not in self._bare:
+            shot = snapshot(self.orders.before(cutoff), cutoff)
+            self._bare[cutoff] = View(cutoff, shot, np.empty((len(shot.person), 0)), *self._fitted(shot))
+        return self._bare[cutoff]
 
     def amount(self, cutoff: int) -> Amount:
         past = self.orders.before(cutoff)
@@ -160,12 +180,16 @@ class Views:
     def _make(self, cutoff: int) -> View:
         known = self.orders.before(cutoff)
         shot = snapshot(known, cutoff)
-        basic, modified = (
-            BetaGeoFitter(modified=m, penalty=PENALTY, most=FIT_ON).fit(shot.frequency, shot.recency, shot.age)
-            for m in (False, True)
-        )
+        basic, modified = self._fitted(shot)
         bought = line_features(self.lines, shot) if self.lines is not None else None
         return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified, bought)
+
+    @staticmethod
+    def _fitted(shot: Snapshot) -> tuple[BetaGeoFitter, BetaGeoFitter]:
+        """BG/NBD and MBG/NBD."""
+        three = (shot.frequency, shot.recency, shot.age)
+        basic, modified = (BetaGeoFitter(modified=m, penalty=PENALTY, most=FIT_ON).fit(*three) for m in (False, True))
+        return basic, modified
 
     def _inputs(self, known: Orders, shot: Snapshot, basic: BetaGeoFitter, modified: BetaGeoFitter) -> Floats:
         three = (shot.frequency, shot.recency, shot.age)

@@ -12,12 +12,13 @@ import pytest
 import sklearn.ensemble  # noqa: F401  # see one_thread
 from threadpoolctl import threadpool_limits
 
+from connector.score_parts import season
 from models.scores import measure
 from models.scores.btyd import BetaGeoFitter
 from models.scores.churn import ChurnModel, boosting, logistic
 from models.scores.gamma_gamma import GammaGamma
 from models.scores.history import Lines, Orders, no_order_within, pace, snapshot
-from models.scores.level import Seen, beyond, combined, share
+from models.scores.level import YEAR_DAYS, Level, Seen, beyond
 from models.scores.next_order import NextOrderModel, wait_within
 from models.scores.reasons import moves, usual_gap, without_silence
 from models.scores.recommend import Recommender, bestsellers
@@ -116,14 +117,55 @@ def test_features_know_nothing_of_the_future_and_nothing_of_the_order_of_rows() 
     assert np.array_equal(pace(orders, before.shot), pace(later, after.shot))
 
 
-def test_a_level_goes_to_whom_the_closed_windows_prove_right_and_to_the_middle_where_none_closed() -> None:
-    assert share([]) == 0.5
-    proven = [Seen(day, learned=1.0, other=1.6, truth=1.0) for day in (100, 130, 160)]
-    assert share(proven) > 0.95
-    assert combined(proven, 2.0, 4.0, 60) == pytest.approx(2.0, abs=0.1)
-    always_short = [Seen(day, learned=1.0, other=1.0, truth=1.2) for day in (100, 160, 220)]
-    assert combined(always_short, 2.0, 2.0, 60) == pytest.approx(2.1), "half of what the last window missed"
-    assert combined(always_short[:2], 2.0, 2.0, 60) == 2.0, "one pair proves nothing"
+@pytest.fixture(scope="module")
+def two_years() -> Views:
+    return Views(shop(120, 900), 56)
+
+
+def level(views: Views, missed: Callable[[int], float], *, events: float = 1e6) -> Level:
+    """What is expected at the end of the two years, had the repeat-buying models missed this on the windows before."""
+    return Level(56, sign=1).fit(views, START + 800, lambda view: (missed(view.cutoff - START), events))
+
+
+def test_a_season_of_the_year_before_is_foreseen_and_an_accident_less(two_years: Views) -> None:
+    season = level(two_years, lambda day: 0.4 * np.cos((day - 800) / YEAR_DAYS * 2 * np.pi))
+    assert 0.25 < season.foreseen() < 0.4
+    assert -0.4 < season.foreseen(START + 800 - YEAR_DAYS // 2) < -0.2
+    accident = level(two_years, lambda day: 0.4 if abs(day - 800 + YEAR_DAYS) < 40 else 0.0)
+    assert 0 < accident.foreseen() < 0.2 < season.foreseen()
+
+
+def test_what_few_events_show_is_believed_less_and_nothing_missed_changes_nothing(two_years: Views) -> None:
+    many, few = (level(two_years, lambda day: 0.3, events=n).foreseen() for n in (1e6, 50.0))
+    assert 0 < few < 0.6 * many < 0.3
+    assert level(two_years, lambda day: 0.0).foreseen() == 0.0
+
+
+def test_before_a_first_year_has_passed_the_trade_season_counts_in_part_unless_the_shop_is_steady() -> None:
+    views = Views(shop(120, 330), 56)
+    before_christmas, in_summer = 19_312, 19_190  # 2022-11-16 and 2022-07-17
+
+    def seen(missed: float, day: int) -> Level:
+        return Level(56, sign=1).fit(views, day, lambda view: (missed * np.sin(view.cutoff**2), 1e6))
+
+    unsteady = seen(0.3, before_christmas)
+    assert 0.05 < unsteady.foreseen() < 0.2
+    assert 0 <= seen(0.01, before_christmas).foreseen() < unsteady.foreseen() / 4
+    assert abs(seen(0.3, in_summer).foreseen()) < 0.05
+    assert len(season(unsteady)) == 1 and "assumed" in season(unsteady)[0]
+
+
+def test_no_season_is_called_assumed_where_a_year_ago_is_known(two_years: Views) -> None:
+    assert not season(level(two_years, lambda day: 0.3)) and not season(None)
+
+
+def test_a_level_goes_to_whom_the_closed_windows_prove_right(two_years: Views) -> None:
+    nothing = level(two_years, lambda day: 0.0)
+    assert nothing.share([]) == 0.25
+    proven = [Seen(START + day, learned=1.0, other=1.6, truth=1.0) for day in (688, 716, 744)]
+    refuted = [Seen(START + day, learned=1.0, other=1.6, truth=1.6) for day in (688, 716, 744)]
+    assert nothing.share(refuted) < 0.1 < 0.85 < nothing.share(proven)
+    assert nothing.combined(proven, 2.0, 4.0) == pytest.approx(4.0 - 2.0 * nothing.share(proven))
 
 
 def test_what_longer_windows_missed_is_believed_the_more_the_larger_and_the_more_often() -> None:
