@@ -8,7 +8,7 @@ from typing import Any
 from connector import card_pictures, engagement, fairness, next_category, score_grades, score_year, uplift
 from connector.config import Config
 from connector.score_data import ShopData, no_profiling
-from connector.score_parts import Scored
+from connector.score_parts import Scored, people_lacking
 from connector.store import Store
 from models.scores.engagement import LEAST_CONTACTS, LEAST_DAYS
 from models.scores.views import LEAST_EVENTS, Views
@@ -58,6 +58,7 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
     lacks += [f"{days:,} more days of mail history, which is {when}"] if days > 0 else []
     year = LEAST_DAYS + score_year.YEAR_DAYS - orders.history_days
     from_day = (as_of.day + timedelta(days=year)).isoformat() if year > 0 else ""
+    buyers = people_lacking(orders)
     held = uplift.is_drawn(store)
     return [
         {
@@ -65,8 +66,8 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
             "history_days": have.history_days, "lacks": lacks, "earliest": when, "method": METHODS[have.rung],
         },
         {
-            "score": "clv_365d", "is_ready": year <= 0 and orders.rung != "refuse", "history_days": orders.history_days,
-            "lacks": [f"{year:,} more days of history, which is {from_day}"] if year > 0 else [], "earliest": from_day,
+            "score": "clv_365d", "is_ready": year <= 0 and not buyers, "history_days": orders.history_days,
+            "lacks": buyers + ([f"{year:,} more days of history, which is {from_day}"] if year > 0 else []), "earliest": from_day,
             "method": "MBG/NBD x own order value, scaled to the last year",
         },
         {

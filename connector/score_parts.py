@@ -108,6 +108,15 @@ def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given
     )
 
 
+def people_lacking(have: Amount) -> list[str]:
+    """Which people a forecast still waits for, in the words of `score ready`."""
+    return [
+        f"{least - there:,} more {who}"
+        for there, least, who in ((have.customers, 100, "customers"), (have.repeat_buyers, 30, "who come back"))
+        if there < least
+    ]
+
+
 def season(level: Level | None) -> list[str]:
     """What the owner has to know of a season that the shop's own history cannot show."""
     if level is None or not level.is_season_assumed:

@@ -10,6 +10,7 @@ import orjson
 from connector import score_grades, score_more
 from connector.config import Config
 from connector.score_data import load
+from connector.score_parts import people_lacking
 from connector.store import Store
 from models.errors import UsageError
 from models.scores.views import LEAST_HISTORY_DAYS, Views
@@ -39,11 +40,7 @@ def ready(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
     for score, horizon in (("churn", config.scores.horizon_days), ("clv", config.scores.horizon_days), ("purchase_30d", 30),
                            ("next_order", config.scores.horizon_days)):  # fmt: skip
         need = LEAST_HISTORY_DAYS + min(horizon, LEAST_HISTORY_DAYS)
-        lacks = []
-        if have.customers < 100:
-            lacks.append(f"{100 - have.customers:,} more customers")
-        if have.repeat_buyers < 30:
-            lacks.append(f"{30 - have.repeat_buyers:,} more who come back")
+        lacks = people_lacking(have)
         when = ""
         if have.history_days < need:
             when = (as_of.day + timedelta(days=need - have.history_days)).isoformat()

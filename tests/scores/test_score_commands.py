@@ -64,6 +64,7 @@ def test_readiness_says_what_engagement_and_uplift_need(sixty: Path) -> None:
     assert "100 more contacts with mail" in found["engagement"]["lacks"]
     assert found["uplift"]["lacks"] == ["people held out by lot"]
     assert not found["clv_365d"]["is_ready"]
+    assert found["clv_365d"]["lacks"][:2] == found["churn"]["lacks"][:2] != []
 
 
 def test_readiness_is_said_in_words_with_what_there_is_and_what_is_lacking(sixty: Path) -> None:
