@@ -14,7 +14,7 @@ from connector.facts import marks
 from connector.rules import say
 from connector.score import keep
 from connector.score_data import EPOCH, ShopData, date_of, load
-from connector.score_parts import Card, Scored, refused
+from connector.score_parts import Card, Scored, one_thread, refused
 from connector.score_people import places
 from connector.store import Store
 from models.scores.anomaly import KINDS, AnomalyModel, Unusual, came_back
@@ -29,10 +29,7 @@ GROWN = 1.25
 
 def run(store: Store, config: Config, as_of: AsOf, run_id: str) -> dict[str, Card]:
     """Find groups and unusual customers as of the date; keeps them as the scores `cluster` and `anomaly`. Needs a profile."""
-    import sklearn.ensemble  # noqa: F401  # its threads must be loaded before they can be limited
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type information
-
-    with threadpool_limits(1):
+    with one_thread():
         data = load(store, config, as_of)
         found = {"groups": _groups(store, config, as_of, data), "unusual": _unusual(data)}
     for scored in found.values():

@@ -13,7 +13,7 @@ import orjson
 from connector import engagement_file, score_churn, score_files, score_grades, score_more, score_products, score_value
 from connector.config import Config
 from connector.score_data import ShopData, load
-from connector.score_parts import Scored
+from connector.score_parts import Scored, one_thread
 from connector.score_watch import cards, graded, ready, rollback
 from connector.store import Store
 from models.scores.history import Floats
@@ -33,10 +33,7 @@ def train_and_score(
     A score that cannot be had is a card that says why. Rows of the same score and cutoff are replaced.
     """
     horizon = horizon_days or config.scores.horizon_days
-    import sklearn.ensemble  # noqa: F401  # its threads must be loaded before they can be limited
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type information
-
-    with threadpool_limits(1):  # the work is small; waiting threads cost more than they bring
+    with one_thread():
         return _make_all(store, config, as_of, run_id, horizon)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,16 @@ def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given
         f"({have.repeat_buyers:,}) and 90 days of history ({have.history_days:,}). Until then "
         + (f"{rule}, which is a rule, not a prediction." if rule else f"{nothing}.")
     )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The models work on one core: the work is small, and waiting threads cost more than they bring."""
+    import sklearn.ensemble  # noqa: F401  # its threads must be loaded before they can be limited
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # ships no type information
+
+    with threadpool_limits(1):
+        yield
 
 
 def people_lacking(have: Amount) -> list[str]:
