@@ -235,10 +235,10 @@ def _make_edges(store: Store) -> int:
 
 def _hold_erased(store: Store) -> None:
     """A record that its platform erased has no address left to be known by; it stays with the person it was, so that the
-    erasure counts everywhere."""
-    store.sql("""
+    erasure counts everywhere. Whom it was held by once holds it again: nobody leaves the person by looking twice."""
+    store.sql(f"""
         INSERT INTO id_edges
-        SELECT a.n, min(b.n), 6
+        SELECT a.n, first(b.n ORDER BY other.evidence IS DISTINCT FROM '{EVIDENCE[6]}', other.source, other.contact_id), 6
         FROM contacts AS c
         JOIN person_links AS was ON was.source = c.source AND was.contact_id = c.contact_id
         JOIN person_links AS other ON other.person_id = was.person_id

@@ -174,3 +174,18 @@ def test_joining_gives_the_smallest_number_of_each_group(edges: list[tuple[int, 
             groups[n] = both
 
     assert join(edges) == ({n: min(group) for n, group in groups.items()}, 0)
+
+
+def test_whom_an_erased_record_is_held_by_stays_however_often_is_looked():
+    store, phone = new_store(), "030 901820"
+    store.insert("contacts", [contact("shopify", "3", phone=phone), contact("shopify", "6", phone=phone)])
+    identify(store, shop_config())
+
+    store.sql("UPDATE contacts SET state = 'erased' WHERE contact_id = '6'")
+    store.sql("UPDATE contacts SET phone = '030 555' WHERE contact_id = '3'")
+    store.insert("contacts", [contact("shopify", "0", phone=phone)])
+    once = identify(store, shop_config())["people"], person_of(store, "shopify", "3")
+    store.sql("DELETE FROM meta WHERE name = 'identity_state'")
+
+    assert (identify(store, shop_config())["people"], person_of(store, "shopify", "3")) == once
+    assert once == (1, person_of(store, "shopify", "6"))
