@@ -22,7 +22,7 @@ from connector.feeds import Feed, Feeds
 from connector.intake import Intake
 from connector.raw import RawPages
 from connector.session import Session, translator
-from models.errors import ApiError, AuthError, ConnectorError
+from models.errors import ConnectorError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ WAIT_S = 1.0
 
 
 def of_contacts(s: Session, platform: str, contacts: Collection[str]) -> dict[str, frozenset[str]]:
-    """Ask about these contacts of `platform`. Gives the platforms that did not answer, each with those of `contacts` whose
-    answer there is missing; why it did not is a problem of the run."""
+    """Ask about these contacts of `platform`. Gives the platforms where an answer is missing or cannot be used, each
+    with those of `contacts` it is about; a platform that did not answer at all is a problem of the run."""
     rows = s.store.sql(
         _KNOWN.replace("{asked}", "SELECT $platform AS source, unnest(CAST($contacts AS VARCHAR[])) AS contact_id"),
         {"platform": platform, "contacts": sorted(contacts), "platforms": list(s.config.platforms)},
@@ -63,27 +63,46 @@ known AS (
   UNION
   SELECT p.asked, k.source, k.contact_id FROM places p
   JOIN contacts k ON regexp_replace(k.phone, '[^0-9]', '', 'g') = p.place WHERE p.place <> '')
-SELECT DISTINCT n.asked, n.source, n.contact_id FROM known n JOIN contacts k USING (source, contact_id)
-WHERE coalesce(k.state, '') NOT IN ('merged', 'gone', 'erased')  -- what these said stands
-  AND list_contains(CAST($platforms AS VARCHAR[]), n.source) ORDER BY 2, 3, 1
+SELECT DISTINCT n.asked, n.source, n.contact_id, coalesce(k.state, '') IN ('merged', 'gone', 'erased')
+FROM known n JOIN contacts k USING (source, contact_id)
+WHERE list_contains(CAST($platforms AS VARCHAR[]), n.source) ORDER BY 2, 3, 1
 """
-"""(who was asked about, platform, contact there), also of other contacts of the same person, or with the same address."""
+"""(who was asked about, platform, contact there, whether what it said stands for good), also of other contacts of the same
+person, or with the same address."""
 
 
-def _of(s: Session, rows: Collection[tuple[str, str, str]]) -> dict[str, frozenset[str]]:
+def _of(s: Session, rows: Collection[tuple[str, str, str, bool]]) -> dict[str, frozenset[str]]:
     now = s.now()
     due: dict[str, dict[str, set[str]]] = {}
-    for asked, platform, contact in rows:
+    missing: dict[str, set[str]] = {}
+    for asked, platform, contact, is_over in rows:
         heard = s.heard.get((platform, contact))
-        if heard is None or not timedelta(0) <= now - heard <= FRESH:
+        if (platform, contact) in s.unclear:
+            missing.setdefault(platform, set()).add(asked)
+        elif not is_over and (heard is None or not timedelta(0) <= now - heard <= FRESH):
             due.setdefault(platform, {}).setdefault(contact, set()).add(asked)
     failed = _read(s, {platform: list(contacts) for platform, contacts in due.items()})
-    for platform, contacts in due.items():
-        if platform not in failed:
-            s.heard.update(dict.fromkeys([(platform, c) for c in contacts], now))
     for platform, error in failed.items():
         s.problem(error, platform)
-    return {platform: frozenset[str]().union(*due[platform].values()) for platform in failed}
+    for platform, contacts in due.items():
+        unheard = set(contacts) if platform in failed else _unclear(s, platform, contacts)
+        s.heard.update(dict.fromkeys([(platform, c) for c in contacts.keys() - unheard], now))
+        s.unclear |= {(platform, c) for c in unheard}
+        missing.setdefault(platform, set()).update(*(contacts[c] for c in unheard))
+    return {platform: frozenset(asked) for platform, asked in missing.items() if asked}
+
+
+def _unclear(s: Session, platform: str, contacts: Collection[str]) -> set[str]:
+    """Those whose answer came and cannot be used: a record that was set aside leaves its old consent standing, and whoever was
+    merged away speaks through a record that no person has yet. The next pull knows more."""
+    rows = s.store.sql(
+        """SELECT DISTINCT c.contact_id FROM contacts AS c
+        LEFT JOIN set_aside AS a ON a.source = c.source AND a.stream = c.stream AND a.record_id = c.record_id AND a.last_run = $run
+        WHERE c.source = $platform AND list_contains(CAST($contacts AS VARCHAR[]), c.contact_id)
+          AND (c.state = 'merged' OR a.record_id IS NOT NULL)""",
+        {"run": s.run_id, "platform": platform, "contacts": sorted(contacts)},
+    )
+    return {contact for (contact,) in rows}
 
 
 def _read(s: Session, wanted: Mapping[str, list[str]]) -> dict[str, ConnectorError]:
@@ -95,7 +114,7 @@ def _read(s: Session, wanted: Mapping[str, list[str]]) -> dict[str, ConnectorErr
         for platform, contacts in wanted.items():
             try:
                 adapter = s.adapter(platform)
-            except (ApiError, AuthError) as e:
+            except ConnectorError as e:  # also a secret that is gone: the other platforms' run goes on
                 failed[platform] = e
                 continue
             intake = Intake(s.store, platform, adapter.contacts_stream, s.run_id, translator(s, platform), adapter.now_utc, raw)
@@ -114,7 +133,7 @@ def _read(s: Session, wanted: Mapping[str, list[str]]) -> dict[str, ConnectorErr
             intake.commit()
             del reading[feed]
             feeds.close(feed)
-            if isinstance(item, ApiError | AuthError):
+            if isinstance(item, ConnectorError) and not isinstance(item, StoreError):
                 log.info("%s could not be asked again (%s)", platform, type(item).__name__)
                 failed[platform] = item
             elif item is not None:

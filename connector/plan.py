@@ -30,7 +30,8 @@ class Wanted:
     lagging: contact ids whose adding the platform confirmed
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
-    source guard, a pause); allowance: at most so many may enter now (journeys a day); leave_off: somebody taken off by hand
+    source guard, a pause); allowance: at most so many may enter now (journeys a day); agreed: how many may
+    enter by a go-ahead whose fill has not ended, 0 when none is under way; leave_off: somebody taken off by hand
     stays off; no_room: why the object, which is not there, cannot be made; is_unproven: the ledger is a backup's, so only who
     said no is taken off.
     """
@@ -53,6 +54,7 @@ class Wanted:
     stopped: str = ""
     reason: str = ""
     allowance: int | None = None
+    agreed: int = 0
     leave_off: bool = False
     no_room: str = ""
     is_unproven: bool = False
@@ -200,11 +202,20 @@ def _parked(
         return "its rule or purpose changed since your go-ahead: run `rollcall push --first`", True
     if wanted.is_our_object and not observed.exists and not with_go_ahead:
         return f"{noun} was deleted on the platform. To make it again: `rollcall push --first`", True
-    if wanted.rule_changed or not observed.exists or (wanted.is_first_fill and with_go_ahead):
+    if wanted.rule_changed or (wanted.is_first_fill and with_go_ahead) or not (observed.exists or wanted.agreed):
         return "", False
-    free = [r for r in removes if r.contact_id not in wanted.closed]
-    entering = 0 if wanted.is_first_fill else len(adds)
-    return guard(len(have), entering, len(free), limits), False
+    free = sum(r.contact_id not in wanted.closed for r in removes)
+    if wanted.is_first_fill:
+        return guard(len(have), 0, free, limits) or _beyond(wanted, len(have), len(adds), limits), False
+    return guard(len(have), len(adds), free, limits), False
+
+
+def _beyond(wanted: Wanted, before: int, entering: int, limits: Limits) -> str:
+    """Who enters in an open fill beyond those agreed to is guarded as in any night, as if the agreed were in it already."""
+    more = entering - wanted.agreed
+    broken = guard(before + wanted.agreed, more, 0, limits) if wanted.agreed and more > 0 else ""
+    again = f"; you agreed to {wanted.agreed:,}, and to agree to all {entering:,}: `rollcall push --first`"
+    return broken + again if broken else ""
 
 
 def guard(before: int, entered: int, left: int, limits: Limits) -> str:

@@ -281,6 +281,7 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
         )
     name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
     go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
+    agreed = ledger.filling(s.store, adapter.name, g.name)
     count = next(c for c in s.counts if c.segment == g.name)
     pause = choices.paused(s.store, g.name)
     ours = ledger.ours(s.store, adapter.name, object_id) if object_id else frozenset()
@@ -296,8 +297,8 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
         is_our_object=bool(object_id),
         is_adopted=g.adopt,
         has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
-        is_first_fill=go_ahead != rule_digest(g, adapter.name)
-        or 0 < len(want.members.keys() - ours) <= ledger.filling(s.store, adapter.name, g.name),
+        is_first_fill=go_ahead != rule_digest(g, adapter.name) or agreed > 0,
+        agreed=agreed,
         rule_changed=go_ahead is not None and go_ahead != rule_digest(g, adapter.name),
         not_ready="" if adapter.name in g.retire else (count.not_ready if not count.is_ready else stale),
         stopped=stop or turned or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),

@@ -26,6 +26,8 @@ ADDED = ("forgotten", "no_profiling")
 """Of these nothing that is here is lost: who was forgotten since, or asked not to be profiled, stays so."""
 NOTES = ("account:", "filling:", "part:", backup.FOLDERS)
 """How the names of notes in `meta` begin that are put back; the others speak of tables that are in no backup."""
+STAYS = {"pins": ("person_id", "segment"), "paused": ("segment",), "carried": ("platform", "segment", "contact_id")}
+"""Of these what is here stays, too, and wins over the backup's row of the same columns: the owner said it since, or it was seen."""
 LEFT_OUT = ("meta", "trigger_starts", "triggered", *ADDED)
 BEFORE = "before-restore"
 SAID = (
@@ -71,7 +73,8 @@ def would_replace(store: Store) -> str:
 
 
 def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: str) -> int:
-    """Put the backup's rows in the place of what is here, which is saved beside the other backups first; gives how many.
+    """Put the backup's rows in the place of what is here (but see `STAYS`), which is saved beside the other backups first; gives
+    how many.
 
     Raises StoreError where this store remembers forgotten people by another key than the backup's.
     """
@@ -89,8 +92,11 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
         held = {name for (name,) in store.sql("SELECT name FROM meta")}
         store.insert("meta", [r for r in notes if r["name"] not in held])
         for table in (t for t in backup.TABLES if t in tables and t not in LEFT_OUT):
-            store.sql(f'DELETE FROM "{table}"')
             found = _without_forgotten(store, table, tables)
+            if table in STAYS:
+                found = _unsaid(store, table, found)
+            else:
+                store.sql(f'DELETE FROM "{table}"')
             store.insert(table, found)
             rows += len(found)
         proven(store)
@@ -119,6 +125,16 @@ def _add(store: Store, table: str, rows: list[dict[str, Any]]) -> int:
     fresh = [r for r in rows if orjson.dumps(r) not in held]
     store.insert(table, fresh)
     return len(fresh)
+
+
+def _unsaid(store: Store, table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The backup's rows about whom, or what, nothing is said here."""
+
+    def about(row: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(row[column]).lower() for column in STAYS[table])
+
+    held = {about(r) for r in store.rows(f'SELECT * FROM "{table}"')}
+    return [r for r in rows if about(r) not in held]
 
 
 def _without_forgotten(store: Store, table: str, tables: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -67,6 +67,8 @@ class Session:
     new_set_aside: int = 0
     heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
     """(platform, contact) -> when it was last read directly in this run."""
+    unclear: set[tuple[str, str]] = field(default_factory=set)
+    """(platform, contact) whose consent could not be read in this run, or not understood."""
     summary: dict[str, object] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
 

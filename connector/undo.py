@@ -99,7 +99,7 @@ def reversed_plan(
     missing = sorted(f"{p} '{s}'" for p, s in image if (p, s) not in {(t.target.platform, t.target.segment) for t in targets})
     left += [f"{name}: no longer in the configuration, so its tag is left as it is" for name in missing]
     left.append("Mails and automations that the run started cannot be taken back.")
-    return replace(fresh, targets=tuple(targets)), left
+    return replace(fresh, targets=tuple(targets), undone=run_id), left
 
 
 def _change(t: TargetPlan, kind: str, contact: str, who: tuple[str, str], run_id: str) -> Change:

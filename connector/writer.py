@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
+import adapters
 from adapters.base import Adapter
 from connector import (
     backup,
@@ -73,13 +74,16 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
             own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)
+        if plan.undone:
+            _reopen_fills(s, platform, own)
         asked = still_allowed(s, adapter, own)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
         results = push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
         s.results += results
         if not canary:
-            _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
+            if not plan.undone:
+                _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
             _let_go(s, platform, [g for g in segments.values() if platform in g.retire])
         for t in own:
             if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
@@ -114,6 +118,17 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
             ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
+
+
+def _reopen_fills(s: Session, platform: str, plans: Sequence[TargetPlan]) -> None:
+    """Whom an undo takes off may come back once the segment goes on, and starts nothing then: it is a fill again.
+
+    Before anything is written, so that it holds for an undo that is cut short too.
+    """
+    for t in plans:
+        off = sum(c.kind == "remove" for c in t.writable)
+        if off > ledger.filling(s.store, platform, t.target.segment):
+            ledger.begin_fill(s.store, platform, t.target.segment, off)
 
 
 def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: Sequence[TargetResult]) -> None:
@@ -175,10 +190,10 @@ def _still_entering(
     _count(s, "dropped_at_the_last_moment", off - waiting)
     if waiting:
         _count(s, "consent_not_heard", waiting)
-        who = " and ".join(s.adapter(p).title for p in known if known[p])
+        who = " and ".join(adapters.title(p) for p in known if known[p])
         text = (
-            f"{adapter.title} '{t.object_name}': {waiting:,} of {len(adds):,} who would enter wait, because {who} could not be "
-            "asked whether they still permit it. The next run asks again."
+            f"{adapter.title} '{t.object_name}': {waiting:,} of {len(adds):,} who would enter wait, because {who} gave no answer "
+            "that can be used on whether they still permit it. The next run asks again."
         )
         s.problems.append(Problem(text, 3, adapter.name))
     changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id in going)

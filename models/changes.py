@@ -231,7 +231,10 @@ def _bytes(value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sorted, frozen list of changes that can be saved, read and applied alone."""
+    """A sorted, frozen list of changes that can be saved, read and applied alone.
+
+    undone: the run that it takes back; such a plan is never saved.
+    """
 
     made_at: datetime
     as_of: str
@@ -243,6 +246,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     triggers: tuple[TriggerPlan, ...] = ()
     fields: tuple[FieldPlan, ...] = ()
+    undone: str = ""
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -92,6 +92,24 @@ def test_soon_after_the_write_who_was_not_in_it_before_is_ours(died: Died) -> No
     assert died.ours() == ({"written", "before"} if died.platform == "shopify" else {"written"})
 
 
+@pytest.mark.parametrize("is_made_again", [True, False])
+def test_of_a_list_that_was_deleted_meanwhile_nothing_is_claimed_and_the_night_goes_on(
+    tmp_path: Path, is_made_again: bool
+) -> None:
+    died = Died(tmp_path, "hubspot")
+    try:
+        died.later(hours=1)
+        (ours,) = died.hubspot.lists.live()
+        ours.deleted_at, ours.name = died.now, f"old {ours.name}"
+        if is_made_again:
+            died.hubspot.add_list(MARKETING, "MANUAL", ("written", "by-hand"))
+        assert died.recover() == []
+        assert died.ours() == set()
+        assert died.store.sql("SELECT state, outcome FROM journal") == [("recovered", "[]")]
+    finally:
+        died.close()
+
+
 def test_a_shopify_customer_who_changed_since_is_left_alone(tmp_path: Path) -> None:
     """A tag has no date there; of a customer who bought meanwhile nobody can tell."""
     died = Died(tmp_path, "shopify")

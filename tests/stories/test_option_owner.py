@@ -10,7 +10,7 @@ import pytest
 import responses
 
 from adapters.hubspot_property import PROPERTY
-from connector import planner, writer
+from connector import ledger, planner, writer
 from connector.sandbox.hubspot_flows import Workflow
 from tests.stories.small_world import Fuse, Killed, World
 from tests.stories.test_consequences import Shopkeeper, mails
@@ -110,6 +110,27 @@ def test_an_option_that_was_taken_off_by_hand_and_given_back_by_us_is_ours(keepe
     assert KEPT not in " ".join(keeper.push(range(6)).notes)
     keeper.push(range(2))
     assert carriers(keeper.world) == {0, 1}
+
+
+def test_an_option_somebody_set_by_hand_stays_also_after_a_rename_that_keeps_the_option(keeper: Shopkeeper) -> None:
+    keeper.push(range(2), first=True)
+    by_hand(keeper, 5)
+    keeper.push(range(6))
+    keeper.owner.change_rule('name = "VIP"', 'name = "Vip"\nwas = "VIP"')
+    keeper.owner.believe({"Vip": range(2)})
+    keeper.owner.push(first=False)
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 5}, 2)
+
+
+def test_a_rename_takes_the_fill_along_and_what_was_learnt_of_the_option_only_where_it_is_the_same(keeper: Shopkeeper) -> None:
+    store = keeper.owner.store
+    store.sql("INSERT INTO carried VALUES ('hubspot', 'At risk', '7')")
+    store.sql("INSERT INTO meta VALUES ('part:hubspot:At risk', 'ours'), ('filling:hubspot:At risk', '9')")
+    ledger.rename_segment(store, "hubspot", "At risk", "At Risk")
+    ledger.rename_segment(store, "hubspot", "At Risk", "Gold")
+    assert ledger.filling(store, "hubspot", "Gold") == 9
+    assert store.sql("SELECT segment FROM carried") == [("At Risk",)]
+    assert store.sql("SELECT name FROM meta WHERE name LIKE 'part:%'") == [("part:hubspot:At Risk",)]
 
 
 def test_undo_takes_the_list_back_and_leaves_the_option_that_was_there_before(keeper: Shopkeeper) -> None:

@@ -126,6 +126,29 @@ def test_who_is_not_there_any_more_is_not_pinned_as_taken_off_by_hand(keeper: Sh
     assert keeper.owner.store.value("SELECT count(*) FROM pins") == 1
 
 
+def test_what_the_owner_said_since_the_backup_stays_and_wins_over_what_the_backup_says(keeper: Shopkeeper) -> None:
+    store = keeper.owner.store
+    person = {n: store.value("SELECT person_id FROM people WHERE email = ?", [address(n)]) for n in (9, 10, 11)}
+    choices.pause(store, ["Other"], "before", NOW, "r")
+    choices.pin(store, person[10], "VIP", "never", "asked", NOW, "r")
+    store.sql("INSERT INTO carried VALUES ('hubspot', 'VIP', '1')")
+    path = saved(keeper)
+    choices.pin(store, person[9], "VIP", "never", "asked since", NOW, "r")
+    choices.pin(store, person[10], "vip", "always", "asked since", NOW, "r")
+    choices.unpin(store, person[11], "VIP")
+    choices.pause(store, ["VIP"], "since", NOW, "r")
+    choices.resume(store, "Other")
+    store.sql("UPDATE carried SET contact_id = '2'")
+    for _ in range(2):
+        restore.carry_out(store, keeper.owner.config, path, NOW, "r2")
+        assert set(store.sql("SELECT person_id, kind FROM pins")) == {
+            (person[9], "never"), (person[10], "always"), (person[11], "never"),
+        }  # fmt: skip
+        assert choices.all_paused(store) == [("Other", "before"), ("VIP", "since")]
+        assert sorted(store.sql("SELECT contact_id FROM carried")) == [("1",), ("2",)]
+        assert store.value("SELECT count(*) FROM pins") == 3, "none of them twice"
+
+
 def test_an_undo_waits_until_the_ledger_was_compared(keeper: Shopkeeper) -> None:
     run_id = keeper.owner.store.value("SELECT run_id FROM journal LIMIT 1")
     lost(keeper)

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from connector.sandbox.base import Response
-from models.errors import ConfigError
+from models.errors import ConfigError, PermanentApiError
 
 SAME_SECOND = datetime(2026, 3, 1, 9, 0, 0)
 
@@ -215,6 +215,17 @@ def test_reread_answers_for_every_id(world: Any) -> None:
     pages = list(world.adapter().reread(wanted))
     assert [r["status"] for p in pages for r in p.records] == ["subscribed", "unsubscribed", "subscribed"]
     assert {i: s for p in pages for i, s in p.gone.items()} == {"f" * 32: "gone"}
+
+
+@pytest.mark.parametrize("deleted", ["a1b2c3d4e5", "f9e8d7c6b5"])
+def test_of_a_deleted_audience_nobody_is_called_gone(world: Any, deleted: str) -> None:
+    world.load(3)
+    world.add_other([world.customer(7)])
+    world.simulator.delete_audience(deleted)
+    wanted = [world.member_id(1), world.member_id(2)] if deleted == "a1b2c3d4e5" else [f"{deleted}:{world.member_id(7)}"]
+    with pytest.raises(PermanentApiError, match=f"no audience '{deleted}' any more"):
+        list(world.adapter().reread(wanted))
+    assert world.paths().count(f"/3.0/lists/{deleted}") == 1, "asked once"
 
 
 def test_reread_of_many_walks_the_audience_and_still_answers_for_every_id(world: Any) -> None:
