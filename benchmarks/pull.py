@@ -160,7 +160,9 @@ def main() -> int:
         "--limits", action="store_true", help="150 ms an answer and the documented limits: how much of them is used"
     )
     parser.add_argument("--profile", action="store_true", help="where the time goes (slows the run itself down)")
-    parser.add_argument("--commit", type=int, default=COMMIT_RECORDS, help="records a commit; store.commit_records of the configuration")
+    parser.add_argument(
+        "--commit", type=int, default=COMMIT_RECORDS, help="records a commit; store.commit_records of the configuration"
+    )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
