@@ -29,7 +29,7 @@ from adapters.hubspot_property import PROPERTY, SegmentProperty, option_value
 from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
 from adapters.moment import moment
-from models.changes import Batch, FieldKind, Member, Observed, Outcome, Target
+from models.changes import Batch, FieldKind, Member, Observed, Outcome, OutcomeKind, Target
 from models.errors import ApiError, AuthError, PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class HubspotAdapter(Adapter):
         found = {}
         for t in targets:
             is_set = self.client.has_property and t.segment not in self.property.closed
-            value = (PROPERTY, option_value(t.segment)) if is_set else ("", "")
+            value = (PROPERTY, option_value(t.part_of)) if is_set else ("", "")
             found[t.segment] = started_by(flows, t.object_id, value, *self.property.seen.get(t.segment, ()))
         by_field = {name: started_by_field(flows, name) for name in fields}
         return Automations(found, by_field, unread and UNREAD.format(unread), is_complete=not unread)
@@ -184,7 +184,7 @@ class HubspotAdapter(Adapter):
         if why := self.property.why_closed(target):
             return replace(seen, note="; ".join(n for n in (seen.note, why) if n))
         asked = maybe | seen.members if target.part == "adopt" else maybe - seen.members
-        seen = replace(seen, part=self.property.state(target.segment), carriers=self.property.carriers(target.segment, asked))
+        seen = replace(seen, part=self.property.state(target.part_of), carriers=self.property.carriers(target.part_of, asked))
         lacking, others = self.property.compare(target, seen.members) if seen.exists else (frozenset[str](), 0)
         self.property.seen[target.segment] = (lacking, seen.carriers)
         notes = [
@@ -197,21 +197,30 @@ class HubspotAdapter(Adapter):
 
     def _apply_both(self, batch: Batch) -> list[Outcome]:
         """The property first, then the list. A contact whose property HubSpot refuses is not put on the list either;
-        taking somebody off never waits for the property."""
-        segment, problem = batch.target.segment, ""
-        if segment in self.property.closed:
+        taking somebody off never waits for the property, and is done once they have lost both."""
+        option, problem = batch.target.part_of, ""
+        if batch.target.segment in self.property.closed:
             return self.lists.apply(batch)
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}
         try:
-            still = self.property.remove(segment, [i for i in _ids(batch.removes) if i not in batch.target.kept])
-            kept_out = self.property.add(segment, _ids(batch.adds))
+            still = self.property.remove(option, [i for i in _ids(batch.removes) if i not in batch.target.kept])
+            kept_out = self.property.add(option, _ids(batch.adds))
         except PermanentApiError as e:
             problem = f"the property {PROPERTY} was not written: {e}"
             log.warning("HubSpot's property %s was not written (%s); the list is", PROPERTY, e.code or e.status)
-        outcomes = self.lists.apply(replace(batch, adds=tuple(m for m in batch.adds if m.contact_id not in kept_out)))
-        told = [_told(o, still.get(o.contact_id, "") if o.kind == "remove" else "", problem) for o in outcomes]
+        outcomes = self._listed(replace(batch, adds=tuple(m for m in batch.adds if m.contact_id not in kept_out)))
+        told = [_told(o, still.get(o.contact_id, ""), problem) for o in outcomes]
         return [*told, *(Outcome(i, "add", "refused", reason) for i, reason in kept_out.items())]
+
+    def _listed(self, batch: Batch) -> list[Outcome]:
+        """Nobody is left on a list that somebody deleted."""
+        try:
+            return self.lists.apply(batch)
+        except PermanentApiError:
+            if batch.adds or self.lists.is_there(batch.object_id):
+                raise
+            return [Outcome(i, "remove", "already") for i in _ids(batch.removes)]
 
     def _survivors(self, ids: Sequence[str]) -> dict[str, str]:
         """Of ids that are not there any more: the contact each was merged into."""
@@ -248,8 +257,14 @@ def _ids(members: Sequence[Member]) -> list[str]:
 
 
 def _told(outcome: Outcome, kept: str, problem: str) -> Outcome:
-    reason = f"the property still says so: {kept}" if kept else problem
-    return replace(outcome, reason=outcome.reason or reason) if reason else outcome
+    """Who is off the list and may carry the option still has not left: the next run tries again. Where it was the contact that
+    HubSpot minds, once it has changed; where it was the property, in any case."""
+    if outcome.kind == "add":
+        return replace(outcome, reason=outcome.reason or problem)
+    if outcome.result not in ("done", "already") or not (kept or problem):
+        return outcome
+    result: OutcomeKind = "refused" if kept else "unknown"
+    return replace(outcome, result=result, reason=f"off the list, but the property may still say so: {kept or problem}")
 
 
 adapter = HubspotAdapter

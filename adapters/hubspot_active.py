@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.hubspot_client import HubspotClient
-from adapters.hubspot_flows import Flow, Waits, branch_waits
+from adapters.hubspot_flows import Flow, On, Waits, branch_waits
 from models.errors import ApiError, ScopeError
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 AT_ONCE = 50
 TRIES = 3
 ALSO = "some may also start through active lists, which {}"
+
+OPPOSITE: Mapping[On, On] = {"enter": "leave", "leave": "enter", "value": "value"}
 
 Json = dict[str, Any]
 Active = Mapping[str, tuple[Waits, ...]]
@@ -89,5 +91,4 @@ def _instead(outer: Waits, inner: Waits) -> Waits:
     """What of ours makes somebody enter (or leave) an active list. Whoever leaves one met its filters before."""
     if outer.on == "enter":
         return inner._replace(is_sure=outer.is_sure and inner.is_sure)
-    on = {"enter": "leave", "leave": "enter", "value": "value"}[inner.on]
-    return Waits(on, inner.name, (), is_sure=False)  # type: ignore[arg-type]  # one of the three
+    return Waits(OPPOSITE[inner.on], inner.name, (), is_sure=False)

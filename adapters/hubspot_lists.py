@@ -146,6 +146,9 @@ class Lists:
             self._require(batch)
             return self._halves(batch.object_id, adds, removes)
 
+    def is_there(self, list_id: str) -> bool:
+        return bool(list_id) and self._get(list_id) is not None
+
     def _require(self, batch: Batch) -> None:
         """Raises where nobody at all can be put on the list (any more), so that nobody is taken for refused."""
         found = self._get(batch.object_id)

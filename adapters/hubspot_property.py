@@ -33,6 +33,7 @@ CONTACT_TYPE = "0-1"
 MOST_OPTIONS = 5000  # not documented; what owners report
 LONGEST = 80  # letters of an option; how many HubSpot takes is not documented
 TRIES = 4
+ALONE = "Only the list is written"
 HOPELESS = ("PROPERTY_DOESNT_EXIST", "READ_ONLY_VALUE")
 
 Options = dict[str, dict[str, Any]]
@@ -83,8 +84,20 @@ class SegmentProperty:
         if not ids or not self._read():
             return {}
         value = option_value(segment)
-        known = self._options or {}
-        return self._change(ids, lambda held: ";".join(sorted(held & known.keys() - {value})) if value in held else None)
+        gone = set[str]()
+
+        def known() -> set[str]:
+            return set(self._options or ())
+
+        def text(held: set[str]) -> str | None:
+            if value not in held:
+                return None
+            if held - gone - known():  # made since we looked, or gone
+                self._read()
+                gone.update(held - known())
+            return ";".join(sorted(held & known() - {value}))
+
+        return self._change(ids, text)
 
     def state(self, segment: str) -> Literal["", "none", "there"]:
         """As in `Observed.part`; only of a segment that is not closed."""
@@ -104,7 +117,7 @@ class SegmentProperty:
         The search index counts; only where its count differs are the members themselves read, past the index that lags.
         Of a property that may not be read, or that is something else, nothing is said.
         """
-        segment = target.segment
+        segment = target.part_of
         state = self.state(segment)
         if state != "there":
             return members if state else frozenset(), 0
@@ -116,9 +129,12 @@ class SegmentProperty:
 
     def why_closed(self, target: Target) -> str:
         """Why the property cannot say who is in the segment, in the owner's words; '' where it can. Remembers it."""
-        segment, options = target.segment, self.options()
+        segment, options = target.part_of, self.options()
         if options is None:
             return ""
+        if target.part == "taken":
+            self.closed.add(target.segment)
+            return f"the option '{segment}' of the property {PROPERTY} is that of a segment which had this name before. {ALONE}"
         if target.part:
             self._known.add(segment)
         held = options.get(option_value(segment))
@@ -130,9 +146,9 @@ class SegmentProperty:
         elif held is None and not options and self.is_full():
             why = f"HubSpot has no room for the property {PROPERTY}: delete a property of contacts you no longer need"
         if why:
-            self.closed.add(segment)
-            return f"{why}. Only the list is written"
-        self.closed.discard(segment)
+            self.closed.add(target.segment)
+            return f"{why}. {ALONE}"
+        self.closed.discard(target.segment)
         return ""
 
     def _strangers(self, segment: str) -> str:
@@ -333,7 +349,7 @@ def _is_lost(problems: Sequence[Problem]) -> bool:
 def option_value(segment: str) -> str:
     """The option's internal name: `at_risk` of 'At risk'. What a name loses besides case and spaces is told by a hash."""
     plain = re.sub(r"[^a-z0-9]+", "_", segment.lower()).strip("_")
-    if len(plain) <= LONGEST and re.fullmatch(r"[A-Za-z0-9]+([ _-][A-Za-z0-9]+)*", segment):
+    if len(plain) <= LONGEST and re.fullmatch(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*", segment):
         return plain
     mark = hashlib.sha256(segment.encode()).hexdigest()[:8]
     return f"{plain[:LONGEST]}_{mark}" if plain else f"segment_{mark}"

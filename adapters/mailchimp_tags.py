@@ -26,7 +26,7 @@ NOT_HERE = "not in this audience"
 NO_ADDRESS = "the contact has no e-mail address, by which alone Mailchimp lets a tag be changed"
 READS = 3
 TAG_FIELDS = ("id", "name", "type")
-LOOKS = 3
+LOOKS = 6
 
 Key = tuple[Kind, str]
 """A change: its kind and the contact."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import adapters
 from adapters.base import Adapter
 from adapters.webhook import Webhook
 from connector import (
@@ -250,7 +251,7 @@ def _segment_waits(s: Session, g: Segment) -> str:
 def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment], *, first: bool) -> None:
     """Set off the triggers of the plan; with the owner's go-ahead those that wait for it begin, and tell of nobody yet."""
     by_name = {t.name: t for t in s.config.trigger}
-    told = []
+    told: list[dict[str, object]] = []
     for made in plans:
         trigger = by_name[made.name]
         if made.waits_for_go_ahead and first:
@@ -258,7 +259,19 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
             audit.note(s.store, "trigger", s.now(), s.run_id, object_id=trigger.name, detail=f"begins; {inside} are in already")
         if not made.changes:
             continue
-        going = _still_to_be_told(s, trigger, made, segments[made.segment])
+        silent = consent_again.of_people(s, {t.person_id for t in made.changes})
+        if silent:
+            who = " and ".join(adapters.title(p) for p in silent)
+            text = (
+                f"Trigger '{made.name}': {len(made.changes):,} wait, because {who} gave no answer that can be used on whether "
+            )
+            s.problems.append(Problem(f"{text}everybody still permits it. The next run asks again.", 3))
+            told.append(
+                {"trigger": made.name, "segment": made.segment, "planned": len(made.changes), "waiting": len(made.changes)}
+            )
+            continue
+        closed = triggers.closed(s.store, s.config, trigger, segments[made.segment])
+        going = [t for t in made.changes if t.person_id not in closed]
         dropped = len(made.changes) - len(going)
         counts = triggers.carry_out(
             s.store, trigger, going, _sender(s, trigger, segments[made.segment]), run_id=s.run_id, now=s.now
@@ -271,15 +284,6 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
             s.problems.append(Problem(f"Trigger '{made.name}': {lost} could not be told ({made.how}).", 3))
     if told:
         s.summary["triggers"] = told
-
-
-def _still_to_be_told(s: Session, trigger: Trigger, made: TriggerPlan, g: Segment) -> list[Told]:
-    """Consent of these people is read once more, wherever they are known: a no of this hour counts too. Nobody is told of where
-    a platform cannot be asked; the next run does."""
-    if consent_again.of_people(s, {t.person_id for t in made.changes}):
-        return []
-    closed = triggers.closed(s.store, s.config, trigger, g)
-    return [t for t in made.changes if t.person_id not in closed]
 
 
 def _sender(s: Session, trigger: Trigger, g: Segment) -> triggers.Send:

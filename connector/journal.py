@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connector import audit
+from connector import audit, parts
 from connector.ledger import LAG_HOURS
 from connector.store import Store
 from models.changes import Batch, Kind, Member, Outcome, Target
@@ -199,6 +199,7 @@ def open_intents(store: Store, platform: str) -> list[OpenIntent]:
         adds = tuple(Member(*m) for m in body["add"])
         removes = tuple(Member(*m) for m in body["remove"])
         target = Target(platform, row["segment"], row["object_name"], row["object_id"], starts=row["starts"] or "nothing")
+        target = parts.known(store, target)
         batch = Batch(target, row["object_id"], row["object_name"], adds, removes, row["batch_id"])
         told = tuple(Outcome(*o) for o in orjson.loads(row["outcome"] or "[]") if o[2] != "unknown")
         intents.append(OpenIntent(batch, not adds and not removes, row["intended_at"], told))

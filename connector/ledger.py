@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from adapters.hubspot_property import option_value
-from connector import audit
+from connector import audit, parts
 from connector.forgotten import MARK
 from connector.store import Store
 from models.changes import Target
@@ -99,17 +98,15 @@ def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterab
 
 
 def rename_segment(store: Store, platform: str, before: str, after: str) -> None:
-    """A segment was renamed in the configuration: object, memberships, go-aheads, pins and pauses go with it, and a fill that
-    is under way. What was learnt of the option beside a list goes with it where it is the same option. Safe to repeat."""
+    """A segment was renamed in the configuration: object, memberships, go-aheads, pins and pauses go with it, a fill that is
+    under way, and the option beside a list. Safe to repeat."""
     with store.transaction():
         for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights"):
             store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
         for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
             store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
         _rename_note(store, f"filling:{platform}:{before}", f"filling:{platform}:{after}")
-        if option_value(before) == option_value(after):
-            store.sql("UPDATE carried SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
-            _rename_note(store, f"part:{platform}:{before}", f"part:{platform}:{after}")
+        parts.rename(store, platform, before, after)
 
 
 def _rename_note(store: Store, before: str, after: str) -> None:

@@ -6,51 +6,72 @@ who is in the ledger for the list, but for those who had it by somebody else's h
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import replace
 
 import orjson
 
-from connector.plan import Wanted
 from connector.store import Store
 from models.changes import Observed, Target
 
 KEPT = "{:,} had the segment's option by somebody else's hand: it stays with them, also when they leave"
 
 
-def known(store: Store, target: Target, *, is_adopted: bool) -> Target:
+OURS = "ours"
+"""What meta says of a second thing that is ours; after a rename with a colon and the name it was made under."""
+
+
+def known(store: Store, target: Target, *, is_adopted: bool = False) -> Target:
     """The target with what the ledger knows of its second thing, and the owner says."""
-    if store.sql("SELECT 1 FROM meta WHERE name = ?", [_name(target)]):
-        return replace(target, part="ours", kept=_kept(store, target))
-    return replace(target, part="adopt" if is_adopted else "", kept=_kept(store, target))
+    kept = _kept(store, target)
+    if said := store.value("SELECT value FROM meta WHERE name = ?", [_name(target.platform, target.segment)]):
+        return replace(target, part="ours", part_name=str(said).partition(":")[2], kept=kept)
+    others = "SELECT 1 FROM meta WHERE starts_with(name, ?) AND lower(value) = lower(?)"
+    if store.sql(others, [_name(target.platform, ""), f"{OURS}:{target.segment}"]):
+        return replace(target, part="taken", kept=kept)
+    return replace(target, part="adopt" if is_adopted else "", kept=kept)
 
 
-def settled(store: Store, want: Wanted, seen: Observed) -> Wanted:
-    """`want` after a look at the platform; what was learnt is written down before anything is sent, so that after a crash
-    our own option is told from somebody else's."""
-    target = want.target
+def rename(store: Store, platform: str, before: str, after: str) -> None:
+    """The segment is called `after` now. Its second thing goes with it under the name it has: many may carry it."""
+    said = store.value("SELECT value FROM meta WHERE name = ?", [_name(platform, before)])
+    store.sql("UPDATE carried SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
+    if said is not None and before != after:
+        store.sql("DELETE FROM meta WHERE name IN (?, ?)", [_name(platform, before), _name(platform, after)])
+        made_as = str(said).partition(":")[2] or before
+        store.insert("meta", [{"name": _name(platform, after), "value": f"{OURS}:{made_as}"}])
+
+
+def settled(
+    store: Store, target: Target, desired: Set[str], ours: frozenset[str], seen: Observed
+) -> tuple[Target, frozenset[str]]:
+    """(the target, our contacts) after a look at the platform; what was learnt is written down before anything is sent, so that
+    after a crash our own option is told from somebody else's. Whom we took off the list ourselves, and not the option, may enter
+    again: that was nobody's hand."""
     if not seen.part:
-        return want
-    read = (want.desired.keys() | want.ours) - seen.members
+        return target, ours
+    read = (desired | ours) - seen.members
     lost = (read - seen.carriers) | seen.partial
     theirs = seen.carriers
     if target.part != "adopt":
-        theirs = theirs - want.ours
-        theirs -= _last_added(store, target, theirs)
+        theirs = theirs - ours
+        last = _last_intents(store, target, theirs)  # a death before the list was written: the option they have is ours
+        theirs = frozenset(c for c in theirs if last.get(c) != "add")
+    off_list = (ours & desired & seen.carriers) - seen.members
+    back = frozenset(c for c, kind in _last_intents(store, target, off_list).items() if kind == "remove")
     with store.transaction():
         learn(store, seen)
         _change(store, target, "DELETE FROM carried WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)", lost)
         fresh = theirs - set(target.kept)
         _change(store, target, "INSERT INTO carried SELECT ?, ?, unnest(CAST(? AS VARCHAR[]))", fresh)
-    kept = _kept(store, target)
-    notes = (*want.notes, KEPT.format(len(kept))) if kept else want.notes
-    return replace(want, target=replace(target, kept=kept), notes=notes)
+    return replace(target, kept=_kept(store, target)), ours - back
 
 
 def learn(store: Store, seen: Observed) -> None:
     """What was seen to be ours stays so, whatever becomes of its mark."""
-    if seen.part == "there" and not store.sql("SELECT 1 FROM meta WHERE name = ?", [_name(seen.target)]):
-        store.insert("meta", [{"name": _name(seen.target), "value": "ours"}])
+    name = _name(seen.target.platform, seen.target.segment)
+    if seen.part == "there" and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
+        store.insert("meta", [{"name": name, "value": OURS}])
 
 
 def _kept(store: Store, target: Target) -> tuple[str, ...]:
@@ -66,8 +87,8 @@ def _change(store: Store, target: Target, text: str, contacts: Collection[str]) 
         store.sql(text, [target.platform, target.segment, sorted(contacts)])
 
 
-def _last_added(store: Store, target: Target, contacts: Collection[str]) -> frozenset[str]:
-    """Whom we last set out to put in, though it never came to that: the option they have is ours."""
+def _last_intents(store: Store, target: Target, contacts: Collection[str]) -> dict[str, str]:
+    """Contact -> whether we last set out to add or to remove them, whatever came of it."""
     last: dict[str, str] = {}
     rows = store.sql(
         "SELECT intent FROM journal WHERE platform = ? AND segment = ? ORDER BY run_id, intended_at, batch_id",
@@ -75,9 +96,9 @@ def _last_added(store: Store, target: Target, contacts: Collection[str]) -> froz
     ) if contacts else []  # fmt: skip
     for (intent,) in rows:
         for kind, members in orjson.loads(intent).items():
-            last.update((m[0], kind) for m in members)
-    return frozenset(c for c in contacts if last.get(c) == "add")
+            last.update((m[0], kind) for m in members if m[0] in contacts)
+    return last
 
 
-def _name(target: Target) -> str:
-    return f"part:{target.platform}:{target.segment}"
+def _name(platform: str, segment: str) -> str:
+    return f"part:{platform}:{segment}"

@@ -83,7 +83,7 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     guards. Only what is in `ours` is ever removed.
     """
     mended = frozenset() if wanted.leave_off else observed.partial & wanted.desired.keys()
-    have = (observed.members | wanted.lagging) - mended
+    have = (observed.members | wanted.lagging | half_in(wanted, observed)) - mended
     foreign = have - wanted.ours
     left_off = wanted.ours - have if wanted.leave_off else frozenset()
     entering = sorted(c for c in wanted.desired if c not in have and c not in left_off)
@@ -172,7 +172,15 @@ def _remove(wanted: Wanted, contact_id: str) -> Change:
 
 
 def _may_remove(wanted: Wanted, observed: Observed) -> bool:
-    return observed.exists and observed.is_ours_kind and (wanted.is_our_object or wanted.is_adopted)
+    if not observed.exists:
+        return bool(half_in(wanted, observed))
+    return observed.is_ours_kind and (wanted.is_our_object or wanted.is_adopted)
+
+
+def half_in(wanted: Wanted, observed: Observed) -> frozenset[str]:
+    """Whom we put in, who should leave, and who are off the list and have still the option beside it: they have not left."""
+    ours = wanted.ours & observed.carriers if wanted.is_our_object else frozenset[str]()
+    return ours - observed.members - wanted.desired.keys() - set(wanted.target.kept)
 
 
 def _parked(
@@ -256,7 +264,7 @@ def _unusual(changes: int, limits: Limits) -> str:
 
 
 def _drift(wanted: Wanted, observed: Observed, foreign: frozenset[str]) -> dict[str, int]:
-    missing = wanted.ours - observed.members - wanted.lagging - wanted.reasons.keys()
+    missing = wanted.ours - observed.members - wanted.lagging - wanted.reasons.keys() - half_in(wanted, observed)
     found = {
         "tagged_by_hand": len(foreign) if wanted.is_our_object or wanted.is_adopted else 0,
         "untagged_by_hand": len(missing) if observed.exists else 0,

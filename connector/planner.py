@@ -182,7 +182,9 @@ def _plan_platform(
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        want = parts.settled(s.store, replace(want, no_room=no_room.get(want.target.segment, "")), seen)
+        target, ours = parts.settled(s.store, want.target, want.desired.keys(), want.ours, seen)
+        notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
+        want = replace(want, target=target, ours=ours, notes=notes, no_room=no_room.get(target.segment, ""))
         want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
@@ -230,17 +232,19 @@ def _pinned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed)
     """Who was taken off by hand is pinned: never again in this segment, on any platform, until the owner unpins them."""
     off = want.ours - seen.members - want.lagging if seen.exists and want.is_our_object else frozenset()
     off -= want.reasons.keys()  # archived or deleted contacts are in no tag either, and by nobody's hand
+    off -= planning.half_in(want, seen)
     if not off:
         return want
     people = ledger.people_of(s.store, adapter.name, seen.object_id, off)
     for person_id in people:
         because = f"taken off by hand on {adapter.title}"
         choices.pin(s.store, person_id, want.target.segment, "never", because, s.now(), s.run_id)
-    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
+    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off - seen.carriers)  # these have the option still
     note = f"{len(people):,} taken off by hand are pinned: never again (push.untagged_by_hand)"
     return replace(
-        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, notes=(*want.notes, note)
-    )
+        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - (off - seen.carriers),
+        notes=(*want.notes, note),
+    )  # fmt: skip
 
 
 def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> planning.Limits:

@@ -62,7 +62,9 @@ class _Lane:
     """One tag or list: what is to be sent, in its order, and what came of it."""
 
     def __init__(self, adapter: Adapter, plan: TargetPlan) -> None:
-        self.plan, self.object_id = plan, plan.object_id
+        self.plan = plan
+        self.is_made_here = plan.creates_object and any(c.kind == "add" for c in plan.writable)
+        self.object_id = plan.object_id if self.is_made_here else plan.object_id or plan.target.object_id
         self.name = f"{adapter.noun} {plan.object_name}"
         self.result = TargetResult(plan.target.platform, plan.target.segment, plan.object_name, len(plan.writable))
         self.is_open = False
@@ -74,7 +76,7 @@ class _Lane:
     @property
     def is_to_be_made(self) -> bool:
         """What is sent next is the creation of the object."""
-        return self.plan.creates_object and not self.object_id
+        return self.is_made_here and not self.object_id
 
     def next(self) -> Batch | None:
         return None if self.result.error else next(self._batches, None)
@@ -84,13 +86,13 @@ class _Lane:
         automation may be waiting. An automation that waits for one made in this very run cannot be there yet."""
         if is_creation(batch):
             return _Delivered(made=self._adapter.ensure(batch.target))
-        quietly = self.plan.first_fill and not self.plan.creates_object and batch.adds
+        quietly = self.plan.first_fill and not self.is_made_here and batch.adds
         return _delivered(self._adapter, batch, self._adapter.apply_quietly if quietly else self._adapter.apply)
 
     def _all_batches(self, size: int) -> Iterator[Batch]:
         """First the creation of the object, where there is none; its id is known when the next batch is asked for."""
         plan = self.plan
-        if plan.creates_object:
+        if self.is_made_here:
             yield Batch(plan.target, "", plan.object_name, batch_id=_batch_id())
         adds = [_member(c) for c in plan.writable if c.kind == "add"]
         removes = [_member(c) for c in plan.writable if c.kind == "remove"]

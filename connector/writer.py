@@ -115,7 +115,8 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
         if t.parked and not t.waits_for_go_ahead:
             continue
         with s.store.transaction():
-            ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
+            if t.first_fill or t.creates_object:
+                ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 

@@ -39,11 +39,18 @@ class Target:
     object_id: str = ""
     purpose: Literal["marketing", "service"] = "marketing"
     starts: Literal["nothing", "journey"] = "nothing"
-    part: Literal["", "ours", "adopt"] = ""
+    part: Literal["", "ours", "adopt", "taken"] = ""
     """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list): by our ledger, or
-    because the owner said adopt. '' where only its mark can tell."""
+    because the owner said adopt; taken: another segment's, which had this name before. '' where only its mark can tell."""
+    part_name: str = ""
+    """The name that second thing was made under, where the segment has been renamed since."""
     kept: tuple[str, ...] = ()
     """Contacts who had that second thing by somebody else's hand: it stays with them."""
+
+    @property
+    def part_of(self) -> str:
+        """The segment's name when its second thing was made: like the list, that keeps its name."""
+        return self.part_name or self.segment
 
 
 @dataclass(frozen=True)

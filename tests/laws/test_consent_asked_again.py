@@ -99,8 +99,8 @@ def after_an_undo(shop: Shop) -> dict[str, set[str]]:
     return shop.wearing()
 
 
-def after_triggers(shop: Shop) -> dict[str, set[str]]:
-    """Whom a webhook told of, the same for all platforms: it goes to none of them."""
+def everybody_enters(shop: Shop) -> set[str]:
+    """The trigger has begun, and everybody entered since; gives whom it tells of from now on."""
     told: set[str] = set()
 
     def receive(request: Any) -> tuple[int, dict[str, str], str]:
@@ -112,6 +112,12 @@ def after_triggers(shop: Shop) -> dict[str, set[str]]:
     shop.store.sql("INSERT INTO memberships SELECT 'Mail', person_id, DATE '2026-11-20', NULL, 'r', NULL FROM people")
     shop.store.sql("CREATE OR REPLACE TABLE profile AS SELECT person_id FROM people")
     shop.pull()
+    return told
+
+
+def after_triggers(shop: Shop) -> dict[str, set[str]]:
+    """Whom a webhook told of, the same for all platforms: it goes to none of them."""
+    told = everybody_enters(shop)
     shop.say_no()
     shop.carry_out(shop.fresh)
     return dict.fromkeys(PLATFORMS, told)
@@ -165,6 +171,20 @@ def test_who_is_known_where_nobody_answers_waits_and_is_counted_and_enters_quiet
     everybody = {"steady", *(f"no-{p}" for p in PLATFORMS)}
     assert shop.wearing() == {"shopify": everybody, "mailchimp": everybody | {"alone"}, "hubspot": everybody}
     assert not shop.plan().changes
+
+
+def test_a_trigger_waits_where_a_platform_gives_no_answer_and_tells_the_next_time(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, MAIL + HOOK)
+    told = everybody_enters(shop)
+    scopes = shop.hubspot.switches.scopes
+    scopes.remove("crm.objects.contacts.read")
+    s = shop.carry_out(shop.fresh)
+    assert not told and s.summary["triggers"] == [{"trigger": "hook", "segment": "Mail", "planned": 5, "waiting": 5}]
+    assert any("Trigger 'hook': 5 wait, because HubSpot gave no answer" in p.text for p in s.problems)
+    scopes.add("crm.objects.contacts.read")
+    shop.carry_out(shop.fresh)
+    assert len(told) == 5
+    shop.close()
 
 
 def test_one_asking_is_enough_for_all_destinations_of_a_run_and_grows_old(shop: Shop) -> None:

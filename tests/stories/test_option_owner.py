@@ -10,8 +10,10 @@ import pytest
 import responses
 
 from adapters.hubspot_property import PROPERTY
-from connector import ledger, planner, writer
+from connector import ledger, parts, planner, writer
 from connector.sandbox.hubspot_flows import Workflow
+from connector.session import Session
+from models.changes import Target
 from tests.stories.small_world import Fuse, Killed, World
 from tests.stories.test_consequences import Shopkeeper, mails
 
@@ -122,15 +124,102 @@ def test_an_option_somebody_set_by_hand_stays_also_after_a_rename_that_keeps_the
     assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 5}, 2)
 
 
-def test_a_rename_takes_the_fill_along_and_what_was_learnt_of_the_option_only_where_it_is_the_same(keeper: Shopkeeper) -> None:
+def test_a_rename_takes_the_fill_along_and_the_option_under_the_name_it_was_made_with(keeper: Shopkeeper) -> None:
     store = keeper.owner.store
     store.sql("INSERT INTO carried VALUES ('hubspot', 'At risk', '7')")
     store.sql("INSERT INTO meta VALUES ('part:hubspot:At risk', 'ours'), ('filling:hubspot:At risk', '9')")
-    ledger.rename_segment(store, "hubspot", "At risk", "At Risk")
-    ledger.rename_segment(store, "hubspot", "At Risk", "Gold")
-    assert ledger.filling(store, "hubspot", "Gold") == 9
-    assert store.sql("SELECT segment FROM carried") == [("At Risk",)]
-    assert store.sql("SELECT name FROM meta WHERE name LIKE 'part:%'") == [("part:hubspot:At Risk",)]
+    for before, after in (("At risk", "At Risk"), ("At Risk", "Gold"), ("At Risk", "Gold"), ("Gold", "Best")):
+        ledger.rename_segment(store, "hubspot", before, after)
+    assert ledger.filling(store, "hubspot", "Best") == 9
+    assert store.sql("SELECT segment FROM carried") == [("Best",)]
+    best = parts.known(store, Target("hubspot", "Best", "Best"))
+    assert (best.part, best.part_of, best.kept) == ("ours", "At risk", ("7",))
+
+
+def test_after_a_rename_whoever_leaves_loses_the_option_they_have_and_no_other_segment_uses_it(keeper: Shopkeeper) -> None:
+    keeper.push(range(6), first=True)
+    by_hand(keeper, 7)
+    keeper.owner.change_rule('name = "VIP"', 'name = "Gold"\nwas = "VIP"')
+    keeper.owner.believe({"Gold": range(8)})
+    keeper.owner.push(first=False)
+    assert (carriers(keeper.world), len(definition(keeper).options)) == (set(range(8)), 1)
+    keeper.world.hubspot.change("p00003", {"status": "opted_out"})
+    keeper.owner.pull()
+    keeper.owner.change_rule(
+        'name = "Gold"', 'name = "VIP"\ntag = "Very"\nwhere = "true"\npush = ["hubspot"]\n[[segment]]\nname = "Gold"'
+    )
+    keeper.owner.believe({"Gold": range(5), "VIP": range(9, 11)})
+    _, plan = keeper.owner.push(first=True)
+    assert (carriers(keeper.world), len(definition(keeper).options)) == ({0, 1, 2, 4, 7}, 1)
+    assert "is that of a segment which had this name before" in " ".join(n for t in plan.targets for n in t.notes)
+    assert listed(keeper) == 4 + 2
+
+
+# ---- who leaves has left once both are off
+
+
+def no_by(keeper: Shopkeeper, n: int) -> None:
+    keeper.world.hubspot.change(f"p{n:05d}", {"status": "opted_out"})
+    keeper.owner.pull()
+
+
+def without_writing(keeper: Shopkeeper, people: range) -> Session:
+    """A night on which HubSpot lets nobody write contacts."""
+    scopes = keeper.world.hubspot.switches.scopes
+    scopes.discard("crm.objects.contacts.write")
+    keeper.owner.believe({"VIP": people})
+    s, _ = keeper.owner.push(first=False)
+    scopes.add("crm.objects.contacts.write")
+    return s
+
+
+def test_who_said_no_while_the_property_could_not_be_written_loses_the_option_the_next_night(keeper: Shopkeeper) -> None:
+    keeper.push(range(6), first=True)
+    no_by(keeper, 3)
+    s = without_writing(keeper, range(5))
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(6)), 4)
+    assert s.results[0].counts == {"unknown": 2} and s.exit_code == 3
+    plan = keeper.push(range(5))
+    assert (plan.before, plan.left, plan.after) == (6, 2, 4)
+    assert (carriers(keeper.world), listed(keeper), plan.drift) == ({0, 1, 2, 4}, 4, {})
+    assert keeper.push(range(5)).changes == ()
+
+
+def test_who_comes_back_before_the_option_was_off_enters_again(keeper: Shopkeeper) -> None:
+    keeper.push(range(6), first=True)
+    without_writing(keeper, range(4))
+    plan = keeper.push(range(6))
+    assert (plan.entered, listed(keeper), carriers(keeper.world)) == (2, 6, set(range(6)))
+    keeper.push(range(4))
+    assert (listed(keeper), carriers(keeper.world)) == (4, set(range(4)))
+
+
+@pytest.mark.parametrize("policy", ["ignore", "restore", "pin"])
+def test_who_was_taken_off_the_list_by_hand_loses_our_option_on_leaving(keeper: Shopkeeper, policy: str) -> None:
+    keeper.owner.change_rule("[guards]", f'[push]\nuntagged_by_hand = "{policy}"\n[guards]')
+    keeper.push(range(6), first=True)
+    (ours,) = keeper.world.hubspot.lists.live()
+    del ours.members[ours.in_order()[0]]
+    ours.ordered = None
+    if policy != "ignore":
+        keeper.push(range(6))
+        assert (listed(keeper), len(carriers(keeper.world))) == ((6, 6) if policy == "restore" else (5, 5))
+    keeper.push(range(0))
+    assert (listed(keeper), carriers(keeper.world)) == (0, set())
+    plan = keeper.push(range(0))
+    assert (plan.changes, plan.drift) == ((), {})
+
+
+def test_who_said_no_loses_the_option_of_a_list_that_somebody_deleted_and_no_list_is_made_for_it(keeper: Shopkeeper) -> None:
+    keeper.push(range(6), first=True)
+    keeper.world.hubspot.lists.live()[0].deleted_at = keeper.world.hubspot.clock()
+    no_by(keeper, 3)
+    plan = keeper.push(range(6))
+    assert [c.must for c in plan.writable] == [True] and "was deleted on the platform" in plan.parked
+    assert (carriers(keeper.world), keeper.world.hubspot.lists.live()) == ({0, 1, 2, 4, 5}, [])
+    assert keeper.push(range(6)).writable == ()
+    keeper.push(range(6), first=True)
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4, 5}, 5)
 
 
 def test_undo_takes_the_list_back_and_leaves_the_option_that_was_there_before(keeper: Shopkeeper) -> None:
