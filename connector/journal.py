@@ -162,6 +162,14 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
            WHERE ledger.platform = ? AND ledger.object_id = g.object_id AND ledger.contact_id = g.contact_id""",
         [[b.object_id for b, _ in added + gone], [c for _, c in added + gone], platform],
     )
+    if store.sql("SELECT 1 FROM ledger WHERE platform = ? AND object_id = ? LIMIT 1", [platform, parts.OWED]):
+        store.sql(
+            """DELETE FROM ledger USING (
+                 SELECT unnest(CAST(? AS VARCHAR[])) AS segment, unnest(CAST(? AS VARCHAR[])) AS contact_id) g
+               WHERE ledger.platform = ? AND ledger.object_id = ? AND ledger.segment = g.segment
+                 AND ledger.contact_id = g.contact_id""",
+            [[b.target.segment for b, _ in added + gone], [c for _, c in added + gone], platform, parts.OWED],
+        )
     persons = {(e.batch.batch_id, m.contact_id): m.person_id for e in ended for m in e.batch.adds}
     store.append(
         "ledger",

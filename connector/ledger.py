@@ -15,6 +15,10 @@ from connector.store import Store
 from models.changes import Target
 
 LAG_HOURS = 2
+RENAMED = "renamed:"
+"""Notes of segments that got another name: what is kept under the old one is another segment's from then on."""
+COVERED = "coverage:"
+"""Notes of what a go-ahead was given for, see connector/coverage.py."""
 
 
 def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
@@ -27,13 +31,17 @@ def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
 
 
 def remember_object(store: Store, target: Target, object_id: str, how: str, now: datetime, run_id: str) -> None:
-    """From now on `object_id` is the segment's object; what we knew of an earlier one is forgotten with it."""
+    """From now on `object_id` is the segment's object. What we knew of an earlier one is forgotten with it, but for whom we gave
+    its second thing: they may have that still (`parts.owed`)."""
     with store.transaction():
         store.sql("DELETE FROM ledger_objects WHERE platform = ? AND segment = ?", [target.platform, target.segment])
-        store.sql(
-            "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id <> ?",
-            [target.platform, target.segment, object_id],
-        )
+        if target.part == "ours":
+            parts.keep_owed(store, target, object_id)
+        else:
+            store.sql(
+                "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id <> ?",
+                [target.platform, target.segment, object_id],
+            )
         store.insert(
             "ledger_objects",
             [
@@ -62,6 +70,7 @@ def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str
     with store.transaction():
         for table in ("ledger_objects", "go_aheads", "nights"):
             store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
+        store.sql("DELETE FROM meta WHERE name = ?", [f"{COVERED}{platform}:{segment}"])
         audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
 
 
@@ -105,8 +114,19 @@ def rename_segment(store: Store, platform: str, before: str, after: str) -> None
             store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
         for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
             store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
-        _rename_note(store, f"filling:{platform}:{before}", f"filling:{platform}:{after}")
+        for note in ("filling:", COVERED):
+            _rename_note(store, f"{note}{platform}:{before}", f"{note}{platform}:{after}")
         parts.rename(store, platform, before, after)
+        if not is_renamed(store, platform, before, after):
+            store.insert("meta", [{"name": _renaming(platform, before, after), "value": "done"}])
+
+
+def is_renamed(store: Store, platform: str, before: str, after: str) -> bool:
+    return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [_renaming(platform, before, after)]))
+
+
+def _renaming(platform: str, before: str, after: str) -> str:
+    return f"{RENAMED}{platform}:{before}:{after}"
 
 
 def _rename_note(store: Store, before: str, after: str) -> None:
@@ -130,7 +150,7 @@ def follow_merges(store: Store, platform: str) -> int:
     if moved:
         store.sql(
             """DELETE FROM ledger WHERE platform = $p AND rowid NOT IN (
-                 SELECT min(rowid) FROM ledger WHERE platform = $p GROUP BY object_id, contact_id)""",
+                 SELECT min(rowid) FROM ledger WHERE platform = $p GROUP BY object_id, segment, contact_id)""",
             {"p": platform},
         )
     return len(moved)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import orjson
 
+from connector.forgotten import MARK
 from connector.store import Store
 from models.changes import Observed, Target
 
@@ -43,28 +44,56 @@ def rename(store: Store, platform: str, before: str, after: str) -> None:
 
 
 def settled(
-    store: Store, target: Target, desired: Set[str], ours: frozenset[str], seen: Observed
+    store: Store, target: Target, desired: Set[str], ours: frozenset[str], seen: Observed, owed: frozenset[str] = frozenset()
 ) -> tuple[Target, frozenset[str]]:
     """(the target, our contacts) after a look at the platform; what was learnt is written down before anything is sent, so that
     after a crash our own option is told from somebody else's. Whom we took off the list ourselves, and not the option, may enter
     again: that was nobody's hand."""
     if not seen.part:
         return target, ours
-    read = (desired | ours) - seen.members
+    read = (desired | ours | owed) - seen.members
     lost = (read - seen.carriers) | seen.partial
     theirs = seen.carriers
     if target.part != "adopt":
-        theirs = theirs - ours
+        theirs = theirs - ours - owed
         last = _last_intents(store, target, theirs)  # a death before the list was written: the option they have is ours
         theirs = frozenset(c for c in theirs if last.get(c) != "add")
     off_list = (ours & desired & seen.carriers) - seen.members
     back = frozenset(c for c, kind in _last_intents(store, target, off_list).items() if kind == "remove")
+    paid = owed - seen.members - seen.carriers
     with store.transaction():
         learn(store, seen)
+        _change(store, target, f"DELETE FROM ledger WHERE platform = ? AND segment = ? AND {OWES}", paid)
         _change(store, target, "DELETE FROM carried WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)", lost)
         fresh = theirs - set(target.kept)
         _change(store, target, "INSERT INTO carried SELECT ?, ?, unnest(CAST(? AS VARCHAR[]))", fresh)
     return replace(target, kept=_kept(store, target)), ours - back
+
+
+OWED = ""
+OWES = f"object_id = '{OWED}' AND list_contains(?, contact_id)"
+"""The object in the ledger of contacts who have the second thing by our hand from a list that is there no more."""
+
+
+def keep_owed(store: Store, target: Target, object_id: str) -> None:
+    """Whom we put into an earlier object than this is in none now; whether they have the option still, the next look tells."""
+    place = [target.platform, target.segment]
+    store.sql(
+        "UPDATE ledger SET object_id = ? WHERE platform = ? AND segment = ? AND object_id <> ?", [OWED, *place, object_id]
+    )
+    store.sql(
+        """DELETE FROM ledger WHERE platform = $1 AND segment = $2 AND object_id = $3 AND rowid NOT IN (
+             SELECT min(rowid) FROM ledger WHERE platform = $1 AND segment = $2 AND object_id = $3 GROUP BY contact_id)""",
+        [*place, OWED],
+    )
+
+
+def owed(store: Store, target: Target) -> frozenset[str]:
+    rows = store.sql(
+        "SELECT contact_id FROM ledger WHERE platform = ? AND segment = ? AND object_id = ? AND NOT starts_with(contact_id, ?)",
+        [target.platform, target.segment, OWED, MARK],
+    )
+    return frozenset(c for (c,) in rows)
 
 
 def learn(store: Store, seen: Observed) -> None:

@@ -26,14 +26,14 @@ class Wanted:
     """Everything one target's plan is made from, besides what is on the platform.
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
-    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added;
-    lagging: contact ids whose adding the platform confirmed
+    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added; owed:
+    whom we gave the second thing beside a list that is there no more; lagging: contact ids whose adding the platform confirmed
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); agreed: how many may
     enter by a go-ahead whose fill has not ended, 0 when none is under way; leave_off: somebody taken off by hand
     stays off; no_room: why the object, which is not there, cannot be made; is_unproven: the ledger is a backup's, so only who
-    said no is taken off.
+    said no is taken off; more_data: what the segment is computed from besides what it was when the owner said yes.
     """
 
     target: Target
@@ -43,6 +43,7 @@ class Wanted:
     excluded: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    owed: frozenset[str] = frozenset()
     lagging: frozenset[str] = frozenset()
     stuck: frozenset[str] = frozenset()
     is_our_object: bool = False
@@ -50,6 +51,7 @@ class Wanted:
     has_go_ahead: bool = False
     is_first_fill: bool = True
     rule_changed: bool = False
+    more_data: str = ""
     not_ready: str = ""
     stopped: str = ""
     reason: str = ""
@@ -83,15 +85,16 @@ def plan_target(wanted: Wanted, observed: Observed, limits: Limits, *, with_go_a
     guards. Only what is in `ours` is ever removed.
     """
     mended = frozenset() if wanted.leave_off else observed.partial & wanted.desired.keys()
-    have = (observed.members | wanted.lagging | half_in(wanted, observed)) - mended
-    foreign = have - wanted.ours
+    half = half_in(wanted, observed)
+    have = (observed.members | wanted.lagging | half) - mended
+    foreign = have - wanted.ours - half
     left_off = wanted.ours - have if wanted.leave_off else frozenset()
     entering = sorted(c for c in wanted.desired if c not in have and c not in left_off)
     adds = [_add(wanted, wanted.desired[c]) for c in entering if c not in observed.closed_to]
     shut = Counter(observed.closed_to[c] for c in entering if c in observed.closed_to)
     wanted = replace(wanted, excluded={**wanted.excluded, **shut}) if shut else wanted
     kept = (wanted.stuck - wanted.closed.keys()) | (wanted.lagging - observed.members)
-    leaving = [_remove(wanted, c) for c in sorted((have & wanted.ours) - kept - wanted.desired.keys())]
+    leaving = [_remove(wanted, c) for c in sorted((have & (wanted.ours | half)) - kept - wanted.desired.keys())]
     removes = [c for c in leaving if c.must or not wanted.is_unproven]
     if len(removes) < len(leaving):
         wanted = replace(wanted, notes=(*wanted.notes, UNPROVEN.format(len(leaving) - len(removes))))
@@ -179,7 +182,7 @@ def _may_remove(wanted: Wanted, observed: Observed) -> bool:
 
 def half_in(wanted: Wanted, observed: Observed) -> frozenset[str]:
     """Whom we put in, who should leave, and who are off the list and have still the option beside it: they have not left."""
-    ours = wanted.ours & observed.carriers if wanted.is_our_object else frozenset[str]()
+    ours = (wanted.owed | (wanted.ours if wanted.is_our_object else frozenset())) & observed.carriers
     return ours - observed.members - wanted.desired.keys() - set(wanted.target.kept)
 
 
@@ -208,9 +211,19 @@ def _parked(
         return "waits for your go-ahead: run `rollcall push --first`", True
     if wanted.rule_changed and not with_go_ahead:
         return "its rule or purpose changed since your go-ahead: run `rollcall push --first`", True
+    if wanted.more_data and not with_go_ahead:
+        return (
+            f"it is computed from more than when you gave your go-ahead ({wanted.more_data}): run `rollcall push --first`",
+            True,
+        )
     if wanted.is_our_object and not observed.exists and not with_go_ahead:
         return f"{noun} was deleted on the platform. To make it again: `rollcall push --first`", True
-    if wanted.rule_changed or (wanted.is_first_fill and with_go_ahead) or not (observed.exists or wanted.agreed):
+    if (
+        wanted.rule_changed
+        or wanted.more_data
+        or (wanted.is_first_fill and with_go_ahead)
+        or not (observed.exists or wanted.agreed)
+    ):
         return "", False
     free = sum(r.contact_id not in wanted.closed for r in removes)
     if wanted.is_first_fill:

@@ -15,6 +15,7 @@ from connector import (
     clock,
     consent,
     consequences,
+    coverage,
     desired,
     extras,
     field_values,
@@ -175,14 +176,14 @@ def _plan_platform(
     allowed: frozenset[str],
 ) -> list[TargetPlan]:
     wanted = _wanted(s, adapter, segments, stop, allowed)
-    maybe = {w.target.segment: frozenset(w.desired) | w.ours for w in wanted}
+    maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.owed for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
     no_room = adapter.without_room(to_make) if to_make else {}
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        target, ours = parts.settled(s.store, want.target, want.desired.keys(), want.ours, seen)
+        target, ours = parts.settled(s.store, want.target, want.desired.keys(), want.ours, seen, want.owed)
         notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
         want = replace(want, target=target, ours=ours, notes=notes, no_room=no_room.get(target.segment, ""))
         want = _owned(s, adapter, want, seen)
@@ -258,18 +259,28 @@ def _wanted(
 ) -> list[planning.Wanted]:
     words = segment.sentences(s.store, s.config, list(segments))
     old = staleness.of_segments(s, segments, allowed)
+    held = coverage.of_segments(s.store, s.config, segments)
+    for g in segments:
+        _renamed(s, adapter, g)
     found = []
     for channel in sorted({g.channel for g in segments}):
         consent.judge(s.store, s.config, adapter.name, channel)
         s.conflicts.update({(adapter.name, c.contact_id): c for c in consent.conflicts(s.store, adapter.name)})
         for g in (g for g in segments if g.channel == channel):
-            found.append(_wanted_one(s, adapter, g, stop, old[g.name], words[g.name]))
+            found.append(_wanted_one(s, adapter, g, stop, old[g.name], words[g.name], held[g.name]))
     return sorted(found, key=lambda w: w.target.segment)
 
 
-def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str, words: str) -> planning.Wanted:
-    if g.was:
+def _renamed(s: Session, adapter: Adapter, g: Segment) -> None:
+    """What is kept under the segment's old name goes with it; once, where another segment has taken that name since."""
+    others = {x.name.casefold() for x in segment.resolve(s.config) if x.name != g.name}
+    if g.was and not (g.was.casefold() in others and ledger.is_renamed(s.store, adapter.name, g.was, g.name)):
         ledger.rename_segment(s.store, adapter.name, g.was, g.name)
+
+
+def _wanted_one(
+    s: Session, adapter: Adapter, g: Segment, stop: str, stale: str, words: str, held: coverage.Coverage
+) -> planning.Wanted:
     object_id, known_name = ledger.object_of(s.store, adapter.name, g.name)
     turned = ""
     if purpose_there(s.store, adapter.name, g) != g.purpose:
@@ -286,11 +297,14 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
     name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
     go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
     agreed = ledger.filling(s.store, adapter.name, g.name)
+    more_data = coverage.more(s.store, adapter.name, g.name, held) if adapter.name in g.push else ""
     count = next(c for c in s.counts if c.segment == g.name)
     pause = choices.paused(s.store, g.name)
     ours = ledger.ours(s.store, adapter.name, object_id) if object_id else frozenset()
+    target = parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, g.starts), is_adopted=g.adopt)
     return planning.Wanted(
-        target=parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, g.starts), is_adopted=g.adopt),
+        target=target,
+        owed=parts.owed(s.store, target),
         object_name=name,
         desired=want.members,
         closed=want.closed,
@@ -301,9 +315,10 @@ def _wanted_one(s: Session, adapter: Adapter, g: Segment, stop: str, stale: str,
         is_our_object=bool(object_id),
         is_adopted=g.adopt,
         has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
-        is_first_fill=go_ahead != rule_digest(g, adapter.name) or agreed > 0,
+        is_first_fill=go_ahead != rule_digest(g, adapter.name) or agreed > 0 or bool(more_data),
         agreed=agreed,
         rule_changed=go_ahead is not None and go_ahead != rule_digest(g, adapter.name),
+        more_data=more_data,
         not_ready="" if adapter.name in g.retire else (count.not_ready if not count.is_ready else stale),
         stopped=stop or turned or (f'paused ({pause}): `rollcall segment resume "{g.name}"` goes on' if pause else ""),
         reason=words,

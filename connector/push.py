@@ -28,8 +28,12 @@ READ_BACKS = 3
 UNDER_WAY = timedelta(hours=2)
 """A write may take effect so long after it was sent, and no longer."""
 CLOCKS_DIFFER = timedelta(minutes=5)
+ASKED_AGAIN = timedelta(hours=1)
+"""What was asked about consent before a write holds so long."""
 DOUBTFUL = "nobody can tell who put them there"
 ENDS_PLATFORM = (AuthError, QuotaExhausted)
+
+Asking = Callable[[Sequence[TargetPlan]], Sequence[TargetPlan]]
 
 
 def carry_out(
@@ -40,11 +44,16 @@ def carry_out(
     run_id: str,
     now: Callable[[], datetime],
     progress: Progress | None = None,
+    still_allowed: Asking | None = None,
 ) -> list[TargetResult]:
     """Write what the plans of one platform say, nothing else. A target that fails does not stop the others; a refused key
-    or a used-up quota stops all of them."""
+    or a used-up quota stops all of them.
+
+    still_allowed: asks for the consent of whoever has yet to enter, and gives the plans without those who may not; called
+    every `ASKED_AGAIN`, for a long push is not over when it has been asked before its first write.
+    """
     lanes = [_Lane(adapter, plan) for plan in plans if plan.writable]
-    _Push(store, adapter, run_id, now, progress or Silent()).run(lanes)
+    _Push(store, adapter, run_id, now, progress or Silent(), still_allowed).run(lanes)
     return [lane.result for lane in lanes]
 
 
@@ -68,6 +77,8 @@ class _Lane:
         self.name = f"{adapter.noun} {plan.object_name}"
         self.result = TargetResult(plan.target.platform, plan.target.segment, plan.object_name, len(plan.writable))
         self.is_open = False
+        self._adds = [c for c in plan.writable if c.kind == "add"]
+        self._begun = 0
         self._adapter = adapter
         self._batches = self._all_batches(
             min(adapter.batch_size, int(adapter.settings.get("batch_size") or adapter.batch_size))
@@ -80,6 +91,16 @@ class _Lane:
 
     def next(self) -> Batch | None:
         return None if self.result.error else next(self._batches, None)
+
+    @property
+    def to_come(self) -> TargetPlan:
+        """The plan of those who have yet to enter."""
+        left = tuple(self._adds[self._begun :])
+        return replace(self.plan, changes=left, entered=len(left), left=0)
+
+    def keep(self, allowed: TargetPlan) -> None:
+        """Nobody enters from now on who is not in this plan."""
+        self._adds, self._begun = [c for c in allowed.changes if c.kind == "add"], 0
 
     def deliver(self, batch: Batch) -> _Delivered:
         """Runs in a thread of its own. Quietly: a first fill of an object that was there before, for which somebody's
@@ -94,20 +115,23 @@ class _Lane:
         plan = self.plan
         if self.is_made_here:
             yield Batch(plan.target, "", plan.object_name, batch_id=_batch_id())
-        adds = [_member(c) for c in plan.writable if c.kind == "add"]
         removes = [_member(c) for c in plan.writable if c.kind == "remove"]
-        for start in range(0, max(len(adds), len(removes)), size):
-            part = slice(start, start + size)
-            yield Batch(
-                plan.target, self.object_id, plan.object_name, tuple(adds[part]), tuple(removes[part]), _batch_id()
-            )  # fmt: skip
+        start = 0
+        while self._begun < len(self._adds) or start < len(removes):
+            adds = tuple(_member(c) for c in self._adds[self._begun : self._begun + size])
+            off = tuple(removes[start : start + size])
+            self._begun, start = self._begun + len(adds), start + size
+            yield Batch(plan.target, self.object_id, plan.object_name, adds, off, _batch_id())
 
 
 class _Push:
     """One platform's push in one run."""
 
-    def __init__(self, store: Store, adapter: Adapter, run_id: str, now: Callable[[], datetime], told: Progress) -> None:
-        self.store, self.adapter, self.run_id, self.now, self.told = store, adapter, run_id, now, told
+    def __init__(
+        self, store: Store, adapter: Adapter, run_id: str, now: Callable[[], datetime], told: Progress, ask: Asking | None
+    ) -> None:
+        self.store, self.adapter, self.run_id, self.now, self.told, self.ask = store, adapter, run_id, now, told, ask
+        self._asked_at = now()
         self._errands: Errands[tuple[_Lane, Batch], _Delivered] = Errands()
         self._is_over = False
         self._is_making = False
@@ -119,6 +143,7 @@ class _Push:
         ended: list[tuple[_Lane, journal.Ended]] = []
         with self._errands:
             while True:
+                self._ask_again(lanes)
                 with self.store.transaction():
                     self._write_down(ended)
                     begun = self._next(waiting)
@@ -131,6 +156,14 @@ class _Push:
         for lane in lanes:
             lane.result.not_sent = lane.result.planned - sum(lane.result.counts.values())
             self._close(lane)
+
+    def _ask_again(self, lanes: list[_Lane]) -> None:
+        if self.ask is None or self.now() - self._asked_at < ASKED_AGAIN:
+            return
+        self._asked_at = self.now()
+        entering = [lane for lane in lanes if lane.to_come.changes and not lane.result.error]
+        for lane, allowed in zip(entering, self.ask([lane.to_come for lane in entering]), strict=True):
+            lane.keep(allowed)
 
     def _next(self, waiting: deque[_Lane]) -> list[tuple[_Lane, Batch]]:
         """The next batch of as many lanes as may be under way."""

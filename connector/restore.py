@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from connector import audit, backup, erase_files, forgotten, keys
+from connector import audit, backup, erase_files, forgotten, keys, ledger
 from connector.config import Config
 from connector.store import Store
 from connector.traces import Traces
@@ -24,7 +24,7 @@ from models.errors import StoreError, UsageError
 DOUBT = "ledger_from_backup"
 ADDED = ("forgotten", "no_profiling")
 """Of these nothing that is here is lost: who was forgotten since, or asked not to be profiled, stays so."""
-NOTES = ("account:", "filling:", "part:", backup.FOLDERS)
+NOTES = ("account:", "filling:", "part:", ledger.COVERED, ledger.RENAMED, backup.FOLDERS)
 """How the names of notes in `meta` begin that are put back; the others speak of tables that are in no backup."""
 STAYS = {"pins": ("person_id", "segment"), "paused": ("segment",), "carried": ("platform", "segment", "contact_id")}
 """Of these what is here stays, too, and wins over the backup's row of the same columns: the owner said it since, or it was seen."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from connector import guards, segment
-from connector.evaluation import needs_of_node
-from connector.rules import Rule
+from connector.coverage import tables_of
 from connector.session import Session
 from models.segments import Segment
 
@@ -20,14 +19,4 @@ def of_segments(s: Session, segments: Sequence[Segment], allowed: frozenset[str]
     if not left:
         return dict.fromkeys((g.name for g in segments), old.text if old else "")
     rules = segment.check_all(s.store, s.config, segment.resolve(s.config))
-    return {g.name: next((left[t].text for t in sorted(_tables(rules, g.name)) if t in left), "") for g in segments}
-
-
-def _tables(rules: Mapping[str, Rule], name: str, seen: frozenset[str] = frozenset()) -> set[str]:
-    """Which tables of facts a rule speaks of, also through the segments it refers to."""
-    found: set[str] = set()
-    for node in rules[name].tree.walk() if name in rules else ():
-        found |= {table for table, _ in needs_of_node(node)}
-        if node.op == "segment" and node.name not in seen:
-            found |= _tables(rules, node.name, seen | {name})
-    return found
+    return {g.name: next((left[t].text for t in sorted(tables_of(rules, g.name)) if t in left), "") for g in segments}

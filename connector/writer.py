@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import adapters
 from adapters.base import Adapter
@@ -14,6 +15,7 @@ from connector import (
     choices,
     consent,
     consent_again,
+    coverage,
     extras,
     ledger,
     parts,
@@ -79,7 +81,10 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         asked = still_allowed(s, adapter, own)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
-        results = push.carry_out(s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress)
+        results = push.carry_out(
+            s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress,
+            still_allowed=partial(still_allowed, s, adapter),
+        )  # fmt: skip
         s.results += results
         if not canary:
             if not plan.undone:
@@ -108,6 +113,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
 
 
 def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
+    held = coverage.of_segments(s.store, s.config, [segments[t.target.segment] for t in plans])
     if ledger.go_ahead(s.store, platform, "") is None:
         ledger.give_go_ahead(s.store, platform, "", "", sum(t.entered for t in plans), s.now(), s.run_id)
     for t in plans:
@@ -117,6 +123,7 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
         with s.store.transaction():
             if t.first_fill or t.creates_object:
                 ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
+            coverage.remember(s.store, platform, t.target.segment, held[t.target.segment])
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 

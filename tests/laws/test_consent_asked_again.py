@@ -17,6 +17,7 @@ import orjson
 import pytest
 
 from connector import choices, planner, saved, writer
+from connector import config as configuration
 from connector.session import Session
 from models.changes import Plan
 from tests.laws.consent_shop import EVERYWHERE, HOST, PLATFORMS, Laws
@@ -185,6 +186,29 @@ def test_a_trigger_waits_where_a_platform_gives_no_answer_and_tells_the_next_tim
     shop.carry_out(shop.fresh)
     assert len(told) == 5
     shop.close()
+
+
+def test_in_a_long_push_who_says_no_on_another_platform_after_it_began_does_not_enter(shop: Shop) -> None:
+    """One contact in a write, and two hours pass with the first."""
+    text = shop.config.path.read_text().replace("[mailchimp]\n", "[mailchimp]\nbatch_size = 1\n")
+    shop.config.path.write_text(text.replace('"shopify", "mailchimp", "hubspot"', '"mailchimp"'))
+    shop.config = configuration.load(shop.config.path)
+    handle, said_no = shop.mailchimp.handle, []
+
+    def slowly(request: Any) -> Any:
+        answer = handle(request)
+        if b"members_to_add" in request.body and not said_no:
+            said_no.append(next(n for n in ("steady", "no-shopify") if n.encode() not in request.body))
+            shop.later(hours=2)
+            shop.change("hubspot", said_no[0], **NO["hubspot"])
+        return answer
+
+    shop.mailchimp.handle = slowly  # type: ignore[method-assign]  # time passes while we write
+    s = shop.carry_out(shop.fresh)
+    assert shop.wearing()["mailchimp"] == {"steady", "alone", *(f"no-{p}" for p in PLATFORMS)} - set(said_no)
+    (result,) = s.results
+    assert (result.planned, result.counts, result.not_sent) == (5, {"done": 4}, 1)
+    assert s.summary["dropped_at_the_last_moment"] == 1 and s.exit_code == 0
 
 
 def test_one_asking_is_enough_for_all_destinations_of_a_run_and_grows_old(shop: Shop) -> None:

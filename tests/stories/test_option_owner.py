@@ -153,6 +153,10 @@ def test_after_a_rename_whoever_leaves_loses_the_option_they_have_and_no_other_s
     assert (carriers(keeper.world), len(definition(keeper).options)) == ({0, 1, 2, 4, 7}, 1)
     assert "is that of a segment which had this name before" in " ".join(n for t in plan.targets for n in t.notes)
     assert listed(keeper) == 4 + 2
+    _, plan = keeper.owner.push(first=False)
+    assert plan.changes == () and all(t.parked == "" and not t.drift for t in plan.targets)
+    held = keeper.owner.store.sql("SELECT segment, count(*) FROM ledger GROUP BY ALL ORDER BY ALL")
+    assert held == [("Gold", 4), ("VIP", 2)], "the new segment's people are its own, whatever was called so before"
 
 
 # ---- who leaves has left once both are off
@@ -255,6 +259,30 @@ def test_who_had_the_option_by_hand_keeps_it_also_as_the_contact_it_was_merged_i
     keeper.owner.pull()
     keeper.push(range(2))
     assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 7}, 2)
+
+
+def test_who_said_no_loses_the_option_also_when_the_run_that_made_the_list_again_died(keeper: Shopkeeper) -> None:
+    for write in (1, 2, 3):
+        keeper.push(range(6), first=True)
+        for live in keeper.world.hubspot.lists.live():
+            live.deleted_at = keeper.world.hubspot.clock()
+        no_by(keeper, 3)
+        passed: list[str] = []
+
+        def due(boundary: str, passed: list[str] = passed, write: int = write) -> bool:
+            passed.append(boundary)
+            return passed.count("after hubspot") == write
+
+        keeper.owner.believe({"VIP": range(5)})
+        with pytest.raises(Killed):
+            keeper.owner.push(Fuse(due))
+        keeper.owner.reopen()
+        keeper.push(range(5), first=True)
+        keeper.push(range(5))
+        assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4}, 4), f"died after write {write}"
+        assert keeper.owner.store.sql("SELECT contact_id FROM ledger WHERE object_id = ''") == []
+        keeper.world.hubspot.change("p00003", {"status": "opted_in"})
+        keeper.owner.pull()
 
 
 # ---- what starts

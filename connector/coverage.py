@@ -1,0 +1,90 @@
+"""Data coverage: which sources a segment is computed from, and how far back their orders go.
+
+Where a source is added, or its history reaches further back, a segment may fill with people whom nobody had in mind when the
+go-ahead was given: the owner is asked again, as after a change of the rule. What is lost is for other guards to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import orjson
+
+import adapters
+from connector import segment
+from connector.config import Config
+from connector.evaluation import TABLE_WORDS, needs_of_node
+from connector.guards import FACTS
+from connector.ledger import COVERED
+from connector.rules import Rule
+from connector.store import Store
+from models.segments import Segment
+
+Coverage = dict[str, str]
+"""Table and source ("orders of shopify") -> the first day from which it is whole ('' for the beginning, and where no day counts)."""
+
+
+def of_segments(store: Store, config: Config, segments: Sequence[Segment]) -> dict[str, Coverage]:
+    """Segment -> what is held of what its rule speaks of, also through the segments it refers to."""
+    rules = segment.check_all(store, config, segment.resolve(config))
+    held: dict[str, Coverage] = {}
+    found = {}
+    for g in segments:
+        tables = sorted(tables_of(rules, g.name).intersection(FACTS))
+        held |= {t: _of_table(store, t) for t in tables if t not in held}
+        found[g.name] = {key: day for t in tables for key, day in held[t].items()}
+    return found
+
+
+def tables_of(rules: Mapping[str, Rule], name: str, seen: frozenset[str] = frozenset()) -> set[str]:
+    """Which tables of facts a rule speaks of, also through the segments it refers to."""
+    found: set[str] = set()
+    for node in rules[name].tree.walk() if name in rules else ():
+        found |= {table for table, _ in needs_of_node(node)}
+        if node.op == "segment" and node.name not in seen:
+            found |= tables_of(rules, node.name, seen | {name})
+    return found
+
+
+def more(store: Store, platform: str, name: str, now: Coverage) -> str:
+    """What has been added since the go-ahead for a segment, in words; '' for nothing. A go-ahead that does not say what it
+    was given for is taken to be for what is held now."""
+    said = store.value("SELECT value FROM meta WHERE name = ?", [_name(platform, name)])
+    then: Coverage = orjson.loads(said) if said else now
+    added = [key for key in now if key not in then]
+    further = [f"{key} from before {then[key]}" for key in now if key in then and now[key] < then[key]]
+    return ", ".join([*added, *further])
+
+
+def remember(store: Store, platform: str, name: str, now: Coverage) -> None:
+    """The owner said yes to what the segment is computed from now."""
+    with store.transaction():
+        forget(store, platform, name)
+        store.insert(
+            "meta", [{"name": _name(platform, name), "value": orjson.dumps(now, option=orjson.OPT_SORT_KEYS).decode()}]
+        )
+
+
+def forget(store: Store, platform: str, name: str) -> None:
+    store.sql("DELETE FROM meta WHERE name = ?", [_name(platform, name)])
+
+
+def _of_table(store: Store, table: str) -> Coverage:
+    sources = [s for (s,) in store.sql("SELECT DISTINCT source FROM source_records UNION SELECT 'import' ORDER BY 1")]
+    held = [s for s in sources if store.sql(f"SELECT 1 FROM {table} WHERE source = ? LIMIT 1", [s])]
+    return {f"{TABLE_WORDS[table]} of {adapters.title(s)}": _first_day(store, s) if table in ORDERS else "" for s in held}
+
+
+ORDERS = ("orders", "order_lines")
+
+
+def _first_day(store: Store, source: str) -> str:
+    found = store.value(
+        f"SELECT max(complete_from) FROM cursors WHERE source = ? AND stream IN {segment.ORDER_STREAMS}", [source]
+    )
+    return "" if found is None or found <= segment.BEGINNING else date.isoformat(found)
+
+
+def _name(platform: str, name: str) -> str:
+    return f"{COVERED}{platform}:{name}"
