@@ -35,6 +35,7 @@ from models.errors import ApiError, AuthError, PermanentApiError
 log = logging.getLogger(__name__)
 
 BEFORE = timedelta(days=1)
+MERGED = "the contact was merged into another meanwhile, which the next run has read"
 LISTS_AT_ONCE = 4
 """Lists that are written side by side. With the property only one is: all of them change the same value of a contact."""
 UNREAD = 'which workflows of yours would start is not known: {}. Where entering is meant to start one, say starts = "journey"'
@@ -203,14 +204,16 @@ class HubspotAdapter(Adapter):
             return self.lists.apply(batch)
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}
+        merged: dict[str, str] = {}
         try:
-            still = self.property.remove(option, [i for i in _ids(batch.removes) if i not in batch.target.kept])
+            still, absent = self.property.remove(option, [i for i in _ids(batch.removes) if i not in batch.target.kept])
+            merged = dict.fromkeys(self._survivors(absent), MERGED)
             kept_out = self.property.add(option, _ids(batch.adds))
         except PermanentApiError as e:
             problem = f"the property {PROPERTY} was not written: {e}"
             log.warning("HubSpot's property %s was not written (%s); the list is", PROPERTY, e.code or e.status)
         outcomes = self._listed(replace(batch, adds=tuple(m for m in batch.adds if m.contact_id not in kept_out)))
-        told = [_told(o, still.get(o.contact_id, ""), problem) for o in outcomes]
+        told = [_told(o, still.get(o.contact_id, ""), merged.get(o.contact_id, ""), problem) for o in outcomes]
         return [*told, *(Outcome(i, "add", "refused", reason) for i, reason in kept_out.items())]
 
     def _listed(self, batch: Batch) -> list[Outcome]:
@@ -256,15 +259,16 @@ def _ids(members: Sequence[Member]) -> list[str]:
     return [m.contact_id for m in members]
 
 
-def _told(outcome: Outcome, kept: str, problem: str) -> Outcome:
-    """Who is off the list and may carry the option still has not left: the next run tries again. Where it was the contact that
-    HubSpot minds, once it has changed; where it was the property, in any case."""
+def _told(outcome: Outcome, refused: str, merged: str, problem: str) -> Outcome:
+    """Who is off the list and may carry the option still has not left: the next run tries again. Where it is the contact that
+    HubSpot minds, once it has changed; otherwise in any case."""
     if outcome.kind == "add":
         return replace(outcome, reason=outcome.reason or problem)
-    if outcome.result not in ("done", "already") or not (kept or problem):
+    why = refused or merged or ("" if outcome.result == "missing" else problem)
+    if outcome.result == "refused" or not why:
         return outcome
-    result: OutcomeKind = "refused" if kept else "unknown"
-    return replace(outcome, result=result, reason=f"off the list, but the property may still say so: {kept or problem}")
+    result: OutcomeKind = "refused" if refused else "unknown"
+    return replace(outcome, result=result, reason=f"off the list, but the property may still say so: {why}")
 
 
 adapter = HubspotAdapter

@@ -79,10 +79,12 @@ class SegmentProperty:
             self.ensure(segment)
             return self._change(ids, text)
 
-    def remove(self, segment: str, ids: Sequence[str]) -> Reasons:
-        """There is no "remove one": the other options are written back, sorted, without such as no longer exist."""
+    def remove(self, segment: str, ids: Sequence[str]) -> tuple[Reasons, list[str]]:
+        """(why some could not be written, contacts that are not there any more). There is no "remove one": the other options
+        are written back, sorted, without such as no longer exist."""
         if not ids or not self._read():
-            return {}
+            return {}, []
+        absent = set(ids)
         value = option_value(segment)
         gone = set[str]()
 
@@ -97,7 +99,8 @@ class SegmentProperty:
                 gone.update(held - known())
             return ";".join(sorted(held & known() - {value}))
 
-        return self._change(ids, text)
+        reasons = self._change(ids, text, absent=absent)
+        return reasons, sorted(absent)
 
     def state(self, segment: str) -> Literal["", "none", "there"]:
         """As in `Observed.part`; only of a segment that is not closed."""
@@ -275,15 +278,16 @@ class SegmentProperty:
         path = self.client.path("crm/properties", f"{CONTACTS.path}/{PROPERTY}")
         self.client.write("PATCH", path, {"options": [*held, _option(segment, last + 1, self.installation)]})
 
-    def _change(self, ids: Sequence[str], text: Text, *, is_last: bool = True) -> Reasons:
-        """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first.
+    def _change(self, ids: Sequence[str], text: Text, *, is_last: bool = True, absent: set[str] | None = None) -> Reasons:
+        """Write `text(values held)` for every contact it gives one for. After a lost answer all is read again first. Who is
+        found is taken out of `absent`.
 
         Raises _OptionLost, unless `is_last`, where HubSpot no longer knows the option.
         """
         reasons: Reasons = {}
         for start in range(0, len(ids), BATCH):
             for tries_left in reversed(range(TRIES)):
-                rows = self._rows([i for i in ids[start : start + BATCH] if i not in reasons], text)
+                rows = self._rows([i for i in ids[start : start + BATCH] if i not in reasons], text, absent)
                 try:
                     reasons.update(self._write(rows, is_last) if rows else {})
                     break
@@ -292,12 +296,14 @@ class SegmentProperty:
                         raise
         return reasons
 
-    def _rows(self, ids: list[str], text: Text) -> dict[str, str]:
+    def _rows(self, ids: list[str], text: Text, absent: set[str] | None) -> dict[str, str]:
         """Contacts to write and what; those that are not there (any more) are left out, the list will tell."""
         wanted = set(ids)
         rows = {}
         for record in self.reader.batch_read(CONTACTS, ids, names=[PROPERTY]):
             value = text(_values(record))
+            if absent is not None:
+                absent.discard(str(record["id"]))
             if value is not None and str(record["id"]) in wanted:
                 rows[str(record["id"])] = value
         return rows

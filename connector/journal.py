@@ -153,22 +153,21 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
     """Whom we added is ours from now on, whom we took off no longer."""
     platform = ended[0].batch.target.platform
     added = [(e.batch, o.contact_id) for e in ended for o in e.outcomes if (o.kind, o.result) == ("add", "done")]
-    gone = [(e.batch, o.contact_id) for e in ended for o in e.outcomes if o.kind == "remove" and o.result in OFF]
+    gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and o.result in OFF]
     if not added and not gone:
         return
-    store.sql(
-        """DELETE FROM ledger USING (
-             SELECT unnest(CAST(? AS VARCHAR[])) AS object_id, unnest(CAST(? AS VARCHAR[])) AS contact_id) g
-           WHERE ledger.platform = ? AND ledger.object_id = g.object_id AND ledger.contact_id = g.contact_id""",
-        [[b.object_id for b, _ in added + gone], [c for _, c in added + gone], platform],
-    )
-    if store.sql("SELECT 1 FROM ledger WHERE platform = ? AND object_id = ? LIMIT 1", [platform, parts.OWED]):
+    owing = [(b, o.contact_id) for b, o in gone if b.target.part == "closed" and o.result != "missing"]
+    off = [(b, o.contact_id) for b, o in gone if b.target.part != "closed" or o.result == "missing"]
+    _drop_owed(store, platform, [*owing, *off, *((b, c) for b, c in added if b.target.part != "closed")])
+    for rows, change in (
+        (owing, f"UPDATE ledger SET object_id = '{parts.OWED}' FROM"),
+        (added + off, "DELETE FROM ledger USING"),
+    ):
         store.sql(
-            """DELETE FROM ledger USING (
-                 SELECT unnest(CAST(? AS VARCHAR[])) AS segment, unnest(CAST(? AS VARCHAR[])) AS contact_id) g
-               WHERE ledger.platform = ? AND ledger.object_id = ? AND ledger.segment = g.segment
-                 AND ledger.contact_id = g.contact_id""",
-            [[b.target.segment for b, _ in added + gone], [c for _, c in added + gone], platform, parts.OWED],
+            f"""{change} (
+                     SELECT unnest(CAST(? AS VARCHAR[])) AS place, unnest(CAST(? AS VARCHAR[])) AS contact) g
+                   WHERE ledger.platform = ? AND ledger.object_id = g.place AND ledger.contact_id = g.contact""",
+            [[b.object_id for b, _ in rows], [c for _, c in rows], platform],
         )
     persons = {(e.batch.batch_id, m.contact_id): m.person_id for e in ended for m in e.batch.adds}
     store.append(
@@ -180,6 +179,16 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
 
 
 OFF = ("done", "already", "missing")
+
+
+def _drop_owed(store: Store, platform: str, gone: Sequence[tuple[Batch, str]]) -> None:
+    if store.sql("SELECT 1 FROM ledger WHERE platform = ? AND object_id = ? LIMIT 1", [platform, parts.OWED]):
+        store.sql(
+            """DELETE FROM ledger USING (
+                 SELECT unnest(CAST(? AS VARCHAR[])) AS segment, unnest(CAST(? AS VARCHAR[])) AS contact) g
+               WHERE ledger.platform = ? AND ledger.object_id = ? AND ledger.segment = g.segment AND ledger.contact_id = g.contact""",
+            [[b.target.segment for b, _ in gone], [c for _, c in gone], platform, parts.OWED],
+        )
 
 
 def _close(store: Store, ended: Sequence[Ended], now: datetime) -> None:

@@ -35,7 +35,7 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
     its second thing: they may have that still (`parts.owed`)."""
     with store.transaction():
         store.sql("DELETE FROM ledger_objects WHERE platform = ? AND segment = ?", [target.platform, target.segment])
-        if target.part == "ours":
+        if target.part in ("ours", "closed"):
             parts.keep_owed(store, target, object_id)
         else:
             store.sql(

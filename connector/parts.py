@@ -50,7 +50,7 @@ def settled(
     after a crash our own option is told from somebody else's. Whom we took off the list ourselves, and not the option, may enter
     again: that was nobody's hand."""
     if not seen.part:
-        return target, ours
+        return replace(target, part="closed") if target.part == "ours" else target, ours
     read = (desired | ours | owed) - seen.members
     lost = (read - seen.carriers) | seen.partial
     theirs = seen.carriers
@@ -117,15 +117,20 @@ def _change(store: Store, target: Target, text: str, contacts: Collection[str]) 
 
 
 def _last_intents(store: Store, target: Target, contacts: Collection[str]) -> dict[str, str]:
-    """Contact -> whether we last set out to add or to remove them, whatever came of it."""
-    last: dict[str, str] = {}
+    """Contact -> whether we last set out to add or to remove them, also under the id of a contact that was merged into them,
+    whatever came of it."""
+    if not contacts:
+        return {}
+    merged = "SELECT value, contact_id FROM identifiers WHERE source = $1 AND kind = $1 AND list_contains($2, contact_id)"
+    now = {c: c for c in contacts} | dict(store.sql(merged, [target.platform, sorted(contacts)]))
     rows = store.sql(
         "SELECT intent FROM journal WHERE platform = ? AND segment = ? ORDER BY run_id, intended_at, batch_id",
         [target.platform, target.segment],
-    ) if contacts else []  # fmt: skip
+    )
+    last: dict[str, str] = {}
     for (intent,) in rows:
         for kind, members in orjson.loads(intent).items():
-            last.update((m[0], kind) for m in members if m[0] in contacts)
+            last.update((now[m[0]], kind) for m in members if m[0] in now)
     return last
 
 

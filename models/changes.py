@@ -39,9 +39,10 @@ class Target:
     object_id: str = ""
     purpose: Literal["marketing", "service"] = "marketing"
     starts: Literal["nothing", "journey"] = "nothing"
-    part: Literal["", "ours", "adopt", "taken"] = ""
-    """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list): by our ledger, or
-    because the owner said adopt; taken: another segment's, which had this name before. '' where only its mark can tell."""
+    part: Literal["", "ours", "closed", "adopt", "taken"] = ""
+    """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list): by our ledger (closed:
+    out of reach now, so that only the list is written), or because the owner said adopt; taken: another segment's, which had
+    this name before. '' where only its mark can tell."""
     part_name: str = ""
     """The name that second thing was made under, where the segment has been renamed since."""
     kept: tuple[str, ...] = ()

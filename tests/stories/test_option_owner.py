@@ -285,6 +285,42 @@ def test_who_said_no_loses_the_option_also_when_the_run_that_made_the_list_again
         keeper.owner.pull()
 
 
+def test_who_leaves_while_the_switch_is_off_loses_the_option_once_it_is_on_again_and_who_comes_back_has_it_by_us(
+    keeper: Shopkeeper,
+) -> None:
+    keeper.push(range(6), first=True)
+    keeper.owner.change_rule("hubspot_property = true", "hubspot_property = false")
+    no_by(keeper, 3)
+    keeper.push(range(4))
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(6)), 3)
+    keeper.owner.change_rule("hubspot_property = false", "hubspot_property = true")
+    plan = keeper.push(range(5))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4}, 4) and KEPT not in " ".join(plan.notes)
+    keeper.push(range(2))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1}, 2)
+    assert keeper.owner.store.sql("SELECT count(*) FROM ledger") == [(2,)]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_who_is_merged_between_plan_and_push_loses_the_option_as_the_contact_they_became(
+    keeper: Shopkeeper, comes_back: bool
+) -> None:
+    keeper.push(range(5), first=True)
+    if not comes_back:
+        no_by(keeper, 4)
+    keeper.owner.believe({"VIP": range(4)})
+    s = keeper.owner.session()
+    plan = keeper.owner.plan(s, first=False)
+    assert keeper.world.hubspot.merge("p00007", "p00004") is not None
+    writer.carry_out(s, plan)
+    assert s.results[0].counts == {"unknown": 1}
+    keeper.owner.pull()
+    people = range(9) if comes_back else range(5)
+    keeper.push(people)
+    assert (7 in carriers(keeper.world), listed(keeper)) == (comes_back, 8 if comes_back else 4)
+    assert not keeper.push(people).changes
+
+
 # ---- what starts
 
 

@@ -188,7 +188,7 @@ def test_a_contact_merged_or_deleted_meanwhile_is_told_once(both: World) -> None
     list_id = both.adapter.ensure(VIP)
     outcomes = both.adapter.apply(Batch(VIP, list_id, VIP.name, (Member(gone), Member(both.id_of(1))), (Member(merged),)))
     assert {o.contact_id: (o.kind, o.result) for o in outcomes} == {
-        gone: ("add", "missing"), both.id_of(1): ("add", "done"), merged: ("remove", "done"),
+        gone: ("add", "missing"), both.id_of(1): ("add", "done"), merged: ("remove", "unknown"),
     }  # fmt: skip
     assert members(both, VIP) == {both.id_of(1)}, "the survivor, who took the place on the list, left in its stead"
 
