@@ -300,17 +300,13 @@ class Adapter(ABC):
         return Outcome(member.contact_id, "add", "refused", f"{self.title} has no events of this kind")
 
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
-        """After an ambiguous batch: (contact id, is a member now) for every contact of the batch, read back; who was to leave
-        and has still the second thing we gave them is one. Of nobody, where the tag or list of the batch is gone: one of the
-        same name made since is somebody else's."""
+        """After an ambiguous batch: (contact id, is a member now) for every contact of the batch, read back. Of nobody, where
+        the tag or list of the batch is gone: one of the same name made since is somebody else's."""
         observed = self.observe(
             [batch.target],
             {batch.target.segment: frozenset(m.contact_id for m in (*batch.adds, *batch.removes))},
         )[0]
         if not observed.exists or observed.object_id != batch.object_id:
             return
-        for member in batch.adds:
+        for member in (*batch.adds, *batch.removes):
             yield member.contact_id, member.contact_id in observed.members
-        half_in = observed.carriers.difference(batch.target.kept)
-        for member in batch.removes:
-            yield member.contact_id, member.contact_id in observed.members or member.contact_id in half_in

@@ -268,7 +268,7 @@ def _told(outcome: Outcome, refused: str, merged: str, problem: str) -> Outcome:
     if outcome.result == "refused" or not why:
         return outcome
     result: OutcomeKind = "refused" if refused else "unknown"
-    return replace(outcome, result=result, reason=f"off the list, but the property may still say so: {why}")
+    return replace(outcome, result=result, reason=f"off the list, but the property may still say so: {why}", is_half=True)
 
 
 adapter = HubspotAdapter

@@ -102,14 +102,19 @@ class SegmentProperty:
         reasons = self._change(ids, text, absent=absent)
         return reasons, sorted(absent)
 
-    def state(self, segment: str) -> Literal["", "none", "there"]:
+    def state(self, segment: str) -> Literal["", "none", "there", "unmarked"]:
         """As in `Observed.part`; only of a segment that is not closed."""
         options = self.options()
-        return "" if options is None else "there" if option_value(segment) in options else "none"
+        if options is None:
+            return ""
+        held = options.get(option_value(segment))
+        if held is None:
+            return "none"
+        return "there" if marks.maker(held.get("description"), self.installation) == "us" else "unmarked"
 
     def carriers(self, segment: str, ids: frozenset[str]) -> frozenset[str]:
         """Those of the contacts who have the option now, past the index that lags."""
-        if not ids or self.state(segment) != "there":
+        if not ids or self.state(segment) in ("", "none"):
             return frozenset()
         records = self.reader.batch_read(CONTACTS, sorted(ids), names=[PROPERTY])
         return frozenset(str(r["id"]) for r in records if option_value(segment) in _values(r)) & ids
@@ -122,7 +127,7 @@ class SegmentProperty:
         """
         segment = target.part_of
         state = self.state(segment)
-        if state != "there":
+        if state in ("", "none"):
             return members if state else frozenset(), 0
         total = self._count(segment)
         if total is None or total == len(members.union(target.kept)):

@@ -153,22 +153,21 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
     """Whom we added is ours from now on, whom we took off no longer."""
     platform = ended[0].batch.target.platform
     added = [(e.batch, o.contact_id) for e in ended for o in e.outcomes if (o.kind, o.result) == ("add", "done")]
-    gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and o.result in OFF]
+    gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and (o.result in OFF or o.is_half)]
     if not added and not gone:
         return
-    owing = [(b, o.contact_id) for b, o in gone if b.target.part == "closed" and o.result != "missing"]
-    off = [(b, o.contact_id) for b, o in gone if b.target.part != "closed" or o.result == "missing"]
+    owing = [(b, o.contact_id) for b, o in gone if _owes(b, o)]
+    off = [(b, o.contact_id) for b, o in gone if not _owes(b, o)]
     _drop_owed(store, platform, [*owing, *off, *((b, c) for b, c in added if b.target.part != "closed")])
-    for rows, change in (
-        (owing, f"UPDATE ledger SET object_id = '{parts.OWED}' FROM"),
-        (added + off, "DELETE FROM ledger USING"),
-    ):
-        store.sql(
-            f"""{change} (
+    move = f"UPDATE ledger SET object_id = '{parts.OWED}' FROM"
+    for rows, change in ((owing, move), (added + off, "DELETE FROM ledger USING")):
+        if rows:
+            store.sql(
+                f"""{change} (
                      SELECT unnest(CAST(? AS VARCHAR[])) AS place, unnest(CAST(? AS VARCHAR[])) AS contact) g
                    WHERE ledger.platform = ? AND ledger.object_id = g.place AND ledger.contact_id = g.contact""",
-            [[b.object_id for b, _ in rows], [c for _, c in rows], platform],
-        )
+                [[b.object_id for b, _ in rows], [c for _, c in rows], platform],
+            )
     persons = {(e.batch.batch_id, m.contact_id): m.person_id for e in ended for m in e.batch.adds}
     store.append(
         "ledger",
@@ -179,6 +178,11 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
 
 
 OFF = ("done", "already", "missing")
+
+
+def _owes(batch: Batch, outcome: Outcome) -> bool:
+    """Off the list, and perhaps not without its option."""
+    return outcome.is_half or (batch.target.part == "closed" and outcome.result != "missing")
 
 
 def _drop_owed(store: Store, platform: str, gone: Sequence[tuple[Batch, str]]) -> None:

@@ -60,8 +60,13 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
 
 
 def holds(store: Store, platform: str, segment: str) -> int:
-    """How many contacts (forgotten ones too) are in the segment's object by our hand."""
-    return int(store.value("SELECT count(*) FROM ledger WHERE platform = ? AND segment = ?", [platform, segment]))
+    """How many contacts (forgotten ones too) are in the segment's object by our hand, or have what is beside it."""
+    return int(
+        store.value(
+            "SELECT count(*) FROM ledger WHERE platform = ? AND segment = ? AND (object_id <> '' OR NOT starts_with(contact_id, ?))",
+            [platform, segment, MARK],
+        )
+    )
 
 
 def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
@@ -110,7 +115,7 @@ def rename_segment(store: Store, platform: str, before: str, after: str) -> None
     """A segment was renamed in the configuration: object, memberships, go-aheads, pins and pauses go with it, a fill that is
     under way, and the option beside a list. Safe to repeat."""
     with store.transaction():
-        for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights"):
+        for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights", "journal"):
             store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
         for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
             store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])

@@ -44,22 +44,19 @@ def rename(store: Store, platform: str, before: str, after: str) -> None:
 
 
 def settled(
-    store: Store, target: Target, desired: Set[str], ours: frozenset[str], seen: Observed, owed: frozenset[str] = frozenset()
-) -> tuple[Target, frozenset[str]]:
-    """(the target, our contacts) after a look at the platform; what was learnt is written down before anything is sent, so that
-    after a crash our own option is told from somebody else's. Whom we took off the list ourselves, and not the option, may enter
-    again: that was nobody's hand."""
+    store: Store, target: Target, desired: Set[str], ours: frozenset[str], owed: frozenset[str], seen: Observed
+) -> Target:
+    """The target after a look at the platform; what was learnt is written down before anything is sent, so that after a crash
+    our own option is told from somebody else's."""
     if not seen.part:
-        return replace(target, part="closed") if target.part == "ours" else target, ours
+        return replace(target, part="closed") if target.part == "ours" else target
     read = (desired | ours | owed) - seen.members
     lost = (read - seen.carriers) | seen.partial
     theirs = seen.carriers
-    if target.part != "adopt":
+    if target.part != "adopt" or seen.part != "unmarked":
         theirs = theirs - ours - owed
         last = _last_intents(store, target, theirs)  # a death before the list was written: the option they have is ours
         theirs = frozenset(c for c in theirs if last.get(c) != "add")
-    off_list = (ours & desired & seen.carriers) - seen.members
-    back = frozenset(c for c, kind in _last_intents(store, target, off_list).items() if kind == "remove")
     paid = owed - seen.members - seen.carriers
     with store.transaction():
         learn(store, seen)
@@ -67,25 +64,34 @@ def settled(
         _change(store, target, "DELETE FROM carried WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)", lost)
         fresh = theirs - set(target.kept)
         _change(store, target, "INSERT INTO carried SELECT ?, ?, unnest(CAST(? AS VARCHAR[]))", fresh)
-    return replace(target, kept=_kept(store, target)), ours - back
+    return replace(target, kept=_kept(store, target))
 
 
 OWED = ""
 OWES = f"object_id = '{OWED}' AND list_contains(?, contact_id)"
-"""The object in the ledger of contacts who have the second thing by our hand from a list that is there no more."""
+"""The object in the ledger of contacts who are in none, and may have its second thing by our hand still."""
 
 
 def keep_owed(store: Store, target: Target, object_id: str) -> None:
     """Whom we put into an earlier object than this is in none now; whether they have the option still, the next look tells."""
-    place = [target.platform, target.segment]
-    store.sql(
-        "UPDATE ledger SET object_id = ? WHERE platform = ? AND segment = ? AND object_id <> ?", [OWED, *place, object_id]
+    others = store.sql(
+        "SELECT DISTINCT contact_id FROM ledger WHERE platform = ? AND segment = ? AND object_id <> ?",
+        [target.platform, target.segment, object_id],
     )
-    store.sql(
-        """DELETE FROM ledger WHERE platform = $1 AND segment = $2 AND object_id = $3 AND rowid NOT IN (
-             SELECT min(rowid) FROM ledger WHERE platform = $1 AND segment = $2 AND object_id = $3 GROUP BY contact_id)""",
-        [*place, OWED],
-    )
+    owe(store, target, [c for (c,) in others], but=object_id)
+
+
+def owe(store: Store, target: Target, contacts: Collection[str], *, but: str = "") -> None:
+    """These contacts of ours are off the list, by whatever hand, and have its option perhaps. Rows of the object `but` stay."""
+    held = "WHERE platform = $1 AND segment = $2 AND list_contains($3, contact_id)"
+    place = [target.platform, target.segment, sorted(contacts)]
+    with store.transaction():
+        store.sql(f"UPDATE ledger SET object_id = '{OWED}' {held} AND object_id <> $4", [*place, but or OWED])
+        store.sql(
+            f"""DELETE FROM ledger {held} AND object_id = '{OWED}' AND rowid NOT IN (
+                  SELECT min(rowid) FROM ledger {held} AND object_id = '{OWED}' GROUP BY contact_id)""",
+            place,
+        )
 
 
 def owed(store: Store, target: Target) -> frozenset[str]:
@@ -99,7 +105,7 @@ def owed(store: Store, target: Target) -> frozenset[str]:
 def learn(store: Store, seen: Observed) -> None:
     """What was seen to be ours stays so, whatever becomes of its mark."""
     name = _name(seen.target.platform, seen.target.segment)
-    if seen.part == "there" and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
+    if seen.part in ("there", "unmarked") and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
         store.insert("meta", [{"name": name, "value": OURS}])
 
 

@@ -27,7 +27,7 @@ class Wanted:
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
     an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added; owed:
-    whom we gave the second thing beside a list that is there no more; lagging: contact ids whose adding the platform confirmed
+    who is off it and may have its second thing by our hand still; lagging: contact ids whose adding the platform confirmed
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); agreed: how many may

@@ -183,9 +183,9 @@ def _plan_platform(
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        target, ours = parts.settled(s.store, want.target, want.desired.keys(), want.ours, seen, want.owed)
+        target = parts.settled(s.store, want.target, want.desired.keys(), want.ours, want.owed, seen)
         notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
-        want = replace(want, target=target, ours=ours, notes=notes, no_room=no_room.get(target.segment, ""))
+        want = replace(want, target=target, notes=notes, no_room=no_room.get(target.segment, ""))
         want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
@@ -240,10 +240,13 @@ def _pinned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed)
     for person_id in people:
         because = f"taken off by hand on {adapter.title}"
         choices.pin(s.store, person_id, want.target.segment, "never", because, s.now(), s.run_id)
-    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off - seen.carriers)  # these have the option still
+    if want.target.part:
+        parts.owe(s.store, want.target, off)
+    else:
+        ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
     note = f"{len(people):,} taken off by hand are pinned: never again (push.untagged_by_hand)"
     return replace(
-        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - (off - seen.carriers),
+        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, owed=want.owed | off,
         notes=(*want.notes, note),
     )  # fmt: skip
 

@@ -277,7 +277,9 @@ def _ours_after_all(outcome: Outcome) -> Outcome:
 def _happened(batch: Batch, is_member: dict[str, bool]) -> list[Outcome]:
     done: OutcomeKind = "done"
     adds = [Outcome(m.contact_id, "add", done) for m in batch.adds if is_member.get(m.contact_id) is True]
-    return adds + [Outcome(m.contact_id, "remove", done) for m in batch.removes if is_member.get(m.contact_id) is False]
+    is_half = bool(batch.target.part)  # whether they lost its second thing too, the next look tells
+    off = [m.contact_id for m in batch.removes if is_member.get(m.contact_id) is False]
+    return adds + [Outcome(i, "remove", done, is_half=is_half) for i in off]
 
 
 def recover(

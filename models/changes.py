@@ -75,8 +75,8 @@ class Observed:
     """Contacts that the platform lets nothing more be put on, and why."""
     made_by: Literal["", "us", "another"] = ""
     """Whose mark the object carries: ours, another installation's, or none ('', also where nobody looked)."""
-    part: Literal["", "none", "there"] = ""
-    """The second thing of `Target.part`: to be made, there and ours, or not to be used ('')."""
+    part: Literal["", "none", "there", "unmarked"] = ""
+    """The second thing of `Target.part`: to be made, there with our mark or without one, or not to be used ('')."""
     carriers: frozenset[str] = frozenset()
     """Contacts who have that second thing already, of those that might enter (to be adopted: of the members too)."""
 
@@ -350,12 +350,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one change. `refused` and `missing` carry the platform's reason in the owner's words."""
+    """What became of one change. `refused` and `missing` carry the platform's reason in the owner's words.
+
+    is_half: off the tag or list, whatever the result, and nobody knows yet whether also without its second thing.
+    """
 
     contact_id: str
     kind: Kind
     result: OutcomeKind
     reason: str = ""
+    is_half: bool = False
 
 
 @dataclass

@@ -15,7 +15,7 @@ from connector.sandbox.hubspot_flows import Workflow
 from connector.session import Session
 from models.changes import Target
 from tests.stories.small_world import Fuse, Killed, World
-from tests.stories.test_consequences import Shopkeeper, mails
+from tests.stories.test_consequences import Shopkeeper, mails, of_hubspot
 
 KEPT = "had the segment's option by somebody else's hand"
 
@@ -319,6 +319,35 @@ def test_who_is_merged_between_plan_and_push_loses_the_option_as_the_contact_the
     keeper.push(people)
     assert (7 in carriers(keeper.world), listed(keeper)) == (comes_back, 8 if comes_back else 4)
     assert not keeper.push(people).changes
+
+
+def test_who_left_while_the_property_was_of_no_use_was_taken_off_by_nobodys_hand(keeper: Shopkeeper) -> None:
+    keeper.owner.change_rule("[guards]", '[push]\nuntagged_by_hand = "pin"\n[guards]')
+    keeper.push(range(5), first=True)
+    made = definition(keeper)
+    kind, made.type = made.type, "string"
+    for _ in range(2):
+        plan = keeper.push(range(4))
+        assert (listed(keeper), plan.drift) == (4, {}) and keeper.owner.store.sql("SELECT * FROM pins") == []
+    made.type = kind
+    assert keeper.push(range(4)).left == 1 and carriers(keeper.world) == set(range(4))
+    assert keeper.push(range(5)).entered == 1 and carriers(keeper.world) == set(range(5))
+
+
+def test_the_option_we_made_is_ours_also_with_adopt_and_after_a_death_and_a_rename(keeper: Shopkeeper) -> None:
+    keeper.owner.change_rule('name = "VIP"', 'name = "VIP"\nadopt = true')
+    keeper.owner.believe({"VIP": range(4)})
+    with pytest.raises(Killed):
+        keeper.owner.push(Fuse(lambda boundary: boundary == "before hubspot" and len(carriers(keeper.world)) > 0))
+    keeper.owner.reopen()
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(4)), 0), "the option is written, the list is not"
+    keeper.owner.change_rule('name = "VIP"\nadopt = true', 'name = "Vip"\nwas = "VIP"\nadopt = true')
+    keeper.owner.believe({"Vip": range(4)})
+    _, plan = keeper.owner.push()
+    assert KEPT not in " ".join(of_hubspot(plan).notes) and listed(keeper) == 4
+    no_by(keeper, 3)
+    keeper.owner.push()
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2}, 3)
 
 
 # ---- what starts

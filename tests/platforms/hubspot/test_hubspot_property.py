@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -110,18 +109,6 @@ def test_taking_off_never_waits_for_the_property(both: World) -> None:
     assert found["8"] == ("done", "")
     assert found["7"][0] == "refused" and "off the list, but the property may still say so" in found["7"][1]
     assert members(both, VIP) == frozenset()
-
-
-def test_who_is_off_the_list_and_has_the_option_still_is_read_back_as_not_gone(both: World) -> None:
-    push(both, VIP, adds="7 8")
-    list_id = both.adapter.observe([VIP], {})[0].object_id
-    both.adapter.lists.apply(Batch(VIP, list_id, VIP.name, removes=(Member(both.id_of(7)), Member(both.id_of(8)))))
-    both.simulator.change("00008", {PROPERTY: ""})
-    off = tuple(Member(both.id_of(n)) for n in (7, 8))
-    read = dict(both.adapter.written(Batch(VIP, list_id, VIP.name, removes=off)))
-    assert read == {both.id_of(7): True, both.id_of(8): False}
-    by_hand = replace(VIP, kept=(both.id_of(7),))
-    assert not any(dict(both.adapter.written(Batch(by_hand, list_id, VIP.name, removes=off))).values())
 
 
 def test_another_option_made_and_given_after_we_looked_stays(both: World) -> None:
