@@ -299,6 +299,11 @@ class Adapter(ABC):
         lost is the outcome `unknown`. Only where the platform has such events."""
         return Outcome(member.contact_id, "add", "refused", f"{self.title} has no events of this kind")
 
+    def holders(self, target: Target) -> frozenset[str]:
+        """Everybody who has the segment's second thing (`Target.part`), by a search that may lag; for contacts whose ids are
+        not known any more."""
+        return frozenset()
+
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
         """After an ambiguous batch: (contact id, is a member now) for every contact of the batch, read back. Of nobody, where
         the tag or list of the batch is gone: one of the same name made since is somebody else's."""

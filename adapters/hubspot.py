@@ -30,7 +30,7 @@ from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
 from adapters.moment import moment
 from models.changes import Batch, FieldKind, Member, Observed, Outcome, OutcomeKind, Target
-from models.errors import ApiError, AuthError, PermanentApiError
+from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,10 @@ class HubspotAdapter(Adapter):
     def apply(self, batch: Batch) -> list[Outcome]:
         return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
+    def holders(self, target: Target) -> frozenset[str]:
+        is_used = self.client.has_property and target.segment not in self.property.closed
+        return self.property.holders(target.part_of) if is_used else frozenset()
+
     def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:
         """By the list's newest members, as far back as `since`."""
         path = self.client.path("crm/lists", f"{object_id}/memberships/join-order")
@@ -205,15 +209,27 @@ class HubspotAdapter(Adapter):
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}
         merged: dict[str, str] = {}
+        staying = ""
         try:
             still, absent = self.property.remove(option, [i for i in _ids(batch.removes) if i not in batch.target.kept])
             merged = dict.fromkeys(self._survivors(absent), MERGED)
+        except QuotaExhausted:
+            raise
+        except ApiError as e:
+            staying = _unwritten(e)
+        try:
             kept_out = self.property.add(option, _ids(batch.adds))
         except PermanentApiError as e:
-            problem = f"the property {PROPERTY} was not written: {e}"
-            log.warning("HubSpot's property %s was not written (%s); the list is", PROPERTY, e.code or e.status)
+            problem = _unwritten(e)
+        except ApiError:
+            if batch.removes:
+                self._listed(replace(batch, adds=()))
+            raise
         outcomes = self._listed(replace(batch, adds=tuple(m for m in batch.adds if m.contact_id not in kept_out)))
-        told = [_told(o, still.get(o.contact_id, ""), merged.get(o.contact_id, ""), problem) for o in outcomes]
+        told = [
+            _told(o, still.get(o.contact_id, ""), merged.get(o.contact_id, ""), problem if o.kind == "add" else staying)
+            for o in outcomes
+        ]
         return [*told, *(Outcome(i, "add", "refused", reason) for i, reason in kept_out.items())]
 
     def _listed(self, batch: Batch) -> list[Outcome]:
@@ -253,6 +269,11 @@ class HubspotAdapter(Adapter):
             if e.status != 404:
                 raise
             return ""
+
+
+def _unwritten(e: ApiError) -> str:
+    log.warning("HubSpot's property %s was not written (%s); the list is", PROPERTY, e.code or e.status)
+    return f"the property {PROPERTY} was not written: {e}"
 
 
 def _ids(members: Sequence[Member]) -> list[str]:

@@ -95,7 +95,8 @@ class SegmentProperty:
             if value not in held:
                 return None
             if held - gone - known():  # made since we looked, or gone
-                self._read()
+                if not self._read():
+                    return None
                 gone.update(held - known())
             return ";".join(sorted(held & known() - {value}))
 
@@ -176,6 +177,25 @@ class SegmentProperty:
             except PermanentApiError:
                 return None
         return self._options or {}
+
+    def holders(self, segment: str) -> frozenset[str]:
+        """Everybody who has the option, by the search index, in the order of their ids."""
+        is_one = {"propertyName": PROPERTY, "operator": "IN", "values": [option_value(segment)]}
+        found: set[str] = set()
+        last = "0"
+        while self.state(segment) in ("there", "unmarked"):
+            after = {"propertyName": "hs_object_id", "operator": "GT", "value": last}
+            body = {
+                "filterGroups": [{"filters": [is_one, after]}], "properties": ["hs_object_id"], "limit": BATCH,
+                "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
+            }  # fmt: skip
+            rows = self.client.ask(self.client.path("crm/objects", f"{CONTACTS.path}/search"), body).get("results") or []
+            ids = {str(r["id"]) for r in rows} - found
+            if not ids:
+                break
+            found |= ids
+            last = max(ids, key=int)
+        return frozenset(found)
 
     def _count(self, segment: str) -> int | None:
         """How many contacts carry the option, by the search index; None where nobody can say."""

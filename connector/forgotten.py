@@ -121,6 +121,12 @@ def still_ours(store: Store, platform: str, object_id: str, members: Iterable[st
     return frozenset(m for m in members if ledger_id(key, platform, m) in held)
 
 
+def are_left(store: Store, platform: str, segment: str) -> bool:
+    """Whether there are contacts whom we added to the segment's object and then forgot."""
+    found = "SELECT 1 FROM ledger WHERE platform = ? AND segment = ? AND starts_with(contact_id, ?) LIMIT 1"
+    return bool(store.sql(found, [platform, segment, MARK]))
+
+
 def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome], known: Forgotten) -> frozenset[str]:
     """After a batch: tags of forgotten contacts that were taken off leave the ledger, and their ids leave the journal.
 
@@ -136,11 +142,11 @@ def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome], known: Forgo
     over = [
         ledger_id(key, platform, o.contact_id)
         for o in outcomes
-        if o.contact_id in theirs and o.kind == "remove" and o.result in ("done", "already", "missing")
+        if o.contact_id in theirs and o.kind == "remove" and o.result in ("done", "already", "missing") and not o.is_half
     ]
     store.sql(
-        "DELETE FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
-        [platform, batch.object_id, over],
+        "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id IN (?, '') AND list_contains(?, contact_id)",
+        [platform, batch.target.segment, batch.object_id, over],
     )
     store.sql("DELETE FROM parked WHERE platform = ? AND list_contains(?, contact_id)", [platform, sorted(theirs)])
     scrub_journal(store, {(platform, c) for c in theirs}, only=batch.batch_id)

@@ -75,7 +75,7 @@ def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str
     with store.transaction():
         for table in ("ledger_objects", "go_aheads", "nights"):
             store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
-        store.sql("DELETE FROM meta WHERE name = ?", [f"{COVERED}{platform}:{segment}"])
+        store.sql("DELETE FROM meta WHERE name IN (?, ?)", [f"{COVERED}{platform}:{segment}", parts.name_of(platform, segment)])
         audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
 
 
@@ -245,6 +245,10 @@ def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people
         )
         detail = f"{people} people; rule {digest}"
         audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=detail)
+
+
+def withdraw_go_ahead(store: Store, platform: str, segment: str) -> None:
+    store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ?", [platform, segment])
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

@@ -25,22 +25,22 @@ OURS = "ours"
 def known(store: Store, target: Target, *, is_adopted: bool = False) -> Target:
     """The target with what the ledger knows of its second thing, and the owner says."""
     kept = _kept(store, target)
-    if said := store.value("SELECT value FROM meta WHERE name = ?", [_name(target.platform, target.segment)]):
+    if said := store.value("SELECT value FROM meta WHERE name = ?", [name_of(target.platform, target.segment)]):
         return replace(target, part="ours", part_name=str(said).partition(":")[2], kept=kept)
     others = "SELECT 1 FROM meta WHERE starts_with(name, ?) AND lower(value) = lower(?)"
-    if store.sql(others, [_name(target.platform, ""), f"{OURS}:{target.segment}"]):
+    if store.sql(others, [name_of(target.platform, ""), f"{OURS}:{target.segment}"]):
         return replace(target, part="taken", kept=kept)
     return replace(target, part="adopt" if is_adopted else "", kept=kept)
 
 
 def rename(store: Store, platform: str, before: str, after: str) -> None:
     """The segment is called `after` now. Its second thing goes with it under the name it has: many may carry it."""
-    said = store.value("SELECT value FROM meta WHERE name = ?", [_name(platform, before)])
+    said = store.value("SELECT value FROM meta WHERE name = ?", [name_of(platform, before)])
     store.sql("UPDATE carried SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
     if said is not None and before != after:
-        store.sql("DELETE FROM meta WHERE name IN (?, ?)", [_name(platform, before), _name(platform, after)])
+        store.sql("DELETE FROM meta WHERE name IN (?, ?)", [name_of(platform, before), name_of(platform, after)])
         made_as = str(said).partition(":")[2] or before
-        store.insert("meta", [{"name": _name(platform, after), "value": f"{OURS}:{made_as}"}])
+        store.insert("meta", [{"name": name_of(platform, after), "value": f"{OURS}:{made_as}"}])
 
 
 def settled(
@@ -104,7 +104,7 @@ def owed(store: Store, target: Target) -> frozenset[str]:
 
 def learn(store: Store, seen: Observed) -> None:
     """What was seen to be ours stays so, whatever becomes of its mark."""
-    name = _name(seen.target.platform, seen.target.segment)
+    name = name_of(seen.target.platform, seen.target.segment)
     if seen.part in ("there", "unmarked") and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
         store.insert("meta", [{"name": name, "value": OURS}])
 
@@ -140,5 +140,5 @@ def _last_intents(store: Store, target: Target, contacts: Collection[str]) -> di
     return last
 
 
-def _name(platform: str, segment: str) -> str:
+def name_of(platform: str, segment: str) -> str:
     return f"part:{platform}:{segment}"

@@ -132,7 +132,7 @@ def _target_plan(
     return TargetPlan(
         target=wanted.target,
         object_name=observed.name or wanted.object_name,
-        object_id=observed.object_id,
+        object_id=observed.object_id if wanted.is_our_object or wanted.is_adopted else wanted.target.object_id,
         creates_object=not observed.exists and entered > 0,
         before=len(have),
         entered=entered,
@@ -175,9 +175,8 @@ def _remove(wanted: Wanted, contact_id: str) -> Change:
 
 
 def _may_remove(wanted: Wanted, observed: Observed) -> bool:
-    if not observed.exists:
-        return bool(half_in(wanted, observed))
-    return observed.is_ours_kind and (wanted.is_our_object or wanted.is_adopted)
+    is_ours = observed.exists and observed.is_ours_kind and (wanted.is_our_object or wanted.is_adopted)
+    return is_ours or bool(half_in(wanted, observed))  # of an object that is not ours, only these are in the plan
 
 
 def half_in(wanted: Wanted, observed: Observed) -> frozenset[str]:

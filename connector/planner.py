@@ -183,6 +183,7 @@ def _plan_platform(
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
+        want, seen = _with_forgotten(s, adapter, want, seen)
         target = parts.settled(s.store, want.target, want.desired.keys(), want.ours, want.owed, seen)
         notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
         want = replace(want, target=target, notes=notes, no_room=no_room.get(target.segment, ""))
@@ -200,6 +201,17 @@ def _plan_platform(
     return plans
 
 
+def _with_forgotten(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> tuple[planning.Wanted, Observed]:
+    """Forgotten contacts who are off the list and have its option still: nobody can ask for them by their ids."""
+    if not want.target.part or not forgotten.are_left(s.store, adapter.name, want.target.segment):
+        return want, seen
+    holders = adapter.holders(want.target) - seen.members
+    found = forgotten.still_ours(s.store, adapter.name, parts.OWED, holders)
+    found |= forgotten.still_ours(s.store, adapter.name, want.target.object_id, holders)
+    closed = {**want.closed, **dict.fromkeys(found, forgotten.REASON)}
+    return replace(want, owed=want.owed | found, closed=closed), replace(seen, carriers=seen.carriers | found)
+
+
 def _started_today(s: Session, platform: str) -> int:
     today = clock.local_day(s.now(), s.config.shop.timezone)
     return journal.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
@@ -214,7 +226,8 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     if not seen.exists:
         return want
     if want.is_our_object and seen.object_id != want.target.object_id:
-        want = replace(want, is_our_object=False, ours=frozenset())
+        owed = want.owed | want.ours if want.target.part else frozenset[str]()
+        want = replace(want, is_our_object=False, ours=frozenset(), owed=owed)
     if not want.is_our_object and want.is_adopted and seen.is_ours_kind:
         ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
         shared = (planning.SHARED,) if seen.made_by == "another" else ()
@@ -222,7 +235,7 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     if not want.is_our_object:
         return want
     if want.is_unproven:  # who is not there was taken off since then, by us or by hand
-        want = replace(want, ours=want.ours & seen.members)
+        want = replace(want, ours=want.ours & (seen.members | seen.carriers))
     ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
     erased = forgotten.still_ours(s.store, adapter.name, seen.object_id, seen.members)
     want = replace(want, ours=want.ours | erased, closed={**want.closed, **dict.fromkeys(erased, forgotten.REASON)})

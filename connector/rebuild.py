@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connector import audit, ledger, restore
+from connector import audit, ledger, parts, restore
 from connector.config import pushed_name
 from connector.session import Session
 from connector.store import Store
@@ -63,7 +63,10 @@ def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
         with s.store.transaction():
             if p.is_new:
                 ledger.remember_object(s.store, p.target, p.object_id, "rebuilt", s.now(), s.run_id)
-            ledger.no_longer_ours(s.store, p.target.platform, p.object_id, p.dropped)
+            if p.target.part:
+                parts.owe(s.store, p.target, p.dropped)
+            else:
+                ledger.no_longer_ours(s.store, p.target.platform, p.object_id, p.dropped)
             ledger.count_as_ours(s.store, p.target, p.object_id, p.counted, s.now(), s.run_id)
             audit.note(
                 s.store, "rebuilt", s.now(), s.run_id, platform=p.target.platform, object_id=p.object_id,
@@ -73,7 +76,8 @@ def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
 
 def _target(s: Session, platform: str, g: Segment) -> Target:
     object_id, name = ledger.object_of(s.store, platform, g.name)
-    return Target(platform, g.name, name or pushed_name(s.config, g.name, g.tag, g.purpose), object_id, g.purpose, g.starts)
+    name = name or pushed_name(s.config, g.name, g.tag, g.purpose)
+    return parts.known(s.store, Target(platform, g.name, name, object_id, g.purpose, g.starts), is_adopted=g.adopt)
 
 
 def _matching(store: Store, platform: str, segment: str) -> frozenset[str]:

@@ -74,6 +74,11 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         own = [t for t in plan.targets if t.target.platform == platform]
         if canary:
             own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
+            for t in own:
+                if t.creates_object and any(
+                    c.kind == "add" for c in t.writable
+                ):  # its other people are to be asked for as ever
+                    ledger.withdraw_go_ahead(s.store, platform, t.target.segment)
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)
         if plan.undone:

@@ -12,10 +12,9 @@ import responses
 from adapters.hubspot_property import PROPERTY
 from connector import ledger, parts, planner, writer
 from connector.sandbox.hubspot_flows import Workflow
-from connector.session import Session
 from models.changes import Target
 from tests.stories.small_world import Fuse, Killed, World
-from tests.stories.test_consequences import Shopkeeper, mails, of_hubspot
+from tests.stories.test_consequences import Shopkeeper, mails
 
 KEPT = "had the segment's option by somebody else's hand"
 
@@ -159,73 +158,6 @@ def test_after_a_rename_whoever_leaves_loses_the_option_they_have_and_no_other_s
     assert held == [("Gold", 4), ("VIP", 2)], "the new segment's people are its own, whatever was called so before"
 
 
-# ---- who leaves has left once both are off
-
-
-def no_by(keeper: Shopkeeper, n: int) -> None:
-    keeper.world.hubspot.change(f"p{n:05d}", {"status": "opted_out"})
-    keeper.owner.pull()
-
-
-def without_writing(keeper: Shopkeeper, people: range) -> Session:
-    """A night on which HubSpot lets nobody write contacts."""
-    scopes = keeper.world.hubspot.switches.scopes
-    scopes.discard("crm.objects.contacts.write")
-    keeper.owner.believe({"VIP": people})
-    s, _ = keeper.owner.push(first=False)
-    scopes.add("crm.objects.contacts.write")
-    return s
-
-
-def test_who_said_no_while_the_property_could_not_be_written_loses_the_option_the_next_night(keeper: Shopkeeper) -> None:
-    keeper.push(range(6), first=True)
-    no_by(keeper, 3)
-    s = without_writing(keeper, range(5))
-    assert (carriers(keeper.world), listed(keeper)) == (set(range(6)), 4)
-    assert s.results[0].counts == {"unknown": 2} and s.exit_code == 3
-    plan = keeper.push(range(5))
-    assert (plan.before, plan.left, plan.after) == (6, 2, 4)
-    assert (carriers(keeper.world), listed(keeper), plan.drift) == ({0, 1, 2, 4}, 4, {})
-    assert keeper.push(range(5)).changes == ()
-
-
-def test_who_comes_back_before_the_option_was_off_enters_again(keeper: Shopkeeper) -> None:
-    keeper.push(range(6), first=True)
-    without_writing(keeper, range(4))
-    plan = keeper.push(range(6))
-    assert (plan.entered, listed(keeper), carriers(keeper.world)) == (2, 6, set(range(6)))
-    keeper.push(range(4))
-    assert (listed(keeper), carriers(keeper.world)) == (4, set(range(4)))
-
-
-@pytest.mark.parametrize("policy", ["ignore", "restore", "pin"])
-def test_who_was_taken_off_the_list_by_hand_loses_our_option_on_leaving(keeper: Shopkeeper, policy: str) -> None:
-    keeper.owner.change_rule("[guards]", f'[push]\nuntagged_by_hand = "{policy}"\n[guards]')
-    keeper.push(range(6), first=True)
-    (ours,) = keeper.world.hubspot.lists.live()
-    del ours.members[ours.in_order()[0]]
-    ours.ordered = None
-    if policy != "ignore":
-        keeper.push(range(6))
-        assert (listed(keeper), len(carriers(keeper.world))) == ((6, 6) if policy == "restore" else (5, 5))
-    keeper.push(range(0))
-    assert (listed(keeper), carriers(keeper.world)) == (0, set())
-    plan = keeper.push(range(0))
-    assert (plan.changes, plan.drift) == ((), {})
-
-
-def test_who_said_no_loses_the_option_of_a_list_that_somebody_deleted_and_no_list_is_made_for_it(keeper: Shopkeeper) -> None:
-    keeper.push(range(6), first=True)
-    keeper.world.hubspot.lists.live()[0].deleted_at = keeper.world.hubspot.clock()
-    no_by(keeper, 3)
-    plan = keeper.push(range(6))
-    assert [c.must for c in plan.writable] == [True] and "was deleted on the platform" in plan.parked
-    assert (carriers(keeper.world), keeper.world.hubspot.lists.live()) == ({0, 1, 2, 4, 5}, [])
-    assert keeper.push(range(6)).writable == ()
-    keeper.push(range(6), first=True)
-    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4, 5}, 5)
-
-
 def test_undo_takes_the_list_back_and_leaves_the_option_that_was_there_before(keeper: Shopkeeper) -> None:
     keeper.push(range(2), first=True)
     by_hand(keeper, 5)
@@ -259,95 +191,6 @@ def test_who_had_the_option_by_hand_keeps_it_also_as_the_contact_it_was_merged_i
     keeper.owner.pull()
     keeper.push(range(2))
     assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 7}, 2)
-
-
-def test_who_said_no_loses_the_option_also_when_the_run_that_made_the_list_again_died(keeper: Shopkeeper) -> None:
-    for write in (1, 2, 3):
-        keeper.push(range(6), first=True)
-        for live in keeper.world.hubspot.lists.live():
-            live.deleted_at = keeper.world.hubspot.clock()
-        no_by(keeper, 3)
-        passed: list[str] = []
-
-        def due(boundary: str, passed: list[str] = passed, write: int = write) -> bool:
-            passed.append(boundary)
-            return passed.count("after hubspot") == write
-
-        keeper.owner.believe({"VIP": range(5)})
-        with pytest.raises(Killed):
-            keeper.owner.push(Fuse(due))
-        keeper.owner.reopen()
-        keeper.push(range(5), first=True)
-        keeper.push(range(5))
-        assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4}, 4), f"died after write {write}"
-        assert keeper.owner.store.sql("SELECT contact_id FROM ledger WHERE object_id = ''") == []
-        keeper.world.hubspot.change("p00003", {"status": "opted_in"})
-        keeper.owner.pull()
-
-
-def test_who_leaves_while_the_switch_is_off_loses_the_option_once_it_is_on_again_and_who_comes_back_has_it_by_us(
-    keeper: Shopkeeper,
-) -> None:
-    keeper.push(range(6), first=True)
-    keeper.owner.change_rule("hubspot_property = true", "hubspot_property = false")
-    no_by(keeper, 3)
-    keeper.push(range(4))
-    assert (carriers(keeper.world), listed(keeper)) == (set(range(6)), 3)
-    keeper.owner.change_rule("hubspot_property = false", "hubspot_property = true")
-    plan = keeper.push(range(5))
-    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4}, 4) and KEPT not in " ".join(plan.notes)
-    keeper.push(range(2))
-    assert (carriers(keeper.world), listed(keeper)) == ({0, 1}, 2)
-    assert keeper.owner.store.sql("SELECT count(*) FROM ledger") == [(2,)]
-
-
-@pytest.mark.parametrize("comes_back", [False, True])
-def test_who_is_merged_between_plan_and_push_loses_the_option_as_the_contact_they_became(
-    keeper: Shopkeeper, comes_back: bool
-) -> None:
-    keeper.push(range(5), first=True)
-    if not comes_back:
-        no_by(keeper, 4)
-    keeper.owner.believe({"VIP": range(4)})
-    s = keeper.owner.session()
-    plan = keeper.owner.plan(s, first=False)
-    assert keeper.world.hubspot.merge("p00007", "p00004") is not None
-    writer.carry_out(s, plan)
-    assert s.results[0].counts == {"unknown": 1}
-    keeper.owner.pull()
-    people = range(9) if comes_back else range(5)
-    keeper.push(people)
-    assert (7 in carriers(keeper.world), listed(keeper)) == (comes_back, 8 if comes_back else 4)
-    assert not keeper.push(people).changes
-
-
-def test_who_left_while_the_property_was_of_no_use_was_taken_off_by_nobodys_hand(keeper: Shopkeeper) -> None:
-    keeper.owner.change_rule("[guards]", '[push]\nuntagged_by_hand = "pin"\n[guards]')
-    keeper.push(range(5), first=True)
-    made = definition(keeper)
-    kind, made.type = made.type, "string"
-    for _ in range(2):
-        plan = keeper.push(range(4))
-        assert (listed(keeper), plan.drift) == (4, {}) and keeper.owner.store.sql("SELECT * FROM pins") == []
-    made.type = kind
-    assert keeper.push(range(4)).left == 1 and carriers(keeper.world) == set(range(4))
-    assert keeper.push(range(5)).entered == 1 and carriers(keeper.world) == set(range(5))
-
-
-def test_the_option_we_made_is_ours_also_with_adopt_and_after_a_death_and_a_rename(keeper: Shopkeeper) -> None:
-    keeper.owner.change_rule('name = "VIP"', 'name = "VIP"\nadopt = true')
-    keeper.owner.believe({"VIP": range(4)})
-    with pytest.raises(Killed):
-        keeper.owner.push(Fuse(lambda boundary: boundary == "before hubspot" and len(carriers(keeper.world)) > 0))
-    keeper.owner.reopen()
-    assert (carriers(keeper.world), listed(keeper)) == (set(range(4)), 0), "the option is written, the list is not"
-    keeper.owner.change_rule('name = "VIP"\nadopt = true', 'name = "Vip"\nwas = "VIP"\nadopt = true')
-    keeper.owner.believe({"Vip": range(4)})
-    _, plan = keeper.owner.push()
-    assert KEPT not in " ".join(of_hubspot(plan).notes) and listed(keeper) == 4
-    no_by(keeper, 3)
-    keeper.owner.push()
-    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2}, 3)
 
 
 # ---- what starts
