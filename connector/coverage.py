@@ -22,18 +22,22 @@ from connector.store import Store
 from models.segments import Segment
 
 Coverage = dict[str, str]
-"""Table and source ("orders of shopify") -> the first day from which it is whole ('' for the beginning, and where no day counts)."""
+"""Two kinds of keys. "orders:shopify", a table and a source that told some of it -> the first day from which that is whole ('' for
+the beginning, and where no day counts). "stream:shopify:orders", a stream of such a source that has been read -> ''."""
+STREAM = "stream"
 
 
 def of_segments(store: Store, config: Config, segments: Sequence[Segment]) -> dict[str, Coverage]:
     """Segment -> what is held of what its rule speaks of, also through the segments it refers to."""
     rules = segment.check_all(store, config, segment.resolve(config))
+    streams = store.sql("SELECT source, stream FROM cursors ORDER BY ALL")
     held: dict[str, Coverage] = {}
     found = {}
     for g in segments:
         tables = sorted(tables_of(rules, g.name).intersection(FACTS))
         held |= {t: _of_table(store, t) for t in tables if t not in held}
         found[g.name] = {key: day for t in tables for key, day in held[t].items()}
+        found[g.name] |= {f"{STREAM}:{source}:{stream}": "" for source, stream in streams} if tables else {}
     return found
 
 
@@ -49,12 +53,23 @@ def tables_of(rules: Mapping[str, Rule], name: str, seen: frozenset[str] = froze
 
 def more(store: Store, platform: str, name: str, now: Coverage) -> str:
     """What has been added since the go-ahead for a segment, in words; '' for nothing. A go-ahead that does not say what it
-    was given for is taken to be for what is held now."""
+    was given for is taken to be for what is held now. The first order or mail of a source that was read all along is news, and
+    no more coverage."""
     said = store.value("SELECT value FROM meta WHERE name = ?", [_name(platform, name)])
     then: Coverage = orjson.loads(said) if said else now
-    added = [key for key in now if key not in then]
-    further = [f"{key} from before {then[key]}" for key in now if key in then and now[key] < then[key]]
+    facts = [key.split(":") for key in now if not key.startswith(STREAM)]
+    fresh = {key.split(":")[1] for key in now if key.startswith(STREAM) and key not in then}
+    added = [_words(t, source) for t, source in facts if f"{t}:{source}" not in then and source in fresh]
+    further = [
+        f"{_words(t, source)} from before {then[f'{t}:{source}']}"
+        for t, source in facts
+        if now[f"{t}:{source}"] < then.get(f"{t}:{source}", "")
+    ]
     return ", ".join([*added, *further])
+
+
+def _words(table: str, source: str) -> str:
+    return f"{TABLE_WORDS[table]} of {adapters.title(source)}"
 
 
 def remember(store: Store, platform: str, name: str, now: Coverage) -> None:
@@ -73,7 +88,7 @@ def forget(store: Store, platform: str, name: str) -> None:
 def _of_table(store: Store, table: str) -> Coverage:
     sources = [s for (s,) in store.sql("SELECT DISTINCT source FROM source_records UNION SELECT 'import' ORDER BY 1")]
     held = [s for s in sources if store.sql(f"SELECT 1 FROM {table} WHERE source = ? LIMIT 1", [s])]
-    return {f"{TABLE_WORDS[table]} of {adapters.title(s)}": _first_day(store, s) if table in ORDERS else "" for s in held}
+    return {f"{table}:{s}": _first_day(store, s) if table in ORDERS else "" for s in held}
 
 
 ORDERS = ("orders", "order_lines")

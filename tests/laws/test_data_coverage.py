@@ -71,7 +71,7 @@ def test_orders_from_further_back_ask_again_also_through_another_segment_and_few
         return coverage.more(shop.store, "mailchimp", "Mail", now)
 
     whole_from("2026-09-20")
-    assert coverage.more(shop.store, "mailchimp", "Mail", {"orders of Shopify": ""}) == "", "no go-ahead says what it was for"
+    assert coverage.more(shop.store, "mailchimp", "Mail", {"orders:shopify": ""}) == "", "no go-ahead says what it was for"
     shop.push(first=True)
     for day, said in (
         ("2026-09-20", ""),
@@ -86,3 +86,12 @@ def test_orders_from_further_back_ask_again_also_through_another_segment_and_few
     assert whole_from(None)
     ledger.let_go(shop.store, "mailchimp", "Mail", shop.now, "r")
     assert whole_from(None) == ""
+
+
+def test_the_first_orders_of_a_source_that_was_read_all_along_ask_nothing_and_those_of_a_new_stream_do(shop: Shop) -> None:
+    then = {"contacts:shopify": "", "stream:shopify:customers": "", "stream:shopify:orders": ""}
+    coverage.remember(shop.store, "mailchimp", "Mail", then)
+    first = {**then, "orders:shopify": "", "order_lines:shopify": ""}
+    assert coverage.more(shop.store, "mailchimp", "Mail", first) == ""
+    granted = {**first, "events:mailchimp": "", "stream:mailchimp:campaigns": "", "stream:hubspot:contacts": ""}
+    assert coverage.more(shop.store, "mailchimp", "Mail", granted) == "mail or web events of Mailchimp"
