@@ -1,7 +1,8 @@
 """The second thing some platforms hold of a segment: beside HubSpot's list an option on the contact itself.
 
 The option is ours where its mark says so, where the ledger has seen that, or where the owner adopts it. Whom we gave it is
-who is in the ledger for the list, but for those who had it by somebody else's hand before: it stays with them.
+who is in the ledger for the list, but for those who had it by somebody else's hand before: it stays with them (table carried).
+Whoever is off the list, and may have it still, stands in the ledger under no list (`OWED`) until a look shows that it is gone.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from connector.store import Store
 from models.changes import Observed, Target
 
 KEPT = "{:,} had the segment's option by somebody else's hand: it stays with them, also when they leave"
-
-
 OURS = "ours"
 """What meta says of a second thing that is ours; after a rename with a colon and the name it was made under."""
+OWED = ""
+"""The object in the ledger of contacts who are in none, and may have its second thing by our hand still."""
 
 
 def known(store: Store, target: Target, *, is_adopted: bool = False) -> Target:
@@ -60,16 +61,12 @@ def settled(
     paid = owed - seen.members - seen.carriers
     with store.transaction():
         learn(store, seen)
-        _change(store, target, f"DELETE FROM ledger WHERE platform = ? AND segment = ? AND {OWES}", paid)
+        owing = f"platform = ? AND segment = ? AND list_contains(?, contact_id) AND object_id = '{OWED}'"
+        _change(store, target, f"DELETE FROM ledger WHERE {owing}", paid)
         _change(store, target, "DELETE FROM carried WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)", lost)
         fresh = theirs - set(target.kept)
         _change(store, target, "INSERT INTO carried SELECT ?, ?, unnest(CAST(? AS VARCHAR[]))", fresh)
     return replace(target, kept=_kept(store, target))
-
-
-OWED = ""
-OWES = f"object_id = '{OWED}' AND list_contains(?, contact_id)"
-"""The object in the ledger of contacts who are in none, and may have its second thing by our hand still."""
 
 
 def keep_owed(store: Store, target: Target, object_id: str) -> None:
