@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 import adapters
-from connector import compact, moved, news, purchases
+from connector import compact, identity_erased, moved, news, purchases
 from connector.config import Config
 from connector.identity_rules import folded
 from connector.store import Store
@@ -27,13 +27,14 @@ log = logging.getLogger(__name__)
 SHARED_BY = 5
 """An address or number carried by more contacts than this belongs to nobody in particular (info@, a shop's own phone)."""
 
+ERASED = 6
 EVIDENCE = {
     1: "merged on the platform",
     2: "id kept by another platform",
     3: "same e-mail",
     4: "same e-mail on an order",
     5: "same phone",
-    6: "one person before it was erased",
+    ERASED: "one person before it was erased",
 }
 """Strongest first; a link shows the strongest evidence it has."""
 
@@ -229,22 +230,8 @@ def _make_edges(store: Store) -> int:
         JOIN id_nodes AS a ON a.source = f.source AND a.contact_id = f.contact_id
         JOIN id_nodes AS b ON b.source = f.to_source AND b.contact_id = f.to_id
         WHERE a.n <> b.n""")
-    _hold_erased(store)
+    identity_erased.hold(store, ERASED)
     return int(store.value("SELECT count(*) FROM id_claims WHERE is_shared"))
-
-
-def _hold_erased(store: Store) -> None:
-    """A record that its platform erased has no address left to be known by; it stays with the person it was, so that the
-    erasure counts everywhere. Whom it was held by once holds it again: nobody leaves the person by looking twice."""
-    store.sql(f"""
-        INSERT INTO id_edges
-        SELECT a.n, first(b.n ORDER BY other.evidence IS DISTINCT FROM '{EVIDENCE[6]}', other.source, other.contact_id), 6
-        FROM contacts AS c
-        JOIN person_links AS was ON was.source = c.source AND was.contact_id = c.contact_id
-        JOIN person_links AS other ON other.person_id = was.person_id
-        JOIN id_nodes AS a ON a.source = c.source AND a.contact_id = c.contact_id
-        JOIN id_nodes AS b ON b.source = other.source AND b.contact_id = other.contact_id
-        WHERE c.state = 'erased' AND b.n <> a.n GROUP BY a.n""")
 
 
 def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int:
@@ -366,6 +353,7 @@ def _write(store: Store) -> None:
         LEFT JOIN (SELECT n, min(evidence) AS best FROM (SELECT a AS n, evidence FROM id_edges
                    UNION ALL SELECT b, evidence FROM id_edges) GROUP BY n) AS e ON e.n = n.n
         ORDER BY w.person_id, n.source, n.contact_id""")
+    identity_erased.remember(store, ERASED)
     store.sql("DELETE FROM people")
     store.sql("""
         INSERT INTO people (person_id, email, first_name, last_name, since, records)

@@ -65,6 +65,8 @@ DERIVED = (
       person_id VARCHAR, email VARCHAR, first_name VARCHAR, last_name VARCHAR, since TIMESTAMP, records INTEGER)""",
     # One row per contact record: whose it is and why.
     "CREATE TABLE IF NOT EXISTS person_links (source VARCHAR, contact_id VARCHAR, person_id VARCHAR, evidence VARCHAR)",
+    # One row per record that its platform erased: which other record of the person holds it there.
+    "CREATE TABLE IF NOT EXISTS id_held (source VARCHAR, contact_id VARCHAR, by_source VARCHAR, by_id VARCHAR)",
     # One row per purchase, however many platforms saw it.
     """CREATE TABLE IF NOT EXISTS purchases (
       purchase_id VARCHAR, person_id VARCHAR, source VARCHAR, stream VARCHAR, order_id VARCHAR, ordered_at TIMESTAMP,

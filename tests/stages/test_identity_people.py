@@ -189,3 +189,14 @@ def test_whom_an_erased_record_is_held_by_stays_however_often_is_looked():
 
     assert (identify(store, shop_config())["people"], person_of(store, "shopify", "3")) == once
     assert once == (1, person_of(store, "shopify", "6"))
+
+
+def test_of_two_records_that_were_erased_neither_leaves_the_person():
+    store = new_store()
+    store.insert("contacts", [contact(s, "1", email="a@x.example") for s in ("hubspot", "mailchimp", "shopify")])
+    identify(store, shop_config())
+
+    store.sql("UPDATE contacts SET state = 'erased', email = NULL WHERE source <> 'shopify'")
+    for _ in range(2):
+        store.sql("DELETE FROM meta WHERE name = 'identity_state'")
+        assert identify(store, shop_config())["people"] == 1
