@@ -33,7 +33,7 @@ FOLDERS = "backup_folders"
 TABLES = (
     "ledger_objects", "ledger", "journal", "parked", "go_aheads", "pins", "paused", "overrides", "nights", "audit",
     "audit_head", "forgotten", "no_profiling", "meta", "field_values", "field_writes", "trigger_starts", "triggered",
-    "carried",
+    "carried", "given",
 )  # fmt: skip
 """Those of them that the store has are kept."""
 DATED = {"journal": "intended_at", "field_writes": "written_at"}

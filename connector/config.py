@@ -190,6 +190,7 @@ def _check_triggers(config: Config, path: Path) -> None:
 def _check_names(config: Config, path: Path) -> None:
     seen: dict[str, str] = {}
     pushed: dict[str, str] = {}
+    formerly: set[str] = set()
     for segment in config.segment:
         name = segment.name or segment.use
         if not name.strip() or has_unseen(name):
@@ -200,6 +201,9 @@ def _check_names(config: Config, path: Path) -> None:
         if _folded(name) in seen:
             raise ConfigError(f"{path}: two segments are called '{name}'. Give each its own name.")
         seen[_folded(name)] = name
+        if segment.was and _folded(segment.was) in formerly:
+            raise ConfigError(f"{path}: two segments were called '{segment.was}' before (was = ...). Only one can be.")
+        formerly.add(_folded(segment.was))
         for platform in segment.push:
             if platform not in config.platforms:
                 raise ConfigError(

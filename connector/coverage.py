@@ -25,6 +25,8 @@ Coverage = dict[str, str]
 """Two kinds of keys. "orders:shopify", a table and a source that told some of it -> the first day from which that is whole ('' for
 the beginning, and where no day counts). "stream:shopify:orders", a stream of such a source that has been read -> ''."""
 STREAM = "stream"
+BEHIND = {"consents": ("contacts",), "addresses": ("contacts",), "companies": ("contacts",), "scores": FACTS}
+"""What stands behind tables that are no facts themselves."""
 
 
 def of_segments(store: Store, config: Config, segments: Sequence[Segment]) -> dict[str, Coverage]:
@@ -34,7 +36,9 @@ def of_segments(store: Store, config: Config, segments: Sequence[Segment]) -> di
     held: dict[str, Coverage] = {}
     found = {}
     for g in segments:
-        tables = sorted(tables_of(rules, g.name).intersection(FACTS))
+        tables = sorted(
+            {fact for table in tables_of(rules, g.name) for fact in BEHIND.get(table, (table,))}.intersection(FACTS)
+        )
         held |= {t: _of_table(store, t) for t in tables if t not in held}
         found[g.name] = {key: day for t in tables for key, day in held[t].items()}
         found[g.name] |= {f"{STREAM}:{source}:{stream}": "" for source, stream in streams} if tables else {}
@@ -65,11 +69,22 @@ def more(store: Store, platform: str, name: str, now: Coverage) -> str:
         for t, source in facts
         if now[f"{t}:{source}"] < then.get(f"{t}:{source}", "")
     ]
+    sold = {source for t, source in facts if t in ORDERS}
+    streams = [key.split(":")[1:] for key in now if key.startswith(STREAM) and key not in then]
+    added += [
+        f"{s} of {adapters.title(source)}"
+        for source, s in streams
+        if s in segment.ORDER_STREAMS and source in sold and f"orders:{source}" in then
+    ]
     return ", ".join([*added, *further])
 
 
 def _words(table: str, source: str) -> str:
     return f"{TABLE_WORDS[table]} of {adapters.title(source)}"
+
+
+def is_noted(store: Store, platform: str, name: str) -> bool:
+    return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [_name(platform, name)]))
 
 
 def remember(store: Store, platform: str, name: str, now: Coverage) -> None:

@@ -92,7 +92,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           SELECT l.person_id, true FROM ledger g
           JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
           JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
-          WHERE g.platform = $platform AND g.segment = $segment AND g.object_id <> ''
+          WHERE g.platform = $platform AND g.segment = $segment
           UNION ALL
           SELECT person_id, false FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
         people AS (SELECT person_id, bool_and(is_staying) AS is_staying FROM candidates GROUP BY person_id),

@@ -11,7 +11,7 @@ from connector.keys import store_key
 from connector.store import Store
 from connector.traces import Traces, as_table
 
-KEPT = frozenset({"audit", "forgotten", "erasures", "ledger", "ledger_objects", "journal"})
+KEPT = frozenset({"audit", "forgotten", "erasures", "ledger", "ledger_objects", "given", "journal"})
 """Tables that rows are not deleted from: the trail says nothing once its keys are gone, the others are rewritten below."""
 
 UNTOUCHED = frozenset({"audit", "audit_head", "forgotten", "erasures"})
@@ -99,6 +99,10 @@ def _hash_ledger(store: Store, traces: Traces) -> None:
         store.sql(
             """UPDATE ledger SET contact_id = g.hash, person_id = '', is_seen = true FROM gone_ledger g
                WHERE g.platform = ledger.platform AND g.contact_id = ledger.contact_id"""
+        )
+        store.sql(
+            """UPDATE given SET contact_id = g.hash FROM gone_ledger g
+               WHERE g.platform = given.platform AND g.contact_id = given.contact_id"""
         )
 
 

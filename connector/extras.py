@@ -14,6 +14,7 @@ from connector import (
     clock,
     consent,
     consent_again,
+    coverage,
     field_values,
     field_writing,
     guards,
@@ -29,6 +30,9 @@ from connector.session import Problem, Session, known_account
 from models.changes import FieldPlan, Member, Outcome, Told, TriggerPlan
 from models.errors import ApiError, AuthError, ConfigError, ConnectorError
 from models.segments import Segment
+
+TRIGGER = "trigger"
+"""In the place of a platform's name, where it is noted what a trigger was begun with."""
 
 
 def plan_fields(
@@ -235,7 +239,8 @@ def plan_triggers(
                 if e.exit_code in (2, 4, 5):
                     raise
                 held = f"{s.adapter(goal).title} could not be reached"
-        found.append(triggers.plan(s.store, s.config, trigger, g, held, day_began=day_began, now=s.now()))
+        more = coverage.more(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
+        found.append(triggers.plan(s.store, s.config, trigger, g, held, day_began=day_began, now=s.now(), more_data=more))
     return tuple(found)
 
 
@@ -255,7 +260,9 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
     for made in plans:
         trigger = by_name[made.name]
         if made.waits_for_go_ahead and first:
-            inside = triggers.start(s.store, trigger, s.now(), s.run_id)
+            g = segments[made.segment]
+            inside = triggers.start(s.store, trigger, g, s.now(), s.run_id)
+            coverage.remember(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
             audit.note(s.store, "trigger", s.now(), s.run_id, object_id=trigger.name, detail=f"begins; {inside} are in already")
         if not made.changes:
             continue

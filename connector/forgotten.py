@@ -121,10 +121,32 @@ def still_ours(store: Store, platform: str, object_id: str, members: Iterable[st
     return frozenset(m for m in members if ledger_id(key, platform, m) in held)
 
 
-def are_left(store: Store, platform: str, segment: str) -> bool:
-    """Whether there are contacts whom we added to the segment's object and then forgot."""
-    found = "SELECT 1 FROM ledger WHERE platform = ? AND segment = ? AND starts_with(contact_id, ?) LIMIT 1"
+def were_given(store: Store, platform: str, segment: str) -> bool:
+    """Whether there are contacts whom we gave the segment's second thing and then forgot."""
+    found = "SELECT 1 FROM given WHERE platform = ? AND segment = ? AND starts_with(contact_id, ?) LIMIT 1"
     return bool(store.sql(found, [platform, segment, MARK]))
+
+
+def still_given(store: Store, platform: str, segment: str, contacts: Iterable[str]) -> frozenset[str]:
+    """Those of the contacts to whom we gave the segment's second thing before we forgot them."""
+    held = _given(store, platform, segment)
+    key = store_key(store) if held else b""
+    return frozenset(c for c in contacts if ledger_id(key, platform, c) in held) if held else frozenset()
+
+
+def only_given(store: Store, platform: str, segment: str, holders: Iterable[str]) -> None:
+    """Everybody who has it, or is on the list, is among `holders`: the others are not looked for again."""
+    key = store_key(store)
+    gone = _given(store, platform, segment) - {ledger_id(key, platform, h) for h in holders}
+    store.sql(
+        "DELETE FROM given WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)",
+        [platform, segment, sorted(gone)],
+    )
+
+
+def _given(store: Store, platform: str, segment: str) -> set[str]:
+    rows = "SELECT contact_id FROM given WHERE platform = ? AND segment = ? AND starts_with(contact_id, ?)"
+    return {str(c) for (c,) in store.sql(rows, [platform, segment, MARK])}
 
 
 def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome], known: Forgotten) -> frozenset[str]:
@@ -145,9 +167,14 @@ def settle(store: Store, batch: Batch, outcomes: Iterable[Outcome], known: Forgo
         if o.contact_id in theirs and o.kind == "remove" and o.result in ("done", "already", "missing") and not o.is_half
     ]
     store.sql(
-        "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id IN (?, '') AND list_contains(?, contact_id)",
-        [platform, batch.target.segment, batch.object_id, over],
+        "DELETE FROM ledger WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
+        [platform, batch.object_id, over],
     )
+    if batch.target.part != "closed":
+        store.sql(
+            "DELETE FROM given WHERE platform = ? AND segment = ? AND list_contains(?, contact_id)",
+            [platform, batch.target.segment, over],
+        )
     store.sql("DELETE FROM parked WHERE platform = ? AND list_contains(?, contact_id)", [platform, sorted(theirs)])
     scrub_journal(store, {(platform, c) for c in theirs}, only=batch.batch_id)
     return theirs

@@ -37,26 +37,26 @@ def intend(store: Store, batch: Batch, now: datetime, run_id: str) -> None:
 
 def intend_all(store: Store, batches: Sequence[Batch], now: datetime, run_id: str) -> None:
     """The same for several batches at once: all are written down, or none is."""
-    store.insert(
-        "journal",
-        [
-            {
-                "batch_id": batch.batch_id,
-                "run_id": run_id,
-                "platform": batch.target.platform,
-                "segment": batch.target.segment,
-                "object_id": batch.object_id,
-                "object_name": batch.object_name,
-                "starts": batch.target.starts,
-                "intent": orjson.dumps({"add": _texts(batch.adds), "remove": _texts(batch.removes)}).decode(),
-                "state": "intended",
-                "outcome": None,
-                "intended_at": str(now),
-                "ended_at": None,
-            }
-            for batch in batches
-        ],
-    )
+    with store.transaction():
+        parts.give(store, batches)
+        store.insert("journal", [_row(batch, now, run_id) for batch in batches])
+
+
+def _row(batch: Batch, now: datetime, run_id: str) -> dict[str, Any]:
+    return {
+        "batch_id": batch.batch_id,
+        "run_id": run_id,
+        "platform": batch.target.platform,
+        "segment": batch.target.segment,
+        "object_id": batch.object_id,
+        "object_name": batch.object_name,
+        "starts": batch.target.starts,
+        "intent": orjson.dumps({"add": _texts(batch.adds), "remove": _texts(batch.removes)}).decode(),
+        "state": "intended",
+        "outcome": None,
+        "intended_at": str(now),
+        "ended_at": None,
+    }
 
 
 def _texts(members: Iterable[Member]) -> list[tuple[str, str, str]]:
@@ -156,18 +156,14 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
     gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and (o.result in OFF or o.is_half)]
     if not added and not gone:
         return
-    owing = [(b, o.contact_id) for b, o in gone if _owes(b, o)]
-    off = [(b, o.contact_id) for b, o in gone if not _owes(b, o)]
-    _drop_owed(store, platform, [*owing, *off, *((b, c) for b, c in added if b.target.part != "closed")])
-    move = f"UPDATE ledger SET object_id = '{parts.OWED}' FROM"
-    for rows, change in ((owing, move), (added + off, "DELETE FROM ledger USING")):
-        if rows:
-            store.sql(
-                f"""{change} (
-                     SELECT unnest(CAST(? AS VARCHAR[])) AS place, unnest(CAST(? AS VARCHAR[])) AS contact) g
-                   WHERE ledger.platform = ? AND ledger.object_id = g.place AND ledger.contact_id = g.contact""",
-                [[b.object_id for b, _ in rows], [c for _, c in rows], platform],
-            )
+    parts.take(store, platform, [(b.target.segment, o.contact_id) for b, o in gone if _has_lost_both(b, o)])
+    over = [*added, *((b, o.contact_id) for b, o in gone)]
+    store.sql(
+        """DELETE FROM ledger USING (
+             SELECT unnest(CAST(? AS VARCHAR[])) AS place, unnest(CAST(? AS VARCHAR[])) AS contact) g
+           WHERE ledger.platform = ? AND ledger.object_id = g.place AND ledger.contact_id = g.contact""",
+        [[b.object_id for b, _ in over], [c for _, c in over], platform],
+    )
     persons = {(e.batch.batch_id, m.contact_id): m.person_id for e in ended for m in e.batch.adds}
     store.append(
         "ledger",
@@ -180,25 +176,12 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
 OFF = ("done", "already", "missing")
 
 
-def _owes(batch: Batch, outcome: Outcome) -> bool:
-    """Off the list, and perhaps not without its option."""
-    return outcome.is_half or (batch.target.part == "closed" and outcome.result != "missing")
-
-
-def _drop_owed(store: Store, platform: str, gone: Sequence[tuple[Batch, str]]) -> None:
-    if store.sql("SELECT 1 FROM ledger WHERE platform = ? AND object_id = ? LIMIT 1", [platform, parts.OWED]):
-        store.sql(
-            """DELETE FROM ledger USING (
-                 SELECT unnest(CAST(? AS VARCHAR[])) AS segment, unnest(CAST(? AS VARCHAR[])) AS contact) g
-               WHERE ledger.platform = ? AND ledger.object_id = ? AND ledger.segment = g.segment AND ledger.contact_id = g.contact""",
-            [[b.target.segment for b, _ in gone], [c for _, c in gone], platform, parts.OWED],
-        )
+def _has_lost_both(batch: Batch, outcome: Outcome) -> bool:
+    return outcome.result == "missing" or (batch.target.part in parts.WRITTEN and not outcome.is_half)
 
 
 def _close(store: Store, ended: Sequence[Ended], now: datetime) -> None:
-    outcomes = [
-        orjson.dumps([(o.contact_id, o.kind, o.result, o.reason) for o in (*e.told, *e.outcomes)]).decode() for e in ended
-    ]
+    outcomes = [orjson.dumps([_text(o) for o in (*e.told, *e.outcomes)]).decode() for e in ended]
     store.sql(
         """UPDATE journal SET state = e.state, outcome = e.outcome, ended_at = ? FROM (
              SELECT unnest(CAST(? AS VARCHAR[])) AS batch_id, unnest(CAST(? AS VARCHAR[])) AS state,
@@ -206,6 +189,10 @@ def _close(store: Store, ended: Sequence[Ended], now: datetime) -> None:
            WHERE journal.batch_id = e.batch_id""",
         [now, [e.batch.batch_id for e in ended], [e.state for e in ended], outcomes],
     )
+
+
+def _text(o: Outcome) -> list[str]:
+    return [o.contact_id, o.kind, o.result, o.reason, *(["half"] if o.is_half else [])]
 
 
 def open_intents(store: Store, platform: str) -> list[OpenIntent]:
@@ -222,7 +209,8 @@ def open_intents(store: Store, platform: str) -> list[OpenIntent]:
         target = Target(platform, row["segment"], row["object_name"], row["object_id"], starts=row["starts"] or "nothing")
         target = parts.known(store, target)
         batch = Batch(target, row["object_id"], row["object_name"], adds, removes, row["batch_id"])
-        told = tuple(Outcome(*o) for o in orjson.loads(row["outcome"] or "[]") if o[2] != "unknown")
+        outcomes = orjson.loads(row["outcome"] or "[]")
+        told = tuple(Outcome(o[0], o[1], o[2], o[3], is_half=len(o) > 4) for o in outcomes if o[2] != "unknown")
         intents.append(OpenIntent(batch, not adds and not removes, row["intended_at"], told))
     return intents
 

@@ -5,7 +5,7 @@ A lost ledger means: nothing is removed. Contacts come in and go out with the ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.changes import Target
 
 LAG_HOURS = 2
 RENAMED = "renamed:"
-"""Notes of segments that got another name: what is kept under the old one is another segment's from then on."""
+"""Notes of renames that were carried out."""
 COVERED = "coverage:"
 """Notes of what a go-ahead was given for, see connector/coverage.py."""
 
@@ -31,17 +31,13 @@ def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
 
 
 def remember_object(store: Store, target: Target, object_id: str, how: str, now: datetime, run_id: str) -> None:
-    """From now on `object_id` is the segment's object. What we knew of an earlier one is forgotten with it, but for whom we gave
-    its second thing: they may have that still (`parts.owed`)."""
+    """From now on `object_id` is the segment's object; what we knew of an earlier one is forgotten with it."""
     with store.transaction():
         store.sql("DELETE FROM ledger_objects WHERE platform = ? AND segment = ?", [target.platform, target.segment])
-        if target.part in ("ours", "closed"):
-            parts.keep_owed(store, target, object_id)
-        else:
-            store.sql(
-                "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id <> ?",
-                [target.platform, target.segment, object_id],
-            )
+        store.sql(
+            "DELETE FROM ledger WHERE platform = ? AND segment = ? AND object_id <> ?",
+            [target.platform, target.segment, object_id],
+        )
         store.insert(
             "ledger_objects",
             [
@@ -60,13 +56,8 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
 
 
 def holds(store: Store, platform: str, segment: str) -> int:
-    """How many contacts (forgotten ones too) are in the segment's object by our hand, or have what is beside it."""
-    return int(
-        store.value(
-            "SELECT count(*) FROM ledger WHERE platform = ? AND segment = ? AND (object_id <> '' OR NOT starts_with(contact_id, ?))",
-            [platform, segment, MARK],
-        )
-    )
+    """How many contacts (forgotten ones too) are in the segment's object by our hand."""
+    return int(store.value("SELECT count(*) FROM ledger WHERE platform = ? AND segment = ?", [platform, segment]))
 
 
 def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
@@ -75,7 +66,8 @@ def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str
     with store.transaction():
         for table in ("ledger_objects", "go_aheads", "nights"):
             store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
-        store.sql("DELETE FROM meta WHERE name IN (?, ?)", [f"{COVERED}{platform}:{segment}", parts.name_of(platform, segment)])
+        store.sql("DELETE FROM meta WHERE name = ?", [f"{COVERED}{platform}:{segment}"])
+        parts.let_go(store, platform, segment)
         audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
 
 
@@ -111,31 +103,42 @@ def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterab
     )
 
 
-def rename_segment(store: Store, platform: str, before: str, after: str) -> None:
-    """A segment was renamed in the configuration: object, memberships, go-aheads, pins and pauses go with it, a fill that is
-    under way, and the option beside a list. Safe to repeat."""
+def rename_segments(store: Store, names: Sequence[tuple[str, str]], platforms: Iterable[str]) -> None:
+    """Segments were renamed in the configuration (before, after): object, memberships, go-aheads, pins and pauses go with them, a
+    fill that is under way, the journal, and the option beside a list.
+
+    All at once, so that chains and swaps end well, and each once: what is kept under an old name later is another segment's.
+    A rename that the configuration does not know any more may happen again.
+    """
+    notes = {f"{RENAMED}{before}\x1f{after}": (before, after) for before, after in names}
     with store.transaction():
-        for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights", "journal"):
-            store.sql(f"UPDATE {table} SET segment = ? WHERE platform = ? AND segment = ?", [after, platform, before])
-        for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
-            store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
+        for (name,) in store.sql("SELECT name FROM meta WHERE starts_with(name, ?)", [RENAMED]):
+            if notes.pop(name, None) is None:
+                store.sql("DELETE FROM meta WHERE name = ?", [name])
+        places = sorted({*platforms, *(p for (p,) in store.sql("SELECT DISTINCT platform FROM ledger_objects"))})
+        between = {before: f"\x1f{n}" for n, (before, _) in enumerate(notes.values())}
+        for before, _ in notes.values():
+            for platform in places:
+                parts.keep_name(store, platform, before)
+            _rename(store, places, before, between[before])
+        for before, after in notes.values():
+            _rename(store, places, between[before], after)
+        store.insert("meta", [{"name": name, "value": "done"} for name in notes])
+
+
+def _rename(store: Store, platforms: Iterable[str], before: str, after: str) -> None:
+    for table in ("ledger_objects", "ledger", "go_aheads", "parked", "nights", "journal"):
+        store.sql(f"UPDATE {table} SET segment = ? WHERE segment = ?", [after, before])
+    for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
+        store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
+    for platform in platforms:
         for note in ("filling:", COVERED):
             _rename_note(store, f"{note}{platform}:{before}", f"{note}{platform}:{after}")
         parts.rename(store, platform, before, after)
-        if not is_renamed(store, platform, before, after):
-            store.insert("meta", [{"name": _renaming(platform, before, after), "value": "done"}])
-
-
-def is_renamed(store: Store, platform: str, before: str, after: str) -> bool:
-    return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [_renaming(platform, before, after)]))
-
-
-def _renaming(platform: str, before: str, after: str) -> str:
-    return f"{RENAMED}{platform}:{before}:{after}"
 
 
 def _rename_note(store: Store, before: str, after: str) -> None:
-    if before != after and store.sql("SELECT 1 FROM meta WHERE name = ?", [before]):
+    if store.sql("SELECT 1 FROM meta WHERE name = ?", [before]):
         store.sql("DELETE FROM meta WHERE name = ?", [after])
         store.sql("UPDATE meta SET name = ? WHERE name = ?", [after, before])
 
@@ -151,7 +154,8 @@ def follow_merges(store: Store, platform: str) -> int:
           WHERE source = $p AND merged_into IS NOT NULL AND merged_into <> contact_id)
         UPDATE {0} SET contact_id = m.survivor FROM moves m WHERE {0}.platform = $p AND m.gone = {0}.contact_id RETURNING 1"""
     moved = store.sql(moves.format("ledger"), {"p": platform})
-    store.sql(moves.format("carried"), {"p": platform})
+    for table in ("carried", "given"):
+        store.sql(moves.format(table), {"p": platform})
     if moved:
         store.sql(
             """DELETE FROM ledger WHERE platform = $p AND rowid NOT IN (
@@ -247,8 +251,12 @@ def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people
         audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=detail)
 
 
-def withdraw_go_ahead(store: Store, platform: str, segment: str) -> None:
-    store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ?", [platform, segment])
+def withdraw_go_ahead(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
+    """Only some people are tried: the others are to be asked for again."""
+    with store.transaction():
+        gone = store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ? RETURNING 1", [platform, segment])
+        if gone:
+            audit.note(store, "go-ahead-withdrawn", now, run_id, platform=platform, object_id=segment, detail="a trial")
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

@@ -26,8 +26,8 @@ class Wanted:
     """Everything one target's plan is made from, besides what is on the platform.
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
-    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added; owed:
-    who is off it and may have its second thing by our hand still; lagging: contact ids whose adding the platform confirmed
+    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added; given:
+    who may have its second thing by our hand; lagging: contact ids whose adding the platform confirmed
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); agreed: how many may
@@ -43,7 +43,7 @@ class Wanted:
     excluded: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
-    owed: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
     lagging: frozenset[str] = frozenset()
     stuck: frozenset[str] = frozenset()
     is_our_object: bool = False
@@ -132,7 +132,7 @@ def _target_plan(
     return TargetPlan(
         target=wanted.target,
         object_name=observed.name or wanted.object_name,
-        object_id=observed.object_id if wanted.is_our_object or wanted.is_adopted else wanted.target.object_id,
+        object_id=observed.object_id,
         creates_object=not observed.exists and entered > 0,
         before=len(have),
         entered=entered,
@@ -180,9 +180,8 @@ def _may_remove(wanted: Wanted, observed: Observed) -> bool:
 
 
 def half_in(wanted: Wanted, observed: Observed) -> frozenset[str]:
-    """Whom we put in, who should leave, and who are off the list and have still the option beside it: they have not left."""
-    ours = (wanted.owed | (wanted.ours if wanted.is_our_object else frozenset())) & observed.carriers
-    return ours - observed.members - wanted.desired.keys() - set(wanted.target.kept)
+    """Who should leave, and is off the list and has still the option beside it that we gave them: they have not left."""
+    return (wanted.given & observed.carriers) - observed.members - wanted.desired.keys() - set(wanted.target.kept)
 
 
 def _parked(

@@ -35,7 +35,7 @@ from connector.config import pushed_name, says_service
 from connector.session import Problem, Session, known_account
 from connector.store import Store
 from models.changes import FieldPlan, Observed, Plan, Target, TargetPlan
-from models.errors import ConnectorError, UsageError
+from models.errors import ApiError, ConnectorError, UsageError
 from models.segments import Segment
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ def plan_derived(
     matching = {g.name: segment.matching(s.store, s.config, s.as_of, g.stays_while) for g in segments if g.stays_while}
     desired.set_staying(s.store, matching)
     stop = run_stop(s, allowed)
+    names = [(g.was, g.name) for g in segment.resolve(s.config) if g.was]
+    ledger.rename_segments(s.store, names, s.config.platforms)
     targets: list[TargetPlan] = []
     fields: list[FieldPlan] = []
     problems: list[str] = []
@@ -176,17 +178,17 @@ def _plan_platform(
     allowed: frozenset[str],
 ) -> list[TargetPlan]:
     wanted = _wanted(s, adapter, segments, stop, allowed)
-    maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.owed for w in wanted}
+    maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.given for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
     no_room = adapter.without_room(to_make) if to_make else {}
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
-        want, seen = _with_forgotten(s, adapter, want, seen)
-        target = parts.settled(s.store, want.target, want.desired.keys(), want.ours, want.owed, seen)
+        target = parts.settled(s.store, want.target, maybe[want.target.segment], seen)
         notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
         want = replace(want, target=target, notes=notes, no_room=no_room.get(target.segment, ""))
+        want, seen = _with_forgotten(s, adapter, want, seen)
         want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
             want = replace(want, allowance=starts)
@@ -203,13 +205,20 @@ def _plan_platform(
 
 def _with_forgotten(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> tuple[planning.Wanted, Observed]:
     """Forgotten contacts who are off the list and have its option still: nobody can ask for them by their ids."""
-    if not want.target.part or not forgotten.are_left(s.store, adapter.name, want.target.segment):
+    target = want.target
+    if not seen.part or not forgotten.were_given(s.store, target.platform, target.segment):
         return want, seen
-    holders = adapter.holders(want.target) - seen.members
-    found = forgotten.still_ours(s.store, adapter.name, parts.OWED, holders)
-    found |= forgotten.still_ours(s.store, adapter.name, want.target.object_id, holders)
+    try:
+        holders = adapter.holders(target)
+    except ApiError as e:
+        note = (
+            f"whether somebody who was forgotten still has the segment's option could not be looked up ({e.code or e.status})"
+        )
+        return replace(want, notes=(*want.notes, note)), seen
+    found = forgotten.still_given(s.store, target.platform, target.segment, holders) - seen.members
+    forgotten.only_given(s.store, target.platform, target.segment, holders | seen.members)
     closed = {**want.closed, **dict.fromkeys(found, forgotten.REASON)}
-    return replace(want, owed=want.owed | found, closed=closed), replace(seen, carriers=seen.carriers | found)
+    return replace(want, given=want.given | found, closed=closed), replace(seen, carriers=seen.carriers | found)
 
 
 def _started_today(s: Session, platform: str) -> int:
@@ -226,8 +235,7 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     if not seen.exists:
         return want
     if want.is_our_object and seen.object_id != want.target.object_id:
-        owed = want.owed | want.ours if want.target.part else frozenset[str]()
-        want = replace(want, is_our_object=False, ours=frozenset(), owed=owed)
+        want = replace(want, is_our_object=False, ours=frozenset())
     if not want.is_our_object and want.is_adopted and seen.is_ours_kind:
         ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
         shared = (planning.SHARED,) if seen.made_by == "another" else ()
@@ -235,7 +243,7 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     if not want.is_our_object:
         return want
     if want.is_unproven:  # who is not there was taken off since then, by us or by hand
-        want = replace(want, ours=want.ours & (seen.members | seen.carriers))
+        want = replace(want, ours=want.ours & seen.members)
     ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
     erased = forgotten.still_ours(s.store, adapter.name, seen.object_id, seen.members)
     want = replace(want, ours=want.ours | erased, closed={**want.closed, **dict.fromkeys(erased, forgotten.REASON)})
@@ -246,22 +254,17 @@ def _pinned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed)
     """Who was taken off by hand is pinned: never again in this segment, on any platform, until the owner unpins them."""
     off = want.ours - seen.members - want.lagging if seen.exists and want.is_our_object else frozenset()
     off -= want.reasons.keys()  # archived or deleted contacts are in no tag either, and by nobody's hand
-    off -= planning.half_in(want, seen)
     if not off:
         return want
     people = ledger.people_of(s.store, adapter.name, seen.object_id, off)
     for person_id in people:
         because = f"taken off by hand on {adapter.title}"
         choices.pin(s.store, person_id, want.target.segment, "never", because, s.now(), s.run_id)
-    if want.target.part:
-        parts.owe(s.store, want.target, off)
-    else:
-        ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
+    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
     note = f"{len(people):,} taken off by hand are pinned: never again (push.untagged_by_hand)"
     return replace(
-        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, owed=want.owed | off,
-        notes=(*want.notes, note),
-    )  # fmt: skip
+        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, notes=(*want.notes, note)
+    )
 
 
 def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> planning.Limits:
@@ -276,8 +279,6 @@ def _wanted(
     words = segment.sentences(s.store, s.config, list(segments))
     old = staleness.of_segments(s, segments, allowed)
     held = coverage.of_segments(s.store, s.config, segments)
-    for g in segments:
-        _renamed(s, adapter, g)
     found = []
     for channel in sorted({g.channel for g in segments}):
         consent.judge(s.store, s.config, adapter.name, channel)
@@ -285,13 +286,6 @@ def _wanted(
         for g in (g for g in segments if g.channel == channel):
             found.append(_wanted_one(s, adapter, g, stop, old[g.name], words[g.name], held[g.name]))
     return sorted(found, key=lambda w: w.target.segment)
-
-
-def _renamed(s: Session, adapter: Adapter, g: Segment) -> None:
-    """What is kept under the segment's old name goes with it; once, where another segment has taken that name since."""
-    others = {x.name.casefold() for x in segment.resolve(s.config) if x.name != g.name}
-    if g.was and not (g.was.casefold() in others and ledger.is_renamed(s.store, adapter.name, g.was, g.name)):
-        ledger.rename_segment(s.store, adapter.name, g.was, g.name)
 
 
 def _wanted_one(
@@ -320,7 +314,7 @@ def _wanted_one(
     target = parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, g.starts), is_adopted=g.adopt)
     return planning.Wanted(
         target=target,
-        owed=parts.owed(s.store, target),
+        given=parts.given(s.store, target),
         object_name=name,
         desired=want.members,
         closed=want.closed,

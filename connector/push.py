@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from adapters.base import Adapter
-from connector import journal, ledger
+from connector import forgotten, journal, ledger, parts
 from connector.errands import Errands
 from connector.progress import Progress, Silent
 from connector.store import Store
@@ -52,9 +52,20 @@ def carry_out(
     still_allowed: asks for the consent of whoever has yet to enter, and gives the plans without those who may not; called
     every `ASKED_AGAIN`, for a long push is not over when it has been asked before its first write.
     """
-    lanes = [_Lane(adapter, plan) for plan in plans if plan.writable]
+    lanes = [_Lane(adapter, _keeping(store, plan)) for plan in plans if plan.writable]
     _Push(store, adapter, run_id, now, progress or Silent(), still_allowed).run(lanes)
     return [lane.result for lane in lanes]
+
+
+def _keeping(store: Store, plan: TargetPlan) -> TargetPlan:
+    """Whoever leaves and did not get the second thing from us keeps it."""
+    if not plan.target.part:
+        return plan
+    leaving = {c.contact_id for c in plan.writable if c.kind == "remove"}
+    target = plan.target
+    ours = parts.given(store, target) | forgotten.still_given(store, target.platform, target.segment, leaving)
+    kept = {*target.kept, *(leaving - ours)}
+    return replace(plan, target=replace(target, kept=tuple(sorted(kept))))
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,9 @@ class _Lane:
     def __init__(self, adapter: Adapter, plan: TargetPlan) -> None:
         self.plan = plan
         self.is_made_here = plan.creates_object and any(c.kind == "add" for c in plan.writable)
-        self.object_id = plan.object_id if self.is_made_here else plan.object_id or plan.target.object_id
+        self.object_id = plan.object_id
+        if plan.target.object_id and not any(c.kind == "add" for c in plan.writable):
+            self.object_id = plan.target.object_id  # somebody else's may bear its name by now
         self.name = f"{adapter.noun} {plan.object_name}"
         self.result = TargetResult(plan.target.platform, plan.target.segment, plan.object_name, len(plan.writable))
         self.is_open = False
@@ -143,7 +156,11 @@ class _Push:
         ended: list[tuple[_Lane, journal.Ended]] = []
         with self._errands:
             while True:
-                self._ask_again(lanes)
+                if self.ask is not None and self.now() - self._asked_at >= ASKED_AGAIN:
+                    with self.store.transaction():
+                        self._write_down(ended)
+                    ended = []
+                    self._ask_again(lanes, self.ask)
                 with self.store.transaction():
                     self._write_down(ended)
                     begun = self._next(waiting)
@@ -157,13 +174,11 @@ class _Push:
             lane.result.not_sent = lane.result.planned - sum(lane.result.counts.values())
             self._close(lane)
 
-    def _ask_again(self, lanes: list[_Lane]) -> None:
-        if self.ask is None or self.now() - self._asked_at < ASKED_AGAIN:
-            return
-        self._asked_at = self.now()
+    def _ask_again(self, lanes: list[_Lane], ask: Asking) -> None:
         entering = [lane for lane in lanes if lane.to_come.changes and not lane.result.error]
-        for lane, allowed in zip(entering, self.ask([lane.to_come for lane in entering]), strict=True):
+        for lane, allowed in zip(entering, ask([lane.to_come for lane in entering]), strict=True):
             lane.keep(allowed)
+        self._asked_at = self.now()
 
     def _next(self, waiting: deque[_Lane]) -> list[tuple[_Lane, Batch]]:
         """The next batch of as many lanes as may be under way."""

@@ -56,6 +56,7 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
 
 def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
     """Write the proposals into the ledger, which from then on is no backup's any more; the platforms are not touched."""
+    is_backup = bool(restore.doubt(s.store))
     restore.proven(s.store)
     for p in proposals:
         if not p.changes_anything:
@@ -63,10 +64,9 @@ def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
         with s.store.transaction():
             if p.is_new:
                 ledger.remember_object(s.store, p.target, p.object_id, "rebuilt", s.now(), s.run_id)
-            if p.target.part:
-                parts.owe(s.store, p.target, p.dropped)
-            else:
-                ledger.no_longer_ours(s.store, p.target.platform, p.object_id, p.dropped)
+            ledger.no_longer_ours(s.store, p.target.platform, p.object_id, p.dropped)
+            if is_backup:  # of its contacts nobody can tell whose hand gave what they have now
+                parts.take(s.store, p.target.platform, [(p.target.segment, c) for c in p.dropped])
             ledger.count_as_ours(s.store, p.target, p.object_id, p.counted, s.now(), s.run_id)
             audit.note(
                 s.store, "rebuilt", s.now(), s.run_id, platform=p.target.platform, object_id=p.object_id,

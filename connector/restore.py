@@ -26,7 +26,10 @@ ADDED = ("forgotten", "no_profiling")
 """Of these nothing that is here is lost: who was forgotten since, or asked not to be profiled, stays so."""
 NOTES = ("account:", "filling:", "part:", ledger.COVERED, ledger.RENAMED, backup.FOLDERS)
 """How the names of notes in `meta` begin that are put back; the others speak of tables that are in no backup."""
-STAYS = {"pins": ("person_id", "segment"), "paused": ("segment",), "carried": ("platform", "segment", "contact_id")}
+STAYS = {
+    "pins": ("person_id", "segment"), "paused": ("segment",), "carried": ("platform", "segment", "contact_id"),
+    "given": ("platform", "segment", "contact_id"),
+}  # fmt: skip
 """Of these what is here stays, too, and wins over the backup's row of the same columns: the owner said it since, or it was seen."""
 LEFT_OUT = ("meta", "trigger_starts", "triggered", *ADDED)
 BEFORE = "before-restore"

@@ -163,6 +163,7 @@ TELLING = (
 PARTS = (
     # One row per contact who had a segment's second thing (see connector/parts.py) by somebody else's hand: it stays there.
     "CREATE TABLE IF NOT EXISTS carried (platform VARCHAR, segment VARCHAR, contact_id VARCHAR)",
+    "CREATE TABLE IF NOT EXISTS given (platform VARCHAR, segment VARCHAR, contact_id VARCHAR)",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -49,20 +49,26 @@ def check(config: Config) -> None:
                 raise ConfigError(f"{config.path.name}: trigger '{trigger.name}' would send an unknown field '{name}'.{near}")
 
 
-def has_started(store: Store, trigger: Trigger) -> bool:
-    """The owner gave the go-ahead for the trigger as it stands now."""
+def begun_as(trigger: Trigger, segment: Segment) -> str:
+    """What the owner said yes to: another rule brings others, of whom nobody is told before the owner has seen how many."""
+    rule = (digest(trigger), segment.where, segment.stays_while, segment.purpose, segment.channel)
+    return hashlib.sha256("\x1f".join(rule).encode()).hexdigest()[:16]
+
+
+def has_started(store: Store, trigger: Trigger, segment: Segment) -> bool:
+    """The owner gave the go-ahead for the trigger, and for its segment's rule, as they stand now."""
     known = store.value("SELECT digest FROM trigger_starts WHERE trigger = ?", [trigger.name])
-    return known is not None and known == digest(trigger)
+    return known is not None and known == begun_as(trigger, segment)
 
 
-def start(store: Store, trigger: Trigger, now: datetime, run_id: str) -> int:
+def start(store: Store, trigger: Trigger, segment: Segment, now: datetime, run_id: str) -> int:
     """From now on stays count; those there are now set off nothing. Gives how many those are."""
     with store.transaction():
         store.sql("DELETE FROM trigger_starts WHERE trigger = ?", [trigger.name])
         store.sql("DELETE FROM triggered WHERE trigger = ?", [trigger.name])
         store.insert(
             "trigger_starts",
-            [{"trigger": trigger.name, "digest": digest(trigger), "started_at": str(now), "run_id": run_id}],
+            [{"trigger": trigger.name, "digest": begun_as(trigger, segment), "started_at": str(now), "run_id": run_id}],
         )
         store.sql(
             f"""INSERT INTO triggered (trigger, person_id, happened_on, state, tries, first_run, last_run, last_at)
@@ -82,12 +88,14 @@ def _stays(trigger: Trigger) -> str:
 
 
 def plan(
-    store: Store, config: Config, trigger: Trigger, segment: Segment, held: str, *, day_began: datetime, now: datetime
-) -> TriggerPlan:
-    """Whom a trigger would tell of now. held: why nothing may be sent; day_began: the shop's midnight, naive UTC."""
+    store: Store, config: Config, trigger: Trigger, segment: Segment, held: str, *, day_began: datetime, now: datetime,
+    more_data: str = "",
+) -> TriggerPlan:  # fmt: skip
+    """Whom a trigger would tell of now. held: why nothing may be sent; day_began: the shop's midnight, naive UTC; more_data: what
+    its segment is computed from besides what it was when the owner said yes."""
     how = f"Mailchimp event '{trigger.mailchimp_event}'" if trigger.mailchimp_event else f"webhook to {host_of(trigger)}"
     made = TriggerPlan(trigger.name, segment.name, trigger.on, how)
-    if not has_started(store, trigger):
+    if more_data or not has_started(store, trigger, segment):
         inside = len(store.sql(_stays(trigger), {"segment": segment.name}))
         note = f"waits for your go-ahead (`rollcall push --first`); the {inside:,} people of now will set off nothing"
         return replace(made, parked=held or note, waits_for_go_ahead=not held)

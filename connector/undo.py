@@ -45,8 +45,8 @@ def before_image(store: Store, run_id: str) -> dict[tuple[str, str], Before]:
         what.object_id = row["object_id"] or what.object_id
         intent = orjson.loads(row["intent"])
         known = {m[0]: (m[1], m[2]) for m in (*intent["add"], *intent["remove"])}
-        for contact, kind, result, _ in orjson.loads(row["outcome"] or "[]"):
-            if result == "done" and contact in known:
+        for contact, kind, result, _, *half in orjson.loads(row["outcome"] or "[]"):
+            if (result == "done" or half) and contact in known:
                 (what.added if kind == "add" else what.removed)[contact] = known[contact]
     if not any(b.added or b.removed for b in image.values()) and not store.sql(
         "SELECT 1 FROM field_writes WHERE run_id = ? AND state IN ('done', 'intended', 'unknown') LIMIT 1", [run_id]

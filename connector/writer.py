@@ -78,7 +78,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
                 if t.creates_object and any(
                     c.kind == "add" for c in t.writable
                 ):  # its other people are to be asked for as ever
-                    ledger.withdraw_go_ahead(s.store, platform, t.target.segment)
+                    ledger.withdraw_go_ahead(s.store, platform, t.target.segment, s.now(), s.run_id)
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)
         if plan.undone:
@@ -86,6 +86,8 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         asked = still_allowed(s, adapter, own)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
+        if not canary and not plan.undone:
+            _note_coverage(s, platform, own, segments)
         results = push.carry_out(
             s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress,
             still_allowed=partial(still_allowed, s, adapter),
@@ -94,7 +96,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if not canary:
             if not plan.undone:
                 _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
-            _let_go(s, platform, [g for g in segments.values() if platform in g.retire])
+            _let_go(s, platform, [g for g in segments.values() if platform in g.retire], own)
         for t in own:
             if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
                 choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
@@ -133,6 +135,15 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 
 
+def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
+    """A go-ahead that does not say what it was given for was given for what is held now."""
+    agreed = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
+    unsaid = [g for g in agreed if not coverage.is_noted(s.store, platform, g.name)]
+    held = coverage.of_segments(s.store, s.config, unsaid) if unsaid else {}
+    for g in unsaid:
+        coverage.remember(s.store, platform, g.name, held[g.name])
+
+
 def _reopen_fills(s: Session, platform: str, plans: Sequence[TargetPlan]) -> None:
     """Whom an undo takes off may come back once the segment goes on, and starts nothing then: it is a fill again.
 
@@ -152,17 +163,20 @@ def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: 
             ledger.end_fill(s.store, platform, t.target.segment)
 
 
-def _let_go(s: Session, platform: str, retired: Sequence[Segment]) -> None:
-    """A retired segment's object is ours no more once nobody we added is in it; the object itself is never deleted.
+def _let_go(s: Session, platform: str, retired: Sequence[Segment], plans: Sequence[TargetPlan]) -> None:
+    """A retired segment's object is ours no more once nobody we added is in it, or has what is beside it and can be reached; the
+    object itself is never deleted.
 
     Not in the run that emptied it, which can still be undone.
     """
+    beside = {t.target.segment for t in plans if t.target.part in parts.WRITTEN and parts.given(s.store, t.target)}
     written = {r.segment for r in s.results if r.platform == platform}
     for g in retired:
         if (
             g.name not in written
             and ledger.object_of(s.store, platform, g.name)[0]
             and not ledger.holds(s.store, platform, g.name)
+            and g.name not in beside
         ):
             ledger.let_go(s.store, platform, g.name, s.now(), s.run_id)
 

@@ -39,10 +39,10 @@ class Target:
     object_id: str = ""
     purpose: Literal["marketing", "service"] = "marketing"
     starts: Literal["nothing", "journey"] = "nothing"
-    part: Literal["", "ours", "closed", "adopt", "taken"] = ""
-    """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list): by our ledger (closed:
-    out of reach now, so that only the list is written), or because the owner said adopt; taken: another segment's, which had
-    this name before. '' where only its mark can tell."""
+    part: Literal["", "ours", "new", "closed", "adopt", "taken"] = ""
+    """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list). Before a look: ours by our
+    ledger; adopt where the owner said so; taken: another segment's, which had this name before; '' where only its mark can tell.
+    After it: ours, new (to be made), closed (ours, and out of reach now: only the list is written), '' for none."""
     part_name: str = ""
     """The name that second thing was made under, where the segment has been renamed since."""
     kept: tuple[str, ...] = ()

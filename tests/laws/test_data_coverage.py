@@ -80,9 +80,9 @@ def test_orders_from_further_back_ask_again_also_through_another_segment_and_few
         (None, "orders of Shopify from before 2026-09-20"),
     ):
         assert whole_from(day) == said
-    ledger.rename_segment(shop.store, "mailchimp", "Mail", "Post")
+    ledger.rename_segments(shop.store, [("Mail", "Post")], ["mailchimp"])
     assert whole_from(None) == "", "the go-ahead is another segment's now"
-    ledger.rename_segment(shop.store, "mailchimp", "Post", "Mail")
+    ledger.rename_segments(shop.store, [("Post", "Mail")], ["mailchimp"])
     assert whole_from(None)
     ledger.let_go(shop.store, "mailchimp", "Mail", shop.now, "r")
     assert whole_from(None) == ""
@@ -95,3 +95,17 @@ def test_the_first_orders_of_a_source_that_was_read_all_along_ask_nothing_and_th
     assert coverage.more(shop.store, "mailchimp", "Mail", first) == ""
     granted = {**first, "events:mailchimp": "", "stream:mailchimp:campaigns": "", "stream:hubspot:contacts": ""}
     assert coverage.more(shop.store, "mailchimp", "Mail", granted) == "mail or web events of Mailchimp"
+
+
+@pytest.mark.parametrize("rule", ["is_subscribed", "churn_tier = 'high'"])
+def test_consent_and_scores_stand_on_contacts_and_facts(shop: Shop, rule: str) -> None:
+    shop.with_hubspot(ALL.replace("records >= 1", rule), is_there=True)
+    shop.pull(full=True)
+    held = coverage.of_segments(shop.store, shop.config, segment.resolve(shop.config))["Mail"]
+    assert {"contacts:shopify", "contacts:mailchimp", "contacts:hubspot"} <= held.keys()
+
+
+def test_another_kind_of_orders_of_a_source_asks_too(shop: Shop) -> None:
+    then = {"orders:hubspot": "", "stream:hubspot:orders": ""}
+    coverage.remember(shop.store, "mailchimp", "Mail", then)
+    assert coverage.more(shop.store, "mailchimp", "Mail", {**then, "stream:hubspot:deals": ""}) == "deals of HubSpot"

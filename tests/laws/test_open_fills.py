@@ -91,7 +91,7 @@ def test_an_undo_ends_no_fill(shop: Shop) -> None:
 def test_a_renamed_segment_keeps_its_open_fill(shop: Shop) -> None:
     ledger.begin_fill(shop.store, "mailchimp", "Mail", 9)
     for _ in range(2):
-        ledger.rename_segment(shop.store, "mailchimp", "Mail", "Post")
+        ledger.rename_segments(shop.store, [("Mail", "Post")], ["mailchimp"])
         assert (shop.agreed, ledger.filling(shop.store, "mailchimp", "Post")) == (0, 9)
 
 

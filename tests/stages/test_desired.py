@@ -134,7 +134,7 @@ def test_a_renamed_segment_keeps_its_object_its_members_and_its_go_ahead(store: 
     target = Target("mailchimp", "Best", "Rollcall: Best", "7")
     ledger.remember_object(store, target, "7", "created", NOW, "r")
     ledger.give_go_ahead(store, "mailchimp", "Best", "digest", 3, NOW, "r")
-    ledger.rename_segment(store, "mailchimp", "Best", "VIP")
+    ledger.rename_segments(store, [("Best", "VIP")], ["mailchimp"])
     assert ledger.object_of(store, "mailchimp", "VIP") == ("7", "Rollcall: Best")
     assert ledger.go_ahead(store, "mailchimp", "VIP") == "digest"
 

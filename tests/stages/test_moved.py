@@ -9,7 +9,7 @@ import pytest
 from connector import choices
 from connector.config import Identity
 from connector.identity import identify
-from connector.ledger import rename_segment
+from connector.ledger import rename_segments
 from connector.store import Store
 from tests.stages.hand_shop import contact, new_store, person_of, shop_config
 
@@ -76,8 +76,8 @@ def test_who_is_told_apart_stays_out_of_what_they_were_pinned_out_of(store: Stor
 def test_a_renamed_segment_keeps_its_pins_and_its_pause(store: Store) -> None:
     choices.pin(store, "p", "Known", "never", "asked", NOW, "run")
     choices.pause(store, ["Known"], "undo", NOW, "run")
-    rename_segment(store, "mailchimp", "Known", "Regulars")
-    rename_segment(store, "hubspot", "Known", "Regulars")
+    for _ in range(2):
+        rename_segments(store, [("Known", "Regulars")], ["mailchimp", "hubspot"])
     assert store.sql("SELECT segment FROM pins") == [("Regulars",)]
     assert choices.paused(store, "Regulars") and not choices.paused(store, "Known")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class World:
         return [t.person_id for t in self.plan().changes]
 
     def start(self) -> None:
-        triggers.start(self.store, self.trigger, self.now, "r0")
+        triggers.start(self.store, self.trigger, VIP, self.now, "r0")
 
     def run(self, run_id: str, result: OutcomeKind = "done") -> list[Told]:
         sent: list[Told] = []
@@ -164,6 +165,7 @@ def test_an_event_needs_somebody_who_may_be_mailed_and_a_service_hook_does_not(h
     assert event.names() == [] and hook.names() == ["ana"]
     hook.consent("ana", "unsubscribed")
     service = Segment("VIP", "true", purpose="service")
+    hook.store.sql("UPDATE trigger_starts SET digest = ?", [triggers.begun_as(hook.trigger, service)])
     assert [t.person_id for t in hook.plan(service).changes] == ["ana"]
     hook.consent("ana", "erased")
     assert hook.plan(service).changes == ()
@@ -194,7 +196,22 @@ def test_a_trigger_that_means_something_else_begins_anew(tmp_path: Path) -> None
     world = World(tmp_path, HOOK)
     world.start()
     other = world.trigger.model_copy(update={"url": "https://other.example"})
-    assert triggers.has_started(world.store, world.trigger) and not triggers.has_started(world.store, other)
+    assert triggers.has_started(world.store, world.trigger, VIP) and not triggers.has_started(world.store, other, VIP)
+
+
+def test_another_rule_of_the_segment_or_more_behind_it_tells_of_nobody_before_the_owner_said_so(hook: World) -> None:
+    hook.start()
+    hook.enters("ana", "ben")
+    wider = replace(VIP, where="orders_total > 1")
+    assert hook.names() == ["ana", "ben"]
+    plan = hook.plan(wider)
+    assert plan.waits_for_go_ahead and plan.changes == () and "the 2 people of now will set off nothing" in plan.parked
+    midnight = hook.now.replace(hour=0)
+    more = "contacts of HubSpot"
+    plan = triggers.plan(hook.store, hook.config, hook.trigger, VIP, "", day_began=midnight, now=hook.now, more_data=more)
+    assert plan.waits_for_go_ahead and plan.changes == ()
+    triggers.start(hook.store, hook.trigger, wider, hook.now, "r1")
+    assert hook.plan(wider).changes == () and not hook.plan(wider).parked
 
 
 def test_a_held_trigger_keeps_everybody_for_later(hook: World) -> None:

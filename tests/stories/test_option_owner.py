@@ -128,7 +128,7 @@ def test_a_rename_takes_the_fill_along_and_the_option_under_the_name_it_was_made
     store.sql("INSERT INTO carried VALUES ('hubspot', 'At risk', '7')")
     store.sql("INSERT INTO meta VALUES ('part:hubspot:At risk', 'ours'), ('filling:hubspot:At risk', '9')")
     for before, after in (("At risk", "At Risk"), ("At Risk", "Gold"), ("At Risk", "Gold"), ("Gold", "Best")):
-        ledger.rename_segment(store, "hubspot", before, after)
+        ledger.rename_segments(store, [(before, after)], ["hubspot"])
     assert ledger.filling(store, "hubspot", "Best") == 9
     assert store.sql("SELECT segment FROM carried") == [("Best",)]
     best = parts.known(store, Target("hubspot", "Best", "Best"))

@@ -1,0 +1,89 @@
+"""A segment's new name: what is ours goes with it at once, in whatever order, and nothing of a segment that has the old name now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import responses
+
+from connector import choices, planner, sync, writer
+from connector import config as configuration
+from models.errors import ConfigError
+from tests.stories.small_world import NOW, Owner, World
+from tests.stories.test_consequences import LAX
+
+BLOCK = '[[segment]]\nname = "{}"\nwhere = "{}"\npush = {}\n{}'
+GOLD, VIP = "records >= 1", "records >= 0"
+"""Two rules; whom they mean is said by the tests."""
+
+
+def block(name: str, rule: str, more: str = "", push: str = '["mailchimp"]') -> str:
+    return BLOCK.format(name, rule, push, more)
+
+
+class Shop:
+    def __init__(self, mock: responses.RequestsMock, folder: Path) -> None:
+        self.world = World(mock, 12)
+        self.owner = Owner(self.world, folder, "", more=LAX)
+        self.owner.pull()
+        self.empty = self.owner.config.path.read_text()
+
+    def configure(self, *blocks: str) -> None:
+        self.owner.config.path.write_text(self.empty + "".join(blocks))
+        self.owner.config = configuration.load(self.owner.config.path)
+
+    def push(self, first: bool = False, named: tuple[str, ...] = (), **people: range) -> None:
+        self.owner.believe({name.replace("_", " "): who for name, who in people.items()})
+        s = self.owner.session()
+        s.counts = self.owner.counts()
+        plan = planner.plan_derived(s, sync.resolved(self.owner.config), with_go_ahead=first, named=named)
+        writer.carry_out(s, plan, first=first)
+
+    def tags(self, platform: str = "mailchimp") -> dict[str, set[int]]:
+        number = {self.world.contact_id(platform, n): n for n in range(12)}
+        names = ("VIP", "Gold", "Very")
+        found = {n: {number[c] for c in self.world.members(platform, f"Rollcall: {n}")} for n in names}
+        return {name: people for name, people in found.items() if people}
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield Shop(mock, tmp_path)
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+@pytest.mark.parametrize("is_swap", [False, True])
+def test_chains_and_swaps_of_names_keep_every_tag_with_its_people(shop: Shop, is_swap: bool, is_reversed: bool) -> None:
+    shop.configure(block("Gold", GOLD), block("VIP", VIP))
+    shop.push(first=True, Gold=range(3), VIP=range(3, 6))
+    old = "Gold" if is_swap else "VIP old"
+    blocks = [block("VIP", GOLD, 'was = "Gold"\n'), block(old, VIP, 'tag = "Very"\nwas = "VIP"\n')]
+    shop.configure(*(reversed(blocks) if is_reversed else blocks))
+    for n in range(2):
+        shop.push(**{"VIP": range(3), old.replace(" ", "_"): range(3, 6 - n)})
+        assert shop.tags() == {"Gold": {0, 1, 2}, "VIP": set(range(3, 6 - n))}, "tags keep their names, and their people"
+
+
+def test_a_was_that_stays_in_the_file_touches_nothing_of_the_segment_that_has_the_name_now(shop: Shop) -> None:
+    shop.configure(block("VIP", GOLD, push='["hubspot"]'))
+    shop.push(first=True, VIP=range(3))
+    new = block("VIP", VIP, 'tag = "Very"\n', push='["hubspot", "mailchimp"]')
+    shop.configure(new, block("Gold", GOLD, 'was = "VIP"\n', push='["hubspot"]'))
+    shop.push(first=True, named=("VIP",), Gold=range(3), VIP=range(6, 11))
+    assert shop.tags("hubspot") == {"VIP": {0, 1, 2}, "Very": set(range(6, 11))}
+    store = shop.owner.store
+    ten = store.value("SELECT person_id FROM people WHERE email = 'p00010@shop.example'")
+    choices.pin(store, ten, "VIP", "never", "asked by phone", NOW, "r")
+    choices.pause(store, ["VIP"], "the campaign is wrong", NOW, "r")
+    shop.configure(new, block("Gold", GOLD, 'was = "VIP"\n', push='["hubspot", "mailchimp"]'))
+    shop.push(Gold=range(3), VIP=range(5, 11))
+    assert store.sql("SELECT segment FROM pins UNION ALL SELECT segment FROM paused") == [("VIP",), ("VIP",)]
+    assert shop.tags("hubspot")["Very"] == set(range(6, 11)), "paused"
+
+
+def test_of_two_segments_that_were_one_before_the_configuration_asks_which(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match="two segments were called 'vip' before"):
+        shop.configure(block("Gold", GOLD, 'was = "VIP"\n'), block("Best", VIP, 'was = "vip"\n'))
