@@ -184,13 +184,17 @@ class HubspotAdapter(Adapter):
     def _observe(self, target: Target, maybe: frozenset[str]) -> Observed:
         """Who is on the list and does not carry the segment in the property is told as such, so that a plan mends it."""
         seen = self.lists.observe(target)
-        if not self.client.has_property or (seen.exists and not seen.is_ours_kind):
+        is_anothers = bool(target.object_id) and seen.exists and seen.object_id != target.object_id
+        if not self.client.has_property or (seen.exists and not seen.is_ours_kind and not is_anothers):
             return seen
         if why := self.property.why_closed(target):
             return replace(seen, note="; ".join(n for n in (seen.note, why) if n))
-        asked = maybe | seen.members if target.part == "adopt" else maybe - seen.members
-        seen = replace(seen, part=self.property.state(target.part_of), carriers=self.property.carriers(target.part_of, asked))
-        lacking, others = self.property.compare(target, seen.members) if seen.exists else (frozenset[str](), 0)
+        asked = maybe | seen.members if target.part == "adopt" else maybe if is_anothers else maybe - seen.members
+        carriers, answered = self.property.look(target.part_of, asked)
+        seen = replace(seen, part=self.property.state(target.part_of), carriers=carriers, answered=answered)
+        lacking, others = (
+            self.property.compare(target, seen.members) if seen.exists and seen.is_ours_kind else (frozenset[str](), 0)
+        )
         self.property.seen[target.segment] = (lacking, seen.carriers)
         notes = [
             seen.note,
@@ -204,7 +208,7 @@ class HubspotAdapter(Adapter):
         """The property first, then the list. A contact whose property HubSpot refuses is not put on the list either;
         taking somebody off never waits for the property, and is done once they have lost both."""
         option, problem = batch.target.part_of, ""
-        if batch.target.segment in self.property.closed:
+        if batch.target.part in ("closed", "off") or batch.target.segment in self.property.closed:
             return self.lists.apply(batch)
         kept_out: dict[str, str] = {}
         still: dict[str, str] = {}

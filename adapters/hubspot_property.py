@@ -113,12 +113,13 @@ class SegmentProperty:
             return "none"
         return "there" if marks.maker(held.get("description"), self.installation) == "us" else "unmarked"
 
-    def carriers(self, segment: str, ids: frozenset[str]) -> frozenset[str]:
-        """Those of the contacts who have the option now, past the index that lags."""
+    def look(self, segment: str, ids: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+        """`Observed.carriers` and `Observed.answered`, past the index that lags."""
         if not ids or self.state(segment) in ("", "none"):
-            return frozenset()
-        records = self.reader.batch_read(CONTACTS, sorted(ids), names=[PROPERTY])
-        return frozenset(str(r["id"]) for r in records if option_value(segment) in _values(r)) & ids
+            return frozenset(), ids
+        rows = {str(r["id"]): _values(r) for r in self.reader.batch_read(CONTACTS, sorted(ids), names=[PROPERTY])}
+        held = frozenset(i for i, values in rows.items() if option_value(segment) in values)
+        return held & ids, ids & rows.keys()
 
     def compare(self, target: Target, members: frozenset[str]) -> tuple[frozenset[str], int]:
         """(members of the list without the option, how many carry it and are not on the list).
@@ -133,7 +134,7 @@ class SegmentProperty:
         total = self._count(segment)
         if total is None or total == len(members.union(target.kept)):
             return frozenset(), 0
-        lacking = members - self.carriers(segment, members)
+        lacking = members - self.look(segment, members)[0]
         return lacking, max(0, total - len(members) + len(lacking))
 
     def why_closed(self, target: Target) -> str:
@@ -144,7 +145,7 @@ class SegmentProperty:
         if target.part == "taken":
             self.closed.add(target.segment)
             return f"the option '{segment}' of the property {PROPERTY} is that of a segment which had this name before. {ALONE}"
-        if target.part:
+        if target.part in ("ours", "closed", "adopt"):
             self._known.add(segment)
         held = options.get(option_value(segment))
         why = self._strangers(segment)

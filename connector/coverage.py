@@ -32,7 +32,7 @@ BEHIND = {"consents": ("contacts",), "addresses": ("contacts",), "companies": ("
 def of_segments(store: Store, config: Config, segments: Sequence[Segment]) -> dict[str, Coverage]:
     """Segment -> what is held of what its rule speaks of, also through the segments it refers to."""
     rules = segment.check_all(store, config, segment.resolve(config))
-    streams = store.sql("SELECT source, stream FROM cursors ORDER BY ALL")
+    streams = store.sql("SELECT source, stream FROM cursors WHERE cursor IS NOT NULL ORDER BY ALL")
     held: dict[str, Coverage] = {}
     found = {}
     for g in segments:
@@ -63,6 +63,7 @@ def more(store: Store, platform: str, name: str, now: Coverage) -> str:
     then: Coverage = orjson.loads(said) if said else now
     facts = [key.split(":") for key in now if not key.startswith(STREAM)]
     fresh = {key.split(":")[1] for key in now if key.startswith(STREAM) and key not in then}
+    fresh.add("import")  # a first file of a kind is never news
     added = [_words(t, source) for t, source in facts if f"{t}:{source}" not in then and source in fresh]
     further = [
         f"{_words(t, source)} from before {then[f'{t}:{source}']}"
@@ -70,7 +71,7 @@ def more(store: Store, platform: str, name: str, now: Coverage) -> str:
         if now[f"{t}:{source}"] < then.get(f"{t}:{source}", "")
     ]
     sold = {source for t, source in facts if t in ORDERS}
-    streams = [key.split(":")[1:] for key in now if key.startswith(STREAM) and key not in then]
+    streams = [key.split(":", 2)[1:] for key in now if key.startswith(STREAM) and key not in then]
     added += [
         f"{s} of {adapters.title(source)}"
         for source, s in streams
@@ -83,8 +84,12 @@ def _words(table: str, source: str) -> str:
     return f"{TABLE_WORDS[table]} of {adapters.title(source)}"
 
 
-def is_noted(store: Store, platform: str, name: str) -> bool:
-    return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [_name(platform, name)]))
+def keep_up(store: Store, platform: str, name: str, now: Coverage) -> None:
+    """What is behind a go-ahead on an ordinary day: what came since, and asked nothing, asks nothing later either."""
+    said = store.value("SELECT value FROM meta WHERE name = ?", [_name(platform, name)])
+    then: Coverage = orjson.loads(said) if said else {}
+    if not said or (now.keys() - then.keys() and not more(store, platform, name, now)):
+        remember(store, platform, name, {**now, **then})
 
 
 def remember(store: Store, platform: str, name: str, now: Coverage) -> None:

@@ -239,7 +239,8 @@ def plan_triggers(
                 if e.exit_code in (2, 4, 5):
                     raise
                 held = f"{s.adapter(goal).title} could not be reached"
-        more = coverage.more(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
+        behind = coverage.of_segments(s.store, s.config, [g])[g.name]
+        more = coverage.more(s.store, TRIGGER, trigger.name, behind)
         found.append(triggers.plan(s.store, s.config, trigger, g, held, day_began=day_began, now=s.now(), more_data=more))
     return tuple(found)
 
@@ -264,6 +265,9 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
             inside = triggers.start(s.store, trigger, g, s.now(), s.run_id)
             coverage.remember(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
             audit.note(s.store, "trigger", s.now(), s.run_id, object_id=trigger.name, detail=f"begins; {inside} are in already")
+        elif triggers.has_started(s.store, trigger, segments[made.segment]):
+            g = segments[made.segment]
+            coverage.keep_up(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
         if not made.changes:
             continue
         silent = consent_again.of_people(s, {t.person_id for t in made.changes})

@@ -5,7 +5,7 @@ A lost ledger means: nothing is removed. Contacts come in and go out with the ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -103,18 +103,24 @@ def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterab
     )
 
 
-def rename_segments(store: Store, names: Sequence[tuple[str, str]], platforms: Iterable[str]) -> None:
+def rename_segments(
+    store: Store, names: Sequence[tuple[str, str]], platforms: Iterable[str], configured: Collection[str] = ()
+) -> None:
     """Segments were renamed in the configuration (before, after): object, memberships, go-aheads, pins and pauses go with them, a
     fill that is under way, the journal, and the option beside a list.
 
     All at once, so that chains and swaps end well, and each once: what is kept under an old name later is another segment's.
-    A rename that the configuration does not know any more may happen again.
+    A rename that the configuration does not know any more may happen again; where the owner took it back, all goes back.
     """
     notes = {f"{RENAMED}{before}\x1f{after}": (before, after) for before, after in names}
     with store.transaction():
         for (name,) in store.sql("SELECT name FROM meta WHERE starts_with(name, ?)", [RENAMED]):
             if notes.pop(name, None) is None:
                 store.sql("DELETE FROM meta WHERE name = ?", [name])
+                before, after = name.removeprefix(RENAMED).split("\x1f")
+                if before in configured and after not in configured:
+                    notes[f"{RENAMED}{after}\x1f{before}"] = (after, before)
+        _leave_out_taken(store, notes)
         places = sorted({*platforms, *(p for (p,) in store.sql("SELECT DISTINCT platform FROM ledger_objects"))})
         between = {before: f"\x1f{n}" for n, (before, _) in enumerate(notes.values())}
         for before, _ in notes.values():
@@ -123,7 +129,15 @@ def rename_segments(store: Store, names: Sequence[tuple[str, str]], platforms: I
             _rename(store, places, before, between[before])
         for before, after in notes.values():
             _rename(store, places, between[before], after)
-        store.insert("meta", [{"name": name, "value": "done"} for name in notes])
+        store.insert("meta", [{"name": name, "value": "done"} for name, pair in notes.items() if pair in names])
+
+
+def _leave_out_taken(store: Store, notes: dict[str, tuple[str, str]]) -> None:
+    """A segment that has an object already does not become another's too: that one is left behind, and told as such."""
+    kept = {g for (g,) in store.sql("SELECT DISTINCT segment FROM ledger_objects")}
+    while taken := [n for n, (_, after) in notes.items() if after in kept - {before for before, _ in notes.values()}]:
+        for name in taken:
+            del notes[name]
 
 
 def _rename(store: Store, platforms: Iterable[str], before: str, after: str) -> None:

@@ -24,12 +24,14 @@ WRITTEN = ("ours", "new")
 def known(store: Store, target: Target, *, is_adopted: bool = False) -> Target:
     """The target with what the ledger knows of its second thing, and the owner says."""
     kept = _kept(store, target)
-    if said := store.value("SELECT value FROM meta WHERE name = ?", [name_of(target.platform, target.segment)]):
-        return replace(target, part="ours", part_name=str(said).partition(":")[2], kept=kept)
+    said = str(store.value("SELECT value FROM meta WHERE name = ?", [name_of(target.platform, target.segment)]) or "")
+    whose, _, made_as = said.partition(":")
+    if whose == OURS:
+        return replace(target, part="ours", part_name=made_as, kept=kept)
     others = "SELECT 1 FROM meta WHERE starts_with(name, ?) AND lower(value) = lower(?)"
-    if store.sql(others, [name_of(target.platform, ""), f"{OURS}:{target.segment}"]):
+    if not made_as and store.sql(others, [name_of(target.platform, ""), f"{OURS}:{target.segment}"]):
         return replace(target, part="taken", kept=kept)
-    return replace(target, part="adopt" if is_adopted else "", kept=kept)
+    return replace(target, part="adopt" if is_adopted else "", part_name=made_as, kept=kept)
 
 
 def rename(store: Store, platform: str, before: str, after: str) -> None:
@@ -43,9 +45,12 @@ def rename(store: Store, platform: str, before: str, after: str) -> None:
 
 
 def keep_name(store: Store, platform: str, segment: str) -> None:
-    """The segment is about to be renamed: from now on its second thing's name is written down."""
+    """The segment is about to be renamed: from now on its second thing's name is written down, also where it was about to be made
+    and nobody has looked since whether it was."""
     name = name_of(platform, segment)
     store.sql("UPDATE meta SET value = ? WHERE name = ? AND value = ?", [f"{OURS}:{segment}", name, OURS])
+    if holds(store, platform, segment) and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
+        store.insert("meta", [{"name": name, "value": f":{segment}"}])
 
 
 def settled(store: Store, target: Target, asked: frozenset[str], seen: Observed) -> Target:
@@ -54,7 +59,7 @@ def settled(store: Store, target: Target, asked: frozenset[str], seen: Observed)
         part = {"ours": "closed", "taken": "taken"}.get(target.part, "")
         return replace(target, part=part)  # type: ignore[arg-type]  # one of them
     ours = given(store, target)
-    off = asked - seen.members - seen.carriers
+    off = (asked & seen.answered) - seen.members - seen.carriers
     with store.transaction():
         learn(store, seen)
         _change(
@@ -76,6 +81,11 @@ def given(store: Store, target: Target) -> frozenset[str]:
     return frozenset(c for (c,) in rows)
 
 
+def holds(store: Store, platform: str, segment: str) -> bool:
+    """Somebody (forgotten ones too) may have the second thing by our hand."""
+    return bool(store.sql("SELECT 1 FROM given WHERE platform = ? AND segment = ? LIMIT 1", [platform, segment]))
+
+
 def give(store: Store, batches: Sequence[Batch]) -> None:
     """Whoever is about to enter is about to get the second thing too, but for those who have it already."""
     rows = {
@@ -94,6 +104,12 @@ def give(store: Store, batches: Sequence[Batch]) -> None:
         )
 
 
+def count_as_given(store: Store, target: Target, contacts: Collection[str]) -> None:
+    """The owner said that these are in the segment by our hand: so is the option that carries our mark, if they have it."""
+    fresh = set(contacts) - given(store, target) - set(_kept(store, target))
+    _change(store, target, "INSERT INTO given SELECT ?, ?, unnest(CAST(? AS VARCHAR[]))", fresh)
+
+
 def take(store: Store, platform: str, gone: Sequence[tuple[str, str]]) -> None:
     """These contacts (segment, contact) do not have the second thing any more."""
     if gone:
@@ -106,8 +122,11 @@ def take(store: Store, platform: str, gone: Sequence[tuple[str, str]]) -> None:
 
 def learn(store: Store, seen: Observed) -> None:
     """What was seen to be ours stays so, whatever becomes of its mark."""
+    if seen.part not in ("there", "unmarked"):
+        return
     name = name_of(seen.target.platform, seen.target.segment)
-    if seen.part in ("there", "unmarked") and not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
+    store.sql("UPDATE meta SET value = ? || value WHERE name = ? AND starts_with(value, ':')", [OURS, name])
+    if not store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
         store.insert("meta", [{"name": name, "value": OURS}])
 
 

@@ -181,7 +181,9 @@ def _may_remove(wanted: Wanted, observed: Observed) -> bool:
 
 def half_in(wanted: Wanted, observed: Observed) -> frozenset[str]:
     """Who should leave, and is off the list and has still the option beside it that we gave them: they have not left."""
-    return (wanted.given & observed.carriers) - observed.members - wanted.desired.keys() - set(wanted.target.kept)
+    is_anothers = bool(wanted.target.object_id) and not wanted.is_our_object
+    on = frozenset[str]() if is_anothers else observed.members  # whoever is on somebody else's list has still our option
+    return (wanted.given & observed.carriers) - on - wanted.desired.keys() - set(wanted.target.kept)
 
 
 def _parked(

@@ -63,7 +63,7 @@ def plan_derived(
     desired.set_staying(s.store, matching)
     stop = run_stop(s, allowed)
     names = [(g.was, g.name) for g in segment.resolve(s.config) if g.was]
-    ledger.rename_segments(s.store, names, s.config.platforms)
+    ledger.rename_segments(s.store, names, s.config.platforms, [g.name for g in segment.resolve(s.config)])
     targets: list[TargetPlan] = []
     fields: list[FieldPlan] = []
     problems: list[str] = []
@@ -149,7 +149,7 @@ def still_paused(s: Session, targets: Sequence[TargetPlan], fields: Sequence[Fie
 
 def left_behind(s: Session, segments: Sequence[Segment]) -> list[str]:
     """What we once filled and nobody configures any more, in words. It is left as it is until the owner says so."""
-    known = {(p, name) for g in segments for p in (*g.push, *g.retire) for name in (g.name, g.was) if name}
+    known = {(p, g.name) for g in segments for p in (*g.push, *g.retire)}
     return [
         f"{s.adapter(platform).noun} '{name}' is still on {people:,} people we gave it to, but segment '{segment_name}' is no "
         f'longer pushed there. To take it off: a [[segment]] with name = "{segment_name}" and retire = true (or '
@@ -186,6 +186,8 @@ def _plan_platform(
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
         target = parts.settled(s.store, want.target, maybe[want.target.segment], seen)
+        if not target.part and adapter.values_outlive_objects:
+            target = replace(target, part="off")  # whatever the platform says a moment later
         notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
         want = replace(want, target=target, notes=notes, no_room=no_room.get(target.segment, ""))
         want, seen = _with_forgotten(s, adapter, want, seen)
@@ -346,7 +348,7 @@ def purpose_there(store: Store, platform: str, g: Segment) -> str:
 
 def rule_digest(g: Segment, platform: str) -> str:
     """Changes when the owner must be asked again: rule, purpose, channel, whether entering starts something, retirement."""
-    parts = (g.where, g.purpose, g.channel, g.starts, g.stays_while, "retired" if platform in g.retire else "")
+    parts = (g.where, g.purpose, g.channel, g.starts, g.stays_while, "retired" if platform in g.retire else "", *g.behind)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 

@@ -33,6 +33,8 @@ class Proposal:
     dropped: tuple[str, ...]
     made_by: str = ""
     """`another` where the object carries another installation's mark: a second one's, or this one's before it was lost."""
+    part: str = ""
+    """`there` where what is beside the object carries our mark."""
 
     @property
     def changes_anything(self) -> bool:
@@ -50,7 +52,8 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
         targets = [_target(s, platform, g) for g in pushed]
         for seen in adapter.observe(targets, {t.segment: _matching(s.store, platform, t.segment) for t in targets}):
             if seen.exists and seen.is_ours_kind:
-                found.append(replace(_proposal(s.store, seen.target, seen.object_id, seen.members), made_by=seen.made_by))
+                made = _proposal(s.store, seen.target, seen.object_id, seen.members)
+                found.append(replace(made, made_by=seen.made_by, part=seen.part))
     return found
 
 
@@ -68,6 +71,8 @@ def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:
             if is_backup:  # of its contacts nobody can tell whose hand gave what they have now
                 parts.take(s.store, p.target.platform, [(p.target.segment, c) for c in p.dropped])
             ledger.count_as_ours(s.store, p.target, p.object_id, p.counted, s.now(), s.run_id)
+            if p.part == "there":
+                parts.count_as_given(s.store, p.target, p.counted)
             audit.note(
                 s.store, "rebuilt", s.now(), s.run_id, platform=p.target.platform, object_id=p.object_id,
                 detail=f"{len(p.counted)} counted as ours, {len(p.dropped)} dropped",

@@ -92,6 +92,8 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
         for table in ADDED:
             rows += _add(store, table, tables.get(table, []))
         notes = [r for r in tables.get("meta", []) if r["name"].startswith(NOTES)]
+        for kind in ("filling:", ledger.COVERED, ledger.RENAMED):  # they speak of the ledger that goes
+            store.sql("DELETE FROM meta WHERE starts_with(name, ?)", [kind])
         held = {name for (name,) in store.sql("SELECT name FROM meta")}
         store.insert("meta", [r for r in notes if r["name"] not in held])
         for table in (t for t in backup.TABLES if t in tables and t not in LEFT_OUT):

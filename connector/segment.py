@@ -7,6 +7,8 @@ evaluated in one statement; memberships are kept as intervals of the shop's days
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -30,6 +32,7 @@ BEGINNING = date(1970, 1, 1)
 
 NOBODY = "false"
 
+REFERENCE = re.compile(r"""\bsegment\s*\(\s*'([^']+)'\s*\)""", re.IGNORECASE)
 ORDER_STREAMS = ("orders", "shop_orders", "deals")
 
 
@@ -78,7 +81,15 @@ def resolve(config: Config) -> list[Segment]:
                 use=section.use, meaning=meaning, action=action,
             )
         )  # fmt: skip
-    return found
+    rules = {g.name: f"{g.where} {g.stays_while}" for g in found}
+    return [replace(g, behind=_behind(g.name, rules)) for g in found]
+
+
+def _behind(name: str, rules: Mapping[str, str]) -> tuple[str, ...]:
+    met = [name]
+    for one in met:
+        met += [n for n in REFERENCE.findall(rules.get(one, "")) if n in rules and n not in met]
+    return tuple(rules[n] for n in met[1:])
 
 
 def check(where: str, store: Store | None = None, config: Config | None = None, segments: tuple[str, ...] = ()) -> Rule:
@@ -271,6 +282,11 @@ class _Readiness:
         return self._too_short(days) if table in ("orders", "order_lines") else ""
 
     def _too_short(self, days: int) -> str:
+        unread = self._store.value(
+            f"SELECT min(source) FROM cursors WHERE stream IN {ORDER_STREAMS} AND cursor IS NOT NULL AND complete_from IS NULL"
+        )
+        if unread:
+            return f"looks at orders, and those of {unread} have not been read to their end yet"
         source, wall = self._store.sql(
             f"SELECT arg_max(source, complete_from), max(complete_from) FROM cursors WHERE stream IN {ORDER_STREAMS}"
         )[0]

@@ -51,7 +51,7 @@ def check(config: Config) -> None:
 
 def begun_as(trigger: Trigger, segment: Segment) -> str:
     """What the owner said yes to: another rule brings others, of whom nobody is told before the owner has seen how many."""
-    rule = (digest(trigger), segment.where, segment.stays_while, segment.purpose, segment.channel)
+    rule = (digest(trigger), segment.where, segment.stays_while, segment.purpose, segment.channel, *segment.behind)
     return hashlib.sha256("\x1f".join(rule).encode()).hexdigest()[:16]
 
 
@@ -65,7 +65,7 @@ def start(store: Store, trigger: Trigger, segment: Segment, now: datetime, run_i
     """From now on stays count; those there are now set off nothing. Gives how many those are."""
     with store.transaction():
         store.sql("DELETE FROM trigger_starts WHERE trigger = ?", [trigger.name])
-        store.sql("DELETE FROM triggered WHERE trigger = ?", [trigger.name])
+        store.sql("DELETE FROM triggered WHERE trigger = ? AND state NOT IN ('done', 'unknown')", [trigger.name])
         store.insert(
             "trigger_starts",
             [{"trigger": trigger.name, "digest": begun_as(trigger, segment), "started_at": str(now), "run_id": run_id}],
@@ -75,7 +75,7 @@ def start(store: Store, trigger: Trigger, segment: Segment, now: datetime, run_i
                 SELECT $trigger, person_id, happened_on, 'before', 0, $run, $run, $now FROM ({_stays(trigger)})""",
             {"trigger": trigger.name, "segment": trigger.segment, "run": run_id, "now": now},
         )
-    return int(store.value("SELECT count(*) FROM triggered WHERE trigger = ?", [trigger.name]))
+    return int(store.value("SELECT count(*) FROM triggered WHERE trigger = ? AND state = 'before'", [trigger.name]))
 
 
 def _stays(trigger: Trigger) -> str:

@@ -136,12 +136,10 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
 
 
 def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
-    """A go-ahead that does not say what it was given for was given for what is held now."""
     agreed = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
-    unsaid = [g for g in agreed if not coverage.is_noted(s.store, platform, g.name)]
-    held = coverage.of_segments(s.store, s.config, unsaid) if unsaid else {}
-    for g in unsaid:
-        coverage.remember(s.store, platform, g.name, held[g.name])
+    held = coverage.of_segments(s.store, s.config, agreed) if agreed else {}
+    for g in agreed:
+        coverage.keep_up(s.store, platform, g.name, held[g.name])
 
 
 def _reopen_fills(s: Session, platform: str, plans: Sequence[TargetPlan]) -> None:
@@ -169,14 +167,16 @@ def _let_go(s: Session, platform: str, retired: Sequence[Segment], plans: Sequen
 
     Not in the run that emptied it, which can still be undone.
     """
-    beside = {t.target.segment for t in plans if t.target.part in parts.WRITTEN and parts.given(s.store, t.target)}
+    looked_at = {t.target.segment for t in plans}
+    beside = s.adapter(platform).values_outlive_objects
     written = {r.segment for r in s.results if r.platform == platform}
     for g in retired:
         if (
-            g.name not in written
+            g.name in looked_at
+            and g.name not in written
             and ledger.object_of(s.store, platform, g.name)[0]
             and not ledger.holds(s.store, platform, g.name)
-            and g.name not in beside
+            and not (beside and parts.holds(s.store, platform, g.name))
         ):
             ledger.let_go(s.store, platform, g.name, s.now(), s.run_id)
 

@@ -39,10 +39,11 @@ class Target:
     object_id: str = ""
     purpose: Literal["marketing", "service"] = "marketing"
     starts: Literal["nothing", "journey"] = "nothing"
-    part: Literal["", "ours", "new", "closed", "adopt", "taken"] = ""
+    part: Literal["", "ours", "new", "closed", "off", "adopt", "taken"] = ""
     """Whose the second thing is that a platform holds of a segment (HubSpot: an option beside the list). Before a look: ours by our
     ledger; adopt where the owner said so; taken: another segment's, which had this name before; '' where only its mark can tell.
-    After it: ours, new (to be made), closed (ours, and out of reach now: only the list is written), '' for none."""
+    After it: ours, new (to be made), closed (ours, and out of reach now) or off (not to be used): only the list is written; ''
+    where the platform has none."""
     part_name: str = ""
     """The name that second thing was made under, where the segment has been renamed since."""
     kept: tuple[str, ...] = ()
@@ -79,6 +80,8 @@ class Observed:
     """The second thing of `Target.part`: to be made, there with our mark or without one, or not to be used ('')."""
     carriers: frozenset[str] = frozenset()
     """Contacts who have that second thing already, of those that might enter (to be adopted: of the members too)."""
+    answered: frozenset[str] = frozenset()
+    """Contacts of whom the platform said whether they have it: of one that was merged meanwhile it says nothing."""
 
 
 @dataclass(frozen=True, order=True, slots=True)

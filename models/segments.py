@@ -40,6 +40,8 @@ class Segment:
     meaning: str = ""
     needs: tuple[str, ...] = ()
     action: str = ""
+    behind: tuple[str, ...] = ()
+    """The rules of the segments it refers to, directly or through others."""
 
 
 @dataclass(frozen=True)

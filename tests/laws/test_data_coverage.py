@@ -9,6 +9,8 @@ import pytest
 
 from connector import config as configuration
 from connector import coverage, ledger, segment
+from connector.clock import as_of
+from connector.evaluation import Evaluation
 from models.changes import TargetPlan
 from tests.laws.consent_shop import Laws, target
 from tests.laws.consent_table import MARKETING, bought, person
@@ -109,3 +111,42 @@ def test_another_kind_of_orders_of_a_source_asks_too(shop: Shop) -> None:
     then = {"orders:hubspot": "", "stream:hubspot:orders": ""}
     coverage.remember(shop.store, "mailchimp", "Mail", then)
     assert coverage.more(shop.store, "mailchimp", "Mail", {**then, "stream:hubspot:deals": ""}) == "deals of HubSpot"
+
+
+def test_a_first_file_of_a_kind_asks_and_the_next_mondays_does_not(shop: Shop) -> None:
+    then = {"contacts:shopify": "", "stream:shopify:customers": ""}
+    coverage.remember(shop.store, "mailchimp", "Mail", then)
+    now = {**then, "orders:import": ""}
+    assert coverage.more(shop.store, "mailchimp", "Mail", now) == "orders of import"
+    coverage.remember(shop.store, "mailchimp", "Mail", now)
+    assert coverage.more(shop.store, "mailchimp", "Mail", now) == ""
+
+
+def test_what_came_on_ordinary_days_and_asked_nothing_asks_nothing_later(shop: Shop) -> None:
+    then = {"contacts:hubspot": "", "stream:hubspot:contacts": "", "stream:hubspot:orders": ""}
+    coverage.remember(shop.store, "mailchimp", "Mail", then)
+    granted = {**then, "stream:hubspot:tickets": ""}
+    coverage.keep_up(shop.store, "mailchimp", "Mail", granted)
+    assert coverage.more(shop.store, "mailchimp", "Mail", {**granted, "orders:hubspot": ""}) == ""
+    wider = {**granted, "events:shopify": "", "stream:shopify:events": ""}
+    coverage.keep_up(shop.store, "mailchimp", "Mail", wider)
+    assert coverage.more(shop.store, "mailchimp", "Mail", wider), "what asks goes on asking until the owner says yes"
+
+
+def test_another_rule_of_a_segment_that_is_referred_to_asks_again(shop: Shop) -> None:
+    shop.with_hubspot(ORDERED, is_there=True)
+    shop.pull(full=True)
+    shop.push(first=True)
+    assert not shop.mail().first_fill
+    shop.with_hubspot(ORDERED.replace("orders_total >= 1", "records >= 0"), is_there=True)
+    assert shop.mail().first_fill, "it asks as soon as there is somebody to ask about"
+
+
+def test_orders_whose_first_reading_has_not_ended_make_no_segment_ready(shop: Shop) -> None:
+    shop.with_hubspot(ORDERED, is_there=True)
+    shop.pull(full=True)
+    segments = segment.resolve(shop.config)
+    made = Evaluation(shop.config, as_of(shop.now.date(), "UTC"), segment.check_all(shop.store, shop.config, segments))
+    assert segment.not_ready(shop.store, made, "Mail") == ""
+    shop.store.sql("UPDATE cursors SET complete_from = NULL WHERE stream = 'orders'")
+    assert "have not been read to their end yet" in segment.not_ready(shop.store, made, "Mail")

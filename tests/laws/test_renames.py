@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import responses
 
-from connector import choices, planner, sync, writer
+from connector import backup, choices, planner, restore, sync, writer
 from connector import config as configuration
 from models.errors import ConfigError
 from tests.stories.small_world import NOW, Owner, World
@@ -87,3 +87,43 @@ def test_a_was_that_stays_in_the_file_touches_nothing_of_the_segment_that_has_th
 def test_of_two_segments_that_were_one_before_the_configuration_asks_which(shop: Shop) -> None:
     with pytest.raises(ConfigError, match="two segments were called 'vip' before"):
         shop.configure(block("Gold", GOLD, 'was = "VIP"\n'), block("Best", VIP, 'was = "vip"\n'))
+
+
+def test_a_was_that_comes_late_leaves_the_old_tag_to_be_retired_and_says_so(shop: Shop) -> None:
+    shop.configure(block("VIP", GOLD))
+    shop.push(first=True, VIP=range(6))
+    shop.configure(block("Gold", GOLD))
+    shop.push(first=True, Gold=range(6))
+    shop.configure(block("Gold", GOLD, 'was = "VIP"\n'))
+    s = shop.owner.session()
+    s.counts = shop.owner.counts()
+    plan = planner.plan_derived(s, sync.resolved(shop.owner.config))
+    assert any("'Rollcall: VIP' is still on 6 people" in n for n in plan.notes)
+    assert [t.object_name for t in plan.targets] == ["Rollcall: Gold"]
+    shop.configure(block("Gold", GOLD), block("VIP", GOLD, "retire = true\n", push="[]"))
+    shop.push(first=True, Gold=range(6), VIP=range(6))
+    assert shop.tags() == {"Gold": set(range(6))}
+
+
+def test_a_rename_that_only_a_plan_saw_goes_back_when_the_owner_takes_it_back(shop: Shop) -> None:
+    shop.configure(block("VIP", GOLD))
+    shop.push(first=True, VIP=range(6))
+    shop.configure(block("Gold", GOLD, 'was = "VIP"\n'))
+    shop.owner.believe({"Gold": range(6)})
+    shop.owner.plan(shop.owner.session("plan"), first=False)
+    shop.configure(block("VIP", GOLD))
+    shop.push(VIP=range(4))
+    assert shop.tags() == {"VIP": set(range(4))}
+
+
+def test_a_backup_from_before_a_rename_is_renamed_again(shop: Shop, tmp_path: Path) -> None:
+    shop.configure(block("VIP", GOLD))
+    shop.push(first=True, VIP=range(6))
+    made = backup.make(shop.owner.store, shop.owner.config, tmp_path / "copies", NOW).path
+    shop.configure(block("Gold", GOLD, 'was = "VIP"\n'))
+    shop.push(Gold=range(6))
+    restore.carry_out(shop.owner.store, shop.owner.config, made, NOW, shop.owner.session("backup").run_id)
+    shop.world.mailchimp.change("p00003", {"status": "unsubscribed"})
+    shop.owner.pull()
+    shop.push(Gold=range(6))
+    assert shop.tags() == {"VIP": {0, 1, 2, 4, 5}}, "who said no is taken off by the backup's ledger too"

@@ -226,3 +226,15 @@ def test_a_message_id_tells_nothing_about_the_person_and_is_the_same_again(hook:
     hook.enters("ana")
     first, second = hook.plan().changes[0], hook.plan().changes[0]
     assert first.message_id == second.message_id and "ana" not in first.message_id
+
+
+def test_a_trigger_that_begins_again_keeps_its_cool_down(tmp_path: Path) -> None:
+    world = World(tmp_path, EVENT + "cooldown_days = 30\n")
+    world.start()
+    world.enters("ana")
+    assert [t.person_id for t in world.run("r1")] == ["ana"]
+    world.leaves("ana")
+    world.start()
+    world.now += timedelta(days=2)
+    world.enters("ana", day=DAY + timedelta(days=2))
+    assert world.names() == [] and world.plan().excluded == {"told of within the cool-down": 1}

@@ -13,7 +13,7 @@ from adapters.hubspot_property import PROPERTY
 from connector import backup, planner, privacy, rebuild, restore, runs, sync, undo, writer
 from connector.sandbox.faults import answer
 from connector.session import Session
-from models.changes import Target
+from models.changes import Batch, Member, Target
 from tests.stories.small_world import NOW, Fuse, Killed, address
 from tests.stories.test_consequences import Shopkeeper, of_hubspot
 from tests.stories.test_option_owner import KEPT, carriers, definition, listed
@@ -346,3 +346,80 @@ def test_a_backups_ledger_takes_no_option_off_that_the_owner_gave_since(keeper: 
     rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
     keeper.push(range(4))
     assert (carriers(keeper.world), listed(keeper)) == (set(range(5)), 4)
+
+
+def test_who_is_merged_before_a_look_is_not_taken_for_one_without_the_option(keeper: Shopkeeper) -> None:
+    keeper.push(range(6), first=True)
+    assert keeper.world.hubspot.merge("p00009", "p00003") is not None
+    keeper.owner.believe({"VIP": range(6)})
+    keeper.owner.plan(keeper.owner.session("plan"), first=False)
+    keeper.owner.pull()
+    no_by(keeper, 9)
+    keeper.push(range(6))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4, 5}, 5)
+
+
+def test_the_option_is_not_written_where_the_plan_could_not_use_it(keeper: Shopkeeper) -> None:
+    keeper.push(range(3), first=True)
+    made = definition(keeper)
+    kind, made.field_type = made.field_type, "select"
+    keeper.owner.believe({"VIP": range(6)})
+    s = keeper.owner.session()
+    plan = keeper.owner.plan(s, first=False)
+    made.field_type = kind
+    writer.carry_out(s, plan)
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2}, 6)
+
+
+@pytest.mark.parametrize("night", ["of another segment", "without the property"])
+def test_a_retired_segment_is_not_let_go_while_somebody_has_its_option(keeper: Shopkeeper, night: str) -> None:
+    gold = '[[segment]]\nname = "Gold"\nwhere = "true"\npush = ["hubspot"]\n'
+    keeper.owner.config.path.write_text(keeper.owner.config.path.read_text() + gold)
+    keeper.owner.believe({"VIP": range(3), "Gold": range(3)})
+    keeper.owner.push()
+    keeper.owner.change_rule('>= 1"\npush = ["hubspot"]', '>= 1"\npush = []\nretire = true')
+    keeper.owner.store.sql("UPDATE go_aheads SET given_at = given_at - INTERVAL 1 DAY")
+    scopes = keeper.world.hubspot.switches.scopes
+    scopes.discard("crm.objects.contacts.write")
+    keeper.owner.push()
+    scopes.add("crm.objects.contacts.write")
+    made = definition(keeper)
+    kind = made.field_type
+    s = keeper.owner.session()
+    s.counts = keeper.owner.counts()
+    if night == "without the property":
+        made.field_type = "select"
+    named = ("Gold",) if night == "of another segment" else ()
+    plan = planner.plan_derived(s, sync.resolved(keeper.owner.config), named=named)
+    writer.carry_out(s, plan)
+    made.field_type = kind
+    keeper.owner.push(first=False)
+    assert carriers(keeper.world) == set()
+    keeper.owner.push(first=False)
+    assert keeper.owner.store.sql("SELECT segment FROM ledger_objects") == [("Gold",)]
+
+
+def test_who_said_no_loses_the_option_though_they_are_on_somebody_elses_list_of_the_name(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    delete_list(keeper)
+    adapter = keeper.world.adapter("hubspot")
+    theirs = Target("hubspot", "VIP", "Rollcall: VIP")
+    place = adapter.ensure(theirs)
+    adapter.apply(Batch(theirs, place, theirs.name, tuple(Member(keeper.world.contact_id("hubspot", n)) for n in (2, 3))))
+    no_by(keeper, 3)
+    keeper.push(range(4))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2}, 2), "their list is theirs"
+
+
+def test_who_was_counted_as_ours_after_a_restore_loses_the_option_on_saying_no(keeper: Shopkeeper, tmp_path: Path) -> None:
+    keeper.push(range(4), first=True)
+    made = backup.make(keeper.owner.store, keeper.owner.config, tmp_path / "copies", NOW).path
+    keeper.push(range(6))
+    keeper.owner.store.sql("DELETE FROM given")
+    restore.carry_out(keeper.owner.store, keeper.owner.config, made, NOW, keeper.owner.session("backup").run_id)
+    s = keeper.owner.session("ledger rebuild")
+    s.counts = keeper.owner.counts()
+    rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
+    no_by(keeper, 5)
+    keeper.push(range(6))
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(5)), 5)
