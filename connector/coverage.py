@@ -25,6 +25,7 @@ Coverage = dict[str, str]
 """Two kinds of keys. "orders:shopify", a table and a source that told some of it -> the first day from which that is whole ('' for
 the beginning, and where no day counts). "stream:shopify:orders", a stream of such a source that has been read -> ''."""
 STREAM = "stream"
+ORDERS = ("orders", "order_lines")
 BEHIND = {"consents": ("contacts",), "addresses": ("contacts",), "companies": ("contacts",), "scores": FACTS}
 """What stands behind tables that are no facts themselves."""
 
@@ -95,23 +96,16 @@ def keep_up(store: Store, platform: str, name: str, now: Coverage) -> None:
 def remember(store: Store, platform: str, name: str, now: Coverage) -> None:
     """The owner said yes to what the segment is computed from now."""
     with store.transaction():
-        forget(store, platform, name)
+        store.sql("DELETE FROM meta WHERE name = ?", [_name(platform, name)])
         store.insert(
             "meta", [{"name": _name(platform, name), "value": orjson.dumps(now, option=orjson.OPT_SORT_KEYS).decode()}]
         )
-
-
-def forget(store: Store, platform: str, name: str) -> None:
-    store.sql("DELETE FROM meta WHERE name = ?", [_name(platform, name)])
 
 
 def _of_table(store: Store, table: str) -> Coverage:
     sources = [s for (s,) in store.sql("SELECT DISTINCT source FROM source_records UNION SELECT 'import' ORDER BY 1")]
     held = [s for s in sources if store.sql(f"SELECT 1 FROM {table} WHERE source = ? LIMIT 1", [s])]
     return {f"{table}:{s}": _first_day(store, s) if table in ORDERS else "" for s in held}
-
-
-ORDERS = ("orders", "order_lines")
 
 
 def _first_day(store: Store, source: str) -> str:

@@ -224,6 +224,7 @@ def plan_triggers(
     by_name = {g.name: g for g in segments}
     day_began = clock.midnight_utc(clock.local_day(s.now(), s.config.shop.timezone), s.config.shop.timezone)
     old = staleness.of_segments(s, segments)
+    behind = coverage.of_segments(s.store, s.config, [by_name[t.segment] for t in s.config.trigger]) if s.config.trigger else {}
     found = []
     for trigger in s.config.trigger:
         g = by_name[trigger.segment]
@@ -239,8 +240,7 @@ def plan_triggers(
                 if e.exit_code in (2, 4, 5):
                     raise
                 held = f"{s.adapter(goal).title} could not be reached"
-        behind = coverage.of_segments(s.store, s.config, [g])[g.name]
-        more = coverage.more(s.store, TRIGGER, trigger.name, behind)
+        more = coverage.more(s.store, TRIGGER, trigger.name, behind[g.name])
         found.append(triggers.plan(s.store, s.config, trigger, g, held, day_began=day_began, now=s.now(), more_data=more))
     return tuple(found)
 
@@ -258,16 +258,15 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
     """Set off the triggers of the plan; with the owner's go-ahead those that wait for it begin, and tell of nobody yet."""
     by_name = {t.name: t for t in s.config.trigger}
     told: list[dict[str, object]] = []
+    behind = coverage.of_segments(s.store, s.config, [segments[made.segment] for made in plans]) if plans else {}
     for made in plans:
-        trigger = by_name[made.name]
+        trigger, g = by_name[made.name], segments[made.segment]
         if made.waits_for_go_ahead and first:
-            g = segments[made.segment]
             inside = triggers.start(s.store, trigger, g, s.now(), s.run_id)
-            coverage.remember(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
+            coverage.remember(s.store, TRIGGER, trigger.name, behind[g.name])
             audit.note(s.store, "trigger", s.now(), s.run_id, object_id=trigger.name, detail=f"begins; {inside} are in already")
-        elif triggers.has_started(s.store, trigger, segments[made.segment]):
-            g = segments[made.segment]
-            coverage.keep_up(s.store, TRIGGER, trigger.name, coverage.of_segments(s.store, s.config, [g])[g.name])
+        elif triggers.has_started(s.store, trigger, g):
+            coverage.keep_up(s.store, TRIGGER, trigger.name, behind[g.name])
         if not made.changes:
             continue
         silent = consent_again.of_people(s, {t.person_id for t in made.changes})
@@ -281,11 +280,11 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
                 {"trigger": made.name, "segment": made.segment, "planned": len(made.changes), "waiting": len(made.changes)}
             )
             continue
-        closed = triggers.closed(s.store, s.config, trigger, segments[made.segment])
+        closed = triggers.closed(s.store, s.config, trigger, g)
         going = [t for t in made.changes if t.person_id not in closed]
         dropped = len(made.changes) - len(going)
         counts = triggers.carry_out(
-            s.store, trigger, going, _sender(s, trigger, segments[made.segment]), run_id=s.run_id, now=s.now
+            s.store, trigger, going, _sender(s, trigger, g), run_id=s.run_id, now=s.now
         )  # fmt: skip
         audit.note(s.store, "told", s.now(), s.run_id, object_id=trigger.name, detail=str(counts))
         more = {"dropped": dropped} if dropped else {}

@@ -15,6 +15,7 @@ from connector.store import Store
 from models.changes import Batch, Observed, Target
 
 KEPT = "{:,} had the segment's option by somebody else's hand: it stays with them, also when they leave"
+LEFT = "{:,} may have the segment's option still, which cannot be written now: they lose it in the next run that can"
 OURS = "ours"
 """What meta says of a second thing that is ours; after a rename with a colon and the name it was made under."""
 WRITTEN = ("ours", "new")
@@ -56,8 +57,9 @@ def keep_name(store: Store, platform: str, segment: str) -> None:
 def settled(store: Store, target: Target, asked: frozenset[str], seen: Observed) -> Target:
     """The target after a look at the platform (`asked`: about whom); what was learnt is written down before anything is sent."""
     if not seen.part:
-        part = {"ours": "closed", "taken": "taken"}.get(target.part, "")
-        return replace(target, part=part)  # type: ignore[arg-type]  # one of them
+        if target.part == "ours":
+            return replace(target, part="closed")
+        return target if target.part == "taken" else replace(target, part="")
     ours = given(store, target)
     off = (asked & seen.answered) - seen.members - seen.carriers
     with store.transaction():

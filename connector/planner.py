@@ -188,8 +188,9 @@ def _plan_platform(
         target = parts.settled(s.store, want.target, maybe[want.target.segment], seen)
         if not target.part and adapter.values_outlive_objects:
             target = replace(target, part="off")  # whatever the platform says a moment later
-        notes = (*want.notes, parts.KEPT.format(len(target.kept))) if seen.part and target.kept else want.notes
-        want = replace(want, target=target, notes=notes, no_room=no_room.get(target.segment, ""))
+        want = replace(
+            want, target=target, notes=(*want.notes, *_beside(want, target, seen)), no_room=no_room.get(target.segment, "")
+        )
         want, seen = _with_forgotten(s, adapter, want, seen)
         want = _owned(s, adapter, want, seen)
         if want.target.starts == "journey" and not want.is_first_fill:
@@ -203,6 +204,13 @@ def _plan_platform(
             starts -= sum(c.kind == "add" for c in made.writable)
         plans.append(made)
     return plans
+
+
+def _beside(want: planning.Wanted, target: Target, seen: Observed) -> list[str]:
+    """What is to be said of the option beside a list."""
+    left = len(want.given - want.desired.keys()) if target.part == "closed" else 0
+    kept = len(target.kept) if seen.part else 0
+    return [text.format(n) for text, n in ((parts.KEPT, kept), (parts.LEFT, left)) if n]
 
 
 def _with_forgotten(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> tuple[planning.Wanted, Observed]:

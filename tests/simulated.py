@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -37,6 +39,17 @@ def simulated(platform: str, simulator: Simulator, mock: responses.RequestsMock 
     return base_url(platform, host)
 
 
+@contextmanager
+def between(simulator: Any, answer: Callable[[Any, Callable[[Any], Any]], Any]) -> Iterator[None]:
+    """While this lasts, requests to the simulator go to `answer`, which may hand them on to its second argument."""
+    handle = simulator.handle
+    simulator.handle = lambda request: answer(request, handle)
+    try:
+        yield
+    finally:
+        simulator.handle = handle
+
+
 def _request(platform: str, sent: Any) -> Request:
     parts = urlsplit(sent.url)
     body = sent.body
@@ -55,4 +68,4 @@ def _request(platform: str, sent: Any) -> Request:
     )
 
 
-__all__ = ["HOST", "Response", "base_url", "simulated"]
+__all__ = ["HOST", "Response", "base_url", "between", "simulated"]

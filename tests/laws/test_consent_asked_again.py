@@ -22,6 +22,7 @@ from connector.session import Session
 from models.changes import Plan
 from tests.laws.consent_shop import EVERYWHERE, HOST, PLATFORMS, Laws
 from tests.laws.consent_table import MARKETING, bought, person
+from tests.simulated import between
 
 MAIL = f'[[segment]]\nname = "Mail"\nwhere = "records >= 1"\npush = {EVERYWHERE}\n'
 FIELD = f'[[field]]\ncolumn = "orders_total"\npush = {EVERYWHERE}\n'
@@ -193,9 +194,9 @@ def test_in_a_long_push_who_says_no_on_another_platform_after_it_began_does_not_
     text = shop.config.path.read_text().replace("[mailchimp]\n", "[mailchimp]\nbatch_size = 1\n")
     shop.config.path.write_text(text.replace('"shopify", "mailchimp", "hubspot"', '"mailchimp"'))
     shop.config = configuration.load(shop.config.path)
-    handle, said_no = shop.mailchimp.handle, []
+    said_no: list[str] = []
 
-    def slowly(request: Any) -> Any:
+    def slowly(request: Any, handle: Any) -> Any:
         answer = handle(request)
         if b"members_to_add" in request.body and not said_no:
             said_no.append(next(n for n in ("steady", "no-shopify") if n.encode() not in request.body))
@@ -203,8 +204,8 @@ def test_in_a_long_push_who_says_no_on_another_platform_after_it_began_does_not_
             shop.change("hubspot", said_no[0], **NO["hubspot"])
         return answer
 
-    shop.mailchimp.handle = slowly  # type: ignore[method-assign]  # time passes while we write
-    s = shop.carry_out(shop.fresh)
+    with between(shop.mailchimp, slowly):
+        s = shop.carry_out(shop.fresh)
     assert shop.wearing()["mailchimp"] == {"steady", "alone", *(f"no-{p}" for p in PLATFORMS)} - set(said_no)
     (result,) = s.results
     assert (result.planned, result.counts, result.not_sent) == (5, {"done": 4}, 1)

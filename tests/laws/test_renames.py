@@ -11,8 +11,8 @@ import responses
 from connector import backup, choices, planner, restore, sync, writer
 from connector import config as configuration
 from models.errors import ConfigError
+from tests.stories.shopkeeper import LAX
 from tests.stories.small_world import NOW, Owner, World
-from tests.stories.test_consequences import LAX
 
 BLOCK = '[[segment]]\nname = "{}"\nwhere = "{}"\npush = {}\n{}'
 GOLD, VIP = "records >= 1", "records >= 0"

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import responses
 
 from connector.sandbox.faults import Faults
+from tests.stories.shopkeeper import Shopkeeper
 from tests.stories.story import Story, write_orders
 
 
@@ -63,3 +65,15 @@ def pushed(pulled: Story) -> Story:
     """The same, with the owner's go-ahead given and the tags filled."""
     pulled.ok("push", "--first", "--as-of", "1998-07-01")
     return pulled
+
+
+@pytest.fixture
+def mock() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        yield mock
+
+
+@pytest.fixture
+def keeper(mock: responses.RequestsMock, tmp_path: Path) -> Shopkeeper:
+    """An owner whose HubSpot segments have options beside their lists."""
+    return Shopkeeper(mock, tmp_path, more="hubspot_property = true")

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import responses
 
 from connector.sandbox.hubspot_flows import Workflow
-from tests.stories.test_consequences import NAME, Shopkeeper, mails
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
+from tests.stories.shopkeeper import NAME, Shopkeeper, mails
 
 
 def test_the_mails_a_plan_foretells_behind_an_active_list_are_those_that_are_sent(

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import responses
 
 from adapters.hubspot_property import PROPERTY
 from connector import backup, planner, privacy, rebuild, restore, runs, sync, undo, writer
 from connector.sandbox.faults import answer
 from connector.session import Session
 from models.changes import Batch, Member, Target
+from tests.simulated import between
+from tests.stories.shopkeeper import Shopkeeper, of_hubspot
 from tests.stories.small_world import NOW, Fuse, Killed, address
-from tests.stories.test_consequences import Shopkeeper, of_hubspot
 from tests.stories.test_option_owner import KEPT, carriers, definition, listed
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
-
-
-@pytest.fixture
-def keeper(mock: responses.RequestsMock, tmp_path: Path) -> Shopkeeper:
-    return Shopkeeper(mock, tmp_path, more="hubspot_property = true")
 
 
 def no_by(keeper: Shopkeeper, n: int) -> None:
@@ -166,6 +154,7 @@ def test_who_left_while_the_property_was_of_no_use_was_taken_off_by_nobodys_hand
     for _ in range(2):
         plan = keeper.push(range(4))
         assert (listed(keeper), plan.drift) == (4, {}) and keeper.owner.store.sql("SELECT * FROM pins") == []
+        assert any("1 may have the segment's option still" in n for n in plan.notes)
     made.type = kind
     assert keeper.push(range(4)).left == 1 and carriers(keeper.world) == set(range(4))
     assert keeper.push(range(5)).entered == 1 and carriers(keeper.world) == set(range(5))
@@ -224,17 +213,15 @@ def test_an_erased_person_loses_the_option_too_whenever_it_can_be_written(keeper
 def test_who_said_no_is_off_the_list_also_where_the_property_gives_no_answer(keeper: Shopkeeper, how: Any) -> None:
     keeper.push(range(5), first=True)
     no_by(keeper, 3)
-    handle = keeper.world.hubspot.handle
 
-    def no_property(request: Any) -> Any:
+    def no_property(request: Any, handle: Any) -> Any:
         if "contacts/batch/update" in request.path:
             return answer("hubspot", how, keeper.world.hubspot.clock)
         return handle(request)
 
-    keeper.world.hubspot.handle = no_property  # type: ignore[method-assign]  # one endpoint has a bad night
-    keeper.push(range(6))
+    with between(keeper.world.hubspot, no_property):
+        keeper.push(range(6))
     assert listed(keeper) == 4 and 3 in carriers(keeper.world)
-    keeper.world.hubspot.handle = handle  # type: ignore[method-assign]  # and a good one
     keeper.push(range(6))
     assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 4, 5}, 5)
 
@@ -277,20 +264,18 @@ def test_a_canary_that_makes_a_deleted_list_again_is_no_go_ahead_for_the_others(
 def test_who_got_the_option_and_never_reached_the_list_loses_it_on_saying_no(keeper: Shopkeeper, how: str) -> None:
     keeper.push(range(2), first=True)
     keeper.owner.believe({"VIP": range(4)})
-    handle = keeper.world.hubspot.handle
     if how == "died":
         with pytest.raises(Killed):
             keeper.owner.push(Fuse(lambda boundary: boundary == "after hubspot"), first=False)
         keeper.owner.reopen()
     elif how == "list writes fail":
 
-        def no_lists(request: Any) -> Any:
+        def no_lists(request: Any, handle: Any) -> Any:
             is_list = "memberships" in request.path and request.method == "PUT"
             return answer("hubspot", "500", keeper.world.hubspot.clock) if is_list else handle(request)
 
-        keeper.world.hubspot.handle = no_lists  # type: ignore[method-assign]  # one endpoint has a bad night
-        keeper.owner.push(first=False)
-        keeper.world.hubspot.handle = handle  # type: ignore[method-assign]  # and a good one
+        with between(keeper.world.hubspot, no_lists):
+            keeper.owner.push(first=False)
     else:
         s = keeper.owner.session()
         plan = keeper.owner.plan(s, first=False)
@@ -306,15 +291,14 @@ def test_a_search_that_is_refused_holds_nobody_back_who_said_no(keeper: Shopkeep
     keeper.push(range(6), first=True)
     forget(keeper, 3)
     no_by(keeper, 1)
-    handle = keeper.world.hubspot.handle
 
-    def no_search(request: Any) -> Any:
+    def no_search(request: Any, handle: Any) -> Any:
         if request.path.endswith("contacts/search") and b'"GT"' in request.body:
             return type(handle(request))(400, {}, b'{"status": "error", "category": "VALIDATION_ERROR", "message": "no"}')
         return handle(request)
 
-    keeper.world.hubspot.handle = no_search  # type: ignore[method-assign]  # one endpoint has a bad night
-    plan = keeper.push([n for n in range(6) if n != 3])  # type: ignore[arg-type]  # one is forgotten
+    with between(keeper.world.hubspot, no_search):
+        plan = keeper.push([n for n in range(6) if n != 3])
     assert "could not be looked up" in " ".join(plan.notes)
     assert (carriers(keeper.world), listed(keeper)) == ({0, 2, 4, 5}, 4)
 

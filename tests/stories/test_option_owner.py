@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import responses
 
 from adapters.hubspot_property import PROPERTY
 from connector import ledger, parts, planner, writer
 from connector.sandbox.hubspot_flows import Workflow
 from models.changes import Target
+from tests.stories.shopkeeper import Shopkeeper, mails
 from tests.stories.small_world import Fuse, Killed, World
-from tests.stories.test_consequences import Shopkeeper, mails
 
 KEPT = "had the segment's option by somebody else's hand"
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
-
-
-@pytest.fixture
-def keeper(mock: responses.RequestsMock, tmp_path: Path) -> Shopkeeper:
-    return Shopkeeper(mock, tmp_path, more="hubspot_property = true")
 
 
 def carriers(world: World) -> set[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,6 @@ TAGS = {"VIP": "Rollcall: VIP", "Lapsed": "Rollcall: Lapsed", "Care": "Rollcall:
 SHARE = 0.05
 UNCLEAR = {("500", "after"), ("reset", "after")}
 """The effect is there, the answer is not."""
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
 
 
 def nights(mock: responses.RequestsMock, folder: Path, seed: int, people: int, count: int, batch_size: int = 5) -> World:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import subprocess
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,6 @@ from tests.stories.story import AS_OF, Story, doubled, segments, store_dump, wor
 from tests.stories.test_kill import FIRST, SMALL, Executioner, Unbroken, unbroken
 
 TAG = "Rollcall: VIP"
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
 
 
 # ---- one tag, a thousand deaths

@@ -3,7 +3,6 @@ Mailchimp."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ VIP = f'[[segment]]\nname = "VIP"\nwhere = "orders_total >= 1"\n{EVERYWHERE}\n'
 WELCOME = f'[[segment]]\nname = "Welcome"\nwhere = "orders_total >= 1"\nstarts = "journey"\n{EVERYWHERE}\n'
 WAITING: Automations = {(p, f"Rollcall: {name}"): 2 for p in PLATFORMS for name in ("VIP", "Welcome")}
 """Everywhere an automation of two mails waits for either tag, as soon as the tag is there."""
-
-
-@pytest.fixture
-def mock() -> Iterator[responses.RequestsMock]:
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield mock
 
 
 class Campaigner:

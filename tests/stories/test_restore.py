@@ -16,9 +16,9 @@ from connector import audit, backup, choices, ledger, privacy, rebuild, restore,
 from connector.store import Store
 from models.changes import Plan, TargetPlan
 from models.errors import StoreError, UsageError
+from tests.stories.shopkeeper import Shopkeeper
 from tests.stories.small_world import NOW, Mortal, address
 from tests.stories.story import rollcall
-from tests.stories.test_consequences import Shopkeeper
 
 NAME = "Rollcall: VIP"
 VIP = '[[segment]]\nname = "VIP"\nwhere = "orders_total >= 1"\npush = ["mailchimp"]\n'

@@ -13,6 +13,7 @@ from connector.sandbox.hubspot_settings import WriteRule
 from models.changes import Batch, Member, Observed, Target
 from models.errors import PermanentApiError
 from tests.platforms.hubspot.hubspot_world import World
+from tests.simulated import between
 
 VIP = Target("hubspot", "VIP", "Rollcall: VIP")
 RISK = Target("hubspot", "At risk", "Rollcall: At risk")
@@ -115,9 +116,9 @@ def test_another_option_made_and_given_after_we_looked_stays(both: World) -> Non
     push(both, VIP, adds="7")
     definition = both.simulator.crm.catalog.find("contacts", PROPERTY)
     assert definition is not None
-    handle, looked = both.simulator.handle, []
+    looked: list[str] = []
 
-    def made_meanwhile(request: Any) -> Any:
+    def made_meanwhile(request: Any, handle: Any) -> Any:
         given = handle(request)
         if request.method == "GET" and request.path.endswith(PROPERTY) and not looked:
             looked.append(request.path)
@@ -125,8 +126,8 @@ def test_another_option_made_and_given_after_we_looked_stays(both: World) -> Non
             both.simulator.change("00007", {PROPERTY: "friend;vip"})
         return given
 
-    both.simulator.handle = made_meanwhile  # type: ignore[method-assign]  # somebody else is at work at the same moment
-    both.adapter.property.remove("VIP", [both.id_of(7)])
+    with between(both.simulator, made_meanwhile):
+        both.adapter.property.remove("VIP", [both.id_of(7)])
     assert (len(looked), value(both, 7)) == (1, {"friend"})
 
 
