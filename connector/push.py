@@ -83,7 +83,6 @@ class _Lane:
 
     def __init__(self, adapter: Adapter, plan: TargetPlan) -> None:
         self.plan = plan
-        self.is_made_here = plan.creates_object and any(c.kind == "add" for c in plan.writable)
         self.object_id = plan.object_id
         if plan.target.object_id and not any(c.kind == "add" for c in plan.writable):
             self.object_id = plan.target.object_id  # somebody else's may bear its name by now
@@ -100,7 +99,7 @@ class _Lane:
     @property
     def is_to_be_made(self) -> bool:
         """What is sent next is the creation of the object."""
-        return self.is_made_here and not self.object_id
+        return self.plan.makes_object and not self.object_id
 
     def next(self) -> Batch | None:
         return None if self.result.error else next(self._batches, None)
@@ -120,13 +119,13 @@ class _Lane:
         automation may be waiting. An automation that waits for one made in this very run cannot be there yet."""
         if is_creation(batch):
             return _Delivered(made=self._adapter.ensure(batch.target))
-        quietly = self.plan.first_fill and not self.is_made_here and batch.adds
+        quietly = self.plan.first_fill and not self.plan.makes_object and batch.adds
         return _delivered(self._adapter, batch, self._adapter.apply_quietly if quietly else self._adapter.apply)
 
     def _all_batches(self, size: int) -> Iterator[Batch]:
         """First the creation of the object, where there is none; its id is known when the next batch is asked for."""
         plan = self.plan
-        if self.is_made_here:
+        if plan.makes_object:
             yield Batch(plan.target, "", plan.object_name, batch_id=_batch_id())
         removes = [_member(c) for c in plan.writable if c.kind == "remove"]
         start = 0

@@ -32,7 +32,7 @@ BEGINNING = date(1970, 1, 1)
 
 NOBODY = "false"
 
-REFERENCE = re.compile(r"""\bsegment\s*\(\s*'([^']+)'\s*\)""", re.IGNORECASE)
+REFERENCE = re.compile(r"""\bsegment\s*\(\s*'((?:[^']|'')+)'\s*\)""", re.IGNORECASE)
 ORDER_STREAMS = ("orders", "shop_orders", "deals")
 
 
@@ -88,7 +88,8 @@ def resolve(config: Config) -> list[Segment]:
 def _behind(name: str, rules: Mapping[str, str]) -> tuple[str, ...]:
     met = [name]
     for one in met:
-        met += [n for n in REFERENCE.findall(rules.get(one, "")) if n in rules and n not in met]
+        named = (n.replace("''", "'") for n in REFERENCE.findall(rules[one]))
+        met += [n for n in dict.fromkeys(named) if n in rules and n not in met]
     return tuple(rules[n] for n in met[1:])
 
 

@@ -75,9 +75,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if canary:
             own = [replace(t, waits_for_go_ahead=False) if first else t for t in own]
             for t in own:
-                if t.creates_object and any(
-                    c.kind == "add" for c in t.writable
-                ):  # its other people are to be asked for as ever
+                if t.makes_object:  # its other people are to be asked for as ever
                     ledger.withdraw_go_ahead(s.store, platform, t.target.segment, s.now(), s.run_id)
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)

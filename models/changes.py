@@ -154,6 +154,11 @@ class TargetPlan:
         """The changes that may be carried out as things stand."""
         return tuple(c for c in self.changes if c.must) if self.waits_for_go_ahead else self.changes
 
+    @property
+    def makes_object(self) -> bool:
+        """The tag or list is made before these changes; where only removals may be carried out, it is not."""
+        return self.creates_object and any(c.kind == "add" for c in self.writable)
+
 
 FieldKind = Literal["text", "number", "date", "yes or no"]
 
