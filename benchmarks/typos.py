@@ -1,4 +1,4 @@
-"""How often the first guess puts a mistyped name right: fields, functions, measures, library names, one and two letters off.
+"""How often the first guess puts a mistyped name right: fields, functions, measures, library and segment names, values.
 
     python benchmarks/typos.py [--two 40]
 
@@ -20,6 +20,8 @@ from connector.columns import COLUMNS
 from connector.library import entries
 from connector.rules.nearest import nearest
 from connector.rules.syntax import ALL_FUNCTIONS
+from connector.sandbox.sample_people import PLACES
+from connector.sandbox.sample_shop import GOODS
 
 LETTERS = string.ascii_lowercase + "_"
 
@@ -36,13 +38,16 @@ def typos(word: str, chance: random.Random) -> list[str]:
 def share(names: list[str], two: int, seed: int = 5) -> tuple[float, float, int]:
     """(share right of one-letter typos, of two-letter typos, how many were tried)."""
     chance = random.Random(seed)
-    known = set(names)
+    known = {name.casefold() for name in names}
     tried = [0, 0]
     right = [0, 0]
     for name in names:
-        ones = [t for t in typos(name, chance) if t not in known]
+        ones = [t for t in typos(name, chance) if t.casefold() not in known]
         twos = [
-            t for o in chance.sample(ones, min(two, len(ones))) for t in [chance.choice(typos(o, chance))] if t not in known
+            t
+            for o in chance.sample(ones, min(two, len(ones)))
+            for t in [chance.choice(typos(o, chance))]
+            if t.casefold() not in known
         ]
         for i, words in enumerate((ones, [t for t in twos if t != name])):
             tried[i] += len(words)
@@ -57,6 +62,9 @@ def main() -> None:
     for title, names in (
         ("fields", [c.name for c in COLUMNS]), ("functions and measures", list(ALL_FUNCTIONS)),
         ("library segments", list(entries())),
+        ("segments of a shop", sorted({e.tag for e in entries().values()})),
+        ("products and categories", sorted({title for _, title, *_ in GOODS} | {category for _, _, category, *_ in GOODS})),
+        ("cities and regions", sorted({name for *_, towns in PLACES for town in towns for name in town[:2]})),
     ):  # fmt: skip
         one, both, count = share(list(names), given.two)
         print(f"{title:25} {len(names):4} names {count:6} typos: {one:6.1%} of one letter, {both:6.1%} of two put right")

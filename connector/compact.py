@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 
 from connector.config import Config
-from connector.purchases import shop_day
+from connector.fresh import News
+from connector.purchases import PURCHASE_ID, shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 4
+VERSION = 5
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
 
 TABLES_MADE = (
@@ -68,53 +69,93 @@ def stands(store: Store) -> bool:
     return held.issuperset(TABLES_MADE)
 
 
-CHANGED = "n IN (SELECT n FROM fact_changed)"
-
-
 def prepare(store: Store, config: Config) -> None:
     """Make every table anew. Call within the transaction that filled people, person_links and purchases."""
     number_people(store)
-    for table, select in _facts(store, config).items():
-        _in_parts(store, table, select)
+    _sales(store)
+    _products(store, config)
+    _words(store)
+    _copies_with_lines(store)
+    _in_parts(store, "fact_orders", _orders(config))
+    _in_parts(store, "fact_lines", _lines(_coded_lines(config, KEYS)))
+    _in_parts(store, "fact_events", _events(_coded_events(config, "events")))
+    _in_parts(store, "fact_interests", _interests("fact_events"))
     store.sql("CREATE OR REPLACE TABLE fact_kinds AS SELECT DISTINCT CAST(kind AS VARCHAR) AS kind FROM fact_events")
     store.sql("DROP TABLE fact_keys")
 
 
-def update(store: Store, config: Config, new_events: str) -> None:
-    """Make the facts of the people in `fact_changed` anew; purchases and links must be up to date. `new_events`: SQL of the
-    events that have come, whose words are given codes."""
+def update(store: Store, config: Config, fresh: News) -> None:
+    """Make the facts of the people with news anew (`news.find_people`); purchases and links must be up to date.
+
+    What was known of them is taken from the facts as they stand, for reading the records again would cost as much as reading
+    those of everybody.
+    """
     before = [d for (d,) in store.sql("SELECT ordered_on FROM fact_sales")]
     _sales(store)
     after = [d for (d,) in store.sql("SELECT ordered_on FROM fact_sales")]
-    store.sql(
-        """INSERT INTO fact_changed
-           SELECT DISTINCT n FROM fact_orders WHERE ordered_on IN (SELECT unnest(CAST(? AS DATE[]))) AND n NOT IN (FROM fact_changed)""",
-        [sorted(set(before) ^ set(after))],
-    )
-    _add_words(store, new_events)
-    for table, select in _facts(store, config, are_words_known=True).items():
-        store.sql(f"DELETE FROM {table} WHERE {CHANGED}")
-        store.sql(f"INSERT INTO {table} {select.replace('{some}', CHANGED)}")
-    store.sql("""INSERT INTO fact_kinds SELECT DISTINCT CAST(kind AS VARCHAR) FROM fact_events
-                 WHERE n IN (SELECT n FROM fact_changed) EXCEPT FROM fact_kinds""")
-    store.sql("DROP TABLE fact_keys")
+    if other := sorted(set(before) ^ set(after)):
+        whose = "SELECT DISTINCT n FROM fact_orders WHERE ordered_on IN (SELECT unnest(CAST(? AS DATE[])))"
+        for table in ("fact_order_news", "fact_changed"):
+            store.sql(f"INSERT INTO {table} {whose} AND n NOT IN (FROM {table})", [other])
+    _update_orders(store, config, fresh)
+    _add_words(store, fresh.new("events"))
+    _update_events(store, config, fresh)
 
 
-def _facts(store: Store, config: Config, *, are_words_known: bool = False) -> dict[str, str]:
-    """Table -> the select that fills it, in the order in which they are needed; makes the tables of words before."""
-    if not are_words_known:
-        _sales(store)
-        _products(store, config)
-        _words(store)
-    _copies_with_lines(store)
-    return {
-        "fact_orders": _orders(config),
-        "fact_lines": _lines(config),
-        "fact_events": _events(config),
-        "fact_interests": """
-            SELECT n, kind = 'click' AS is_click, topic, min(happened) AS happened, min(day) AS day
-            FROM fact_events WHERE topic IS NOT NULL AND {some} GROUP BY ALL ORDER BY n""",
-    }
+def _update_orders(store: Store, config: Config, fresh: News) -> None:
+    """Orders and lines. Lines of an order made again are read from the records, the others are those of before."""
+    theirs = "n IN (FROM fact_order_news)"
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE lines_kept AS
+        SELECT o.purchase_id, l.pieces, l.amount, l.product, l.taste
+        FROM (SELECT * FROM fact_lines WHERE {theirs}) AS l
+        JOIN (SELECT n, purchase, purchase_id FROM fact_orders WHERE {theirs}) AS o ON o.n = l.n AND o.purchase = l.purchase""")
+    _replace(store, "fact_orders", theirs, _orders(config).replace("{some}", theirs))
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE fact_keys AS
+        SELECT {PURCHASE_ID} AS purchase_id, p.source, p.stream, p.order_id FROM po_fresh AS p""")
+    if store.sql("SELECT 1 FROM orders_met LIMIT 1"):
+        store.sql("""
+            INSERT INTO fact_keys SELECT p.purchase_id, p.source, p.stream, p.order_id FROM purchases AS p
+            SEMI JOIN orders_met AS x ON x.source = p.source AND x.order_id = p.order_id
+            WHERE p.purchase_id NOT IN (SELECT purchase_id FROM fact_keys)""")
+    keys = f"""
+        SELECT c.source, c.stream, c.order_id, o.n, o.purchase, o.ordered_at, o.ordered_on, o.in_money
+        FROM (SELECT * FROM fact_orders WHERE {theirs} AND counts) AS o JOIN fact_keys AS c USING (purchase_id)"""
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE lines_now AS
+        {_coded_lines(config, keys)}
+        UNION ALL BY NAME
+        SELECT o.n, o.purchase, o.ordered_at, o.ordered_on, l.pieces, l.amount, l.product, w.product_code, l.taste
+        FROM (SELECT * FROM lines_kept WHERE purchase_id NOT IN (SELECT purchase_id FROM fact_keys)) AS l
+        JOIN (SELECT * FROM fact_orders WHERE {theirs}) AS o USING (purchase_id)
+        JOIN fact_products AS w ON w.code = l.product""")
+    _replace(store, "fact_lines", theirs, _lines("FROM lines_now"))
+    for table in ("lines_kept", "lines_now", "fact_keys", "po_fresh"):
+        store.sql(f"DROP TABLE {table}")
+
+
+def _update_events(store: Store, config: Config, fresh: News) -> None:
+    """Only of people whose records are others than before are events read from the records."""
+    theirs = "n IN (FROM fact_event_news)"
+    columns = "n, happened, day, kind, campaign, url, category, product, word, value, topic"
+    new = _coded_events(config, fresh.new("events")).replace("{some}", "n NOT IN (FROM fact_moved)")
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE events_now AS
+        SELECT {columns} FROM fact_events WHERE {theirs} AND n NOT IN (FROM fact_moved)
+        UNION ALL SELECT {columns} FROM ({new})""")
+    if store.sql("SELECT 1 FROM fact_moved LIMIT 1"):
+        moved = _coded_events(config, "events").replace("{some}", "n IN (FROM fact_moved)")
+        store.sql(f"INSERT INTO events_now SELECT {columns} FROM ({moved})")
+    _replace(store, "fact_events", theirs, _events("FROM events_now"))
+    _replace(store, "fact_interests", theirs, _interests("events_now").replace("{some}", "TRUE"))
+    store.sql("INSERT INTO fact_kinds SELECT DISTINCT CAST(kind AS VARCHAR) FROM events_now EXCEPT FROM fact_kinds")
+    store.sql("DROP TABLE events_now")
+
+
+def _replace(store: Store, table: str, where: str, select: str) -> None:
+    store.sql(f"DELETE FROM {table} WHERE {where}")
+    store.sql(f"INSERT INTO {table} {select}")
 
 
 def _in_parts(store: Store, table: str, select: str) -> None:
@@ -138,6 +179,35 @@ def number_people(store: Store) -> None:
     store.sql("""
         CREATE OR REPLACE TABLE fact_links AS
         SELECT l.source, l.contact_id, n.n FROM person_links AS l JOIN person_numbers AS n USING (person_id) ORDER BY n""")
+
+
+def number_circle(store: Store) -> None:
+    """The same for the records in `id_circle` alone; leaves `links_changed` as `compare_links` does."""
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE links_before AS SELECT * FROM fact_links SEMI JOIN id_circle USING (source, contact_id)""")
+    store.sql("""
+        INSERT INTO person_numbers
+        SELECT person_id, (SELECT coalesce(max(n), -1) FROM person_numbers) + row_number() OVER (ORDER BY person_id)
+        FROM (SELECT DISTINCT person_id FROM id_names) ANTI JOIN person_numbers USING (person_id)""")
+    store.sql("""
+        DELETE FROM person_numbers WHERE person_id IN (FROM id_people_before EXCEPT SELECT person_id FROM id_names)""")
+    store.sql("""
+        DELETE FROM fact_links USING id_circle AS c WHERE c.source = fact_links.source AND c.contact_id = fact_links.contact_id""")
+    now = """SELECT l.source, l.contact_id, i.n FROM (SELECT * FROM person_links SEMI JOIN id_circle USING (source, contact_id)) AS l
+        JOIN person_numbers AS i USING (person_id)"""
+    store.sql(f"CREATE OR REPLACE TEMP TABLE links_now AS {now}")
+    store.sql("INSERT INTO fact_links FROM links_now")
+    compare_links(store, "links_now")
+    store.sql("DROP TABLE links_now")
+
+
+def compare_links(store: Store, now: str) -> None:
+    """Table links_changed(source, contact_id, was, n): records whose person has another number than in `links_before`."""
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE links_changed AS
+        SELECT coalesce(a.source, b.source) AS source, coalesce(a.contact_id, b.contact_id) AS contact_id, b.n AS was, a.n
+        FROM {now} AS a FULL JOIN links_before AS b ON b.source = a.source AND b.contact_id = a.contact_id
+        WHERE a.n IS DISTINCT FROM b.n""")
 
 
 def _sales(store: Store) -> None:
@@ -178,43 +248,51 @@ def _orders(config: Config) -> str:
 def _copies_with_lines(store: Store) -> None:
     """Table fact_keys: for purchases with copies, the one whose lines tell what was bought: the first source's where it has
     some."""
-    store.sql("""
-        CREATE OR REPLACE TEMP TABLE fact_keys AS
-        SELECT p.purchase_id, c.source, c.stream, c.order_id
-        FROM purchases AS p
-        JOIN purchase_copies AS c ON c.purchase_id = p.purchase_id
-        SEMI JOIN order_lines AS h ON h.source = c.source AND h.order_id = c.order_id
-        WHERE p.counts AND p.copies > 1
-        QUALIFY row_number() OVER (PARTITION BY p.purchase_id
-          ORDER BY CASE WHEN c.source = p.source AND c.stream = p.stream THEN 0 ELSE 1 END, c.source, c.stream) = 1""")
+    store.sql("CREATE OR REPLACE TEMP TABLE fact_keys AS SELECT purchase_id, source, stream, order_id FROM purchases LIMIT 0")
+    if store.sql("SELECT 1 FROM purchases WHERE counts AND copies > 1 LIMIT 1"):
+        store.sql("""
+            INSERT INTO fact_keys
+            SELECT p.purchase_id, c.source, c.stream, c.order_id
+            FROM (SELECT * FROM purchases WHERE counts AND copies > 1) AS p
+            JOIN purchase_copies AS c ON c.purchase_id = p.purchase_id
+            SEMI JOIN order_lines AS h ON h.source = c.source AND h.order_id = c.order_id
+            QUALIFY row_number() OVER (PARTITION BY p.purchase_id
+              ORDER BY CASE WHEN c.source = p.source AND c.stream = p.stream THEN 0 ELSE 1 END, c.source, c.stream) = 1""")
 
 
-def _lines(config: Config) -> str:
+KEYS = """
+    SELECT coalesce(c.source, p.source) AS source, coalesce(c.stream, p.stream) AS stream,
+      coalesce(c.order_id, p.order_id) AS order_id, o.n, o.purchase, o.ordered_at, o.ordered_on, o.in_money
+    FROM (SELECT * FROM fact_orders WHERE {some} AND counts) AS o
+    JOIN purchases AS p ON p.purchase_id = o.purchase_id
+    LEFT JOIN fact_keys AS c ON c.purchase_id = o.purchase_id
+    WHERE p.copies = 1 OR c.purchase_id IS NOT NULL"""
+"""The orders whose lines tell what was bought, with their person."""
+
+
+def _lines(coded: str) -> str:
     """Sorted by product, so that a person's first line of each can be told from the line before."""
     return f"""
-        WITH keys AS (
-          SELECT coalesce(c.source, p.source) AS source, coalesce(c.stream, p.stream) AS stream,
-            coalesce(c.order_id, p.order_id) AS order_id, o.n, o.purchase, o.ordered_at, o.ordered_on, o.in_money
-          FROM (SELECT * FROM fact_orders WHERE {{some}} AND counts) AS o
-          JOIN purchases AS p ON p.purchase_id = o.purchase_id
-          LEFT JOIN fact_keys AS c ON c.purchase_id = o.purchase_id
-          WHERE p.copies = 1 OR c.purchase_id IS NOT NULL)
         SELECT n, purchase, ordered_at, ordered_on, pieces, amount, product, taste,
           NOT coalesce(lag(n) OVER () = n AND lag(product_code) OVER () = product_code, FALSE) AS is_new_product
+        FROM (SELECT * FROM ({coded}) ORDER BY n, product_code, ordered_at, purchase)"""
+
+
+def _coded_lines(config: Config, keys: str) -> str:
+    """The lines of some orders with the codes of what was bought."""
+    return f"""
+        SELECT l.n, l.purchase, l.ordered_at, l.ordered_on, CAST(l.quantity AS DOUBLE) AS pieces, l.amount,
+          w.code AS product, w.product_code, CASE WHEN NOT w.is_sensitive THEN w.category END AS taste
         FROM (
-          SELECT l.n, l.purchase, l.ordered_at, l.ordered_on, CAST(l.quantity AS DOUBLE) AS pieces, l.amount,
-            w.code AS product, w.product_code, CASE WHEN NOT w.is_sensitive THEN w.category END AS taste
-          FROM (
-            SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.product_id, l.source,
-              coalesce(l.product_id, l.sku, l.title) AS product, l.title,
-              CASE WHEN coalesce(l.currency = '{config.shop.currency}', k.in_money) THEN l.amount END AS amount
-            FROM keys AS k
-            JOIN order_lines AS l ON l.source = k.source AND l.order_id = k.order_id
-              AND (l.source = 'import' OR l.stream = k.stream)
-          ) AS l
-          JOIN fact_products AS w ON w.source = l.source AND w.product IS NOT DISTINCT FROM l.product
-            AND w.title IS NOT DISTINCT FROM l.title AND w.line_category IS NOT DISTINCT FROM l.category
-          ORDER BY n, product_code, ordered_at, purchase)"""
+          SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.product_id, l.source,
+            coalesce(l.product_id, l.sku, l.title) AS product, l.title,
+            CASE WHEN coalesce(l.currency = '{config.shop.currency}', k.in_money) THEN l.amount END AS amount
+          FROM ({keys}) AS k
+          JOIN order_lines AS l ON l.source = k.source AND l.order_id = k.order_id
+            AND (l.source = 'import' OR l.stream = k.stream)
+        ) AS l
+        JOIN fact_products AS w ON w.source = l.source AND w.product IS NOT DISTINCT FROM l.product
+          AND w.title IS NOT DISTINCT FROM l.title AND w.line_category IS NOT DISTINCT FROM l.category"""
 
 
 def _products(store: Store, config: Config) -> None:
@@ -271,9 +349,9 @@ def _add_words(store: Store, new_events: str) -> None:
     """Codes for words, topics and campaigns that were never met before; the known ones keep theirs."""
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE words_found AS
-        SELECT word, nullif(lower(regexp_extract(word, '{SECTION}', 1)), '') AS section
-        FROM (SELECT url AS word FROM {new_events} UNION SELECT product_id FROM {new_events} UNION SELECT text FROM {new_events})
-        WHERE word <> '' AND word NOT IN (SELECT word FROM fact_words)""")
+        SELECT f.word, nullif(lower(regexp_extract(f.word, '{SECTION}', 1)), '') AS section
+        FROM (SELECT url AS word FROM {new_events} UNION SELECT product_id FROM {new_events} UNION SELECT text FROM {new_events}) AS f
+        ANTI JOIN fact_words AS w ON w.word = f.word WHERE f.word <> ''""")
     store.sql("""
         INSERT INTO fact_topics
         SELECT (SELECT coalesce(max(code), 0) FROM fact_topics) + row_number() OVER (ORDER BY section), section
@@ -296,27 +374,37 @@ def _add_words(store: Store, new_events: str) -> None:
                    GROUP BY ALL) AS c USING (source, campaign_id)""")
 
 
-def _events(config: Config) -> str:
-    """Opens by machines are a kind of their own (`machine_open`), and Mailchimp's where it cannot tell (go by clicks there);
-    `sent_no` counts the mails sent up to the row, from anywhere on: only differences within a person mean something."""
-    kinds = ", ".join(f"'{k}'" for k in (*EVENT_KINDS, "machine_open", "other"))
+def _events(coded: str) -> str:
+    """`sent_no` counts the mails sent up to the row, from anywhere on: only differences within a person mean something."""
     return f"""
         SELECT *, CAST(count(*) FILTER (kind = 'sent') OVER (ROWS UNBOUNDED PRECEDING) AS INTEGER) AS sent_no
+        FROM (SELECT * FROM ({coded}) ORDER BY n, happened, kind)"""
+
+
+def _coded_events(config: Config, rows: str) -> str:
+    """Events with their person and the codes of their words. Opens by machines are a kind of their own (`machine_open`), and
+    Mailchimp's where it cannot tell (go by clicks there)."""
+    kinds = ", ".join(f"'{k}'" for k in (*EVENT_KINDS, "machine_open", "other"))
+    return f"""
+        SELECT l.n, e.occurred_at AS happened, {shop_day("e.occurred_at", config.shop.timezone)} AS day,
+          CAST(CASE WHEN e.kind = 'open' AND coalesce(e.is_machine, e.source = 'mailchimp') THEN 'machine_open'
+            WHEN e.kind IN ({kinds}) THEN e.kind ELSE 'other' END AS ENUM({kinds})) AS kind,
+          c.code AS campaign, u.code AS url, g.code AS category, p.code AS product, w.code AS word, e.value,
+          CASE WHEN e.kind IN ('page_view', 'product_view', 'click')
+            THEN coalesce(g.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic
         FROM (
-          SELECT l.n, e.occurred_at AS happened, {shop_day("e.occurred_at", config.shop.timezone)} AS day,
-            CAST(CASE WHEN e.kind = 'open' AND coalesce(e.is_machine, e.source = 'mailchimp') THEN 'machine_open'
-              WHEN e.kind IN ({kinds}) THEN e.kind ELSE 'other' END AS ENUM({kinds})) AS kind,
-            c.code AS campaign, u.code AS url, g.code AS category, p.code AS product, w.code AS word, e.value,
-            CASE WHEN e.kind IN ('page_view', 'product_view', 'click')
-              THEN coalesce(g.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic
-          FROM (
-            SELECT CASE WHEN contact_id IS NULL THEN 'email' ELSE source END AS of_source, coalesce(contact_id, email) AS who, *
-            FROM events WHERE occurred_at IS NOT NULL) AS e
-          JOIN (SELECT * FROM fact_links WHERE {{some}}) AS l ON l.source = e.of_source AND l.contact_id = e.who
-          LEFT JOIN fact_campaigns AS c ON c.source = e.source AND c.campaign_id = e.campaign_id
-          LEFT JOIN fact_words AS u ON u.word = e.url
-          LEFT JOIN (SELECT c.*, t.code AS topic FROM fact_categories AS c JOIN fact_topics AS t USING (name)) AS g
-            ON g.name = e.category
-          LEFT JOIN fact_words AS p ON p.word = e.product_id
-          LEFT JOIN fact_words AS w ON w.word = e.text
-          ORDER BY n, happened, kind)"""
+          SELECT CASE WHEN contact_id IS NULL THEN 'email' ELSE source END AS of_source, coalesce(contact_id, email) AS who, *
+          FROM {rows} WHERE occurred_at IS NOT NULL) AS e
+        JOIN (SELECT * FROM fact_links WHERE {{some}}) AS l ON l.source = e.of_source AND l.contact_id = e.who
+        LEFT JOIN fact_campaigns AS c ON c.source = e.source AND c.campaign_id = e.campaign_id
+        LEFT JOIN fact_words AS u ON u.word = e.url
+        LEFT JOIN (SELECT c.*, t.code AS topic FROM fact_categories AS c JOIN fact_topics AS t USING (name)) AS g
+          ON g.name = e.category
+        LEFT JOIN fact_words AS p ON p.word = e.product_id
+        LEFT JOIN fact_words AS w ON w.word = e.text"""
+
+
+def _interests(events: str) -> str:
+    return f"""
+        SELECT n, kind = 'click' AS is_click, topic, min(happened) AS happened, min(day) AS day
+        FROM {events} WHERE topic IS NOT NULL AND {{some}} GROUP BY ALL ORDER BY n"""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import orjson
 
 import adapters
-from connector import compact, identity_erased, moved, news, purchases
+from connector import compact, identity_erased, identity_news, moved, news, purchases
 from connector.config import Config
+from connector.fresh import News
 from connector.identity_rules import folded
 from connector.store import Store
 
@@ -28,6 +30,7 @@ SHARED_BY = 5
 """An address or number carried by more contacts than this belongs to nobody in particular (info@, a shop's own phone)."""
 
 ERASED = 6
+
 EVIDENCE = {
     1: "merged on the platform",
     2: "id kept by another platform",
@@ -41,11 +44,12 @@ EVIDENCE = {
 GUEST_TABLES = ("orders", "carts", "subscriptions", "events")
 
 
-def identify(store: Store, config: Config) -> dict[str, int]:
+def identify(store: Store, config: Config, day: date | None = None) -> dict[str, int]:
     """Fill people, person_links, purchases and purchase_copies from the normalized tables, in one transaction.
 
     Safe to repeat: the same records give the same ids, and an id lives on while any record of its person is there.
-    When persons turn out to be one, the id of the one known longest stays. Returns counts by name.
+    When persons turn out to be one, the id of the one known longest stays. The first news of a `day` are a reason to look at
+    everybody, later ones only at whom they touch. Returns counts by name.
     """
     state = compact.fingerprint(store, config)
     known = _known(store, state)
@@ -53,27 +57,22 @@ def identify(store: Store, config: Config) -> dict[str, int]:
         return known
     with store.transaction():
         fresh = news.since(store, config)
-        _make_nodes(store, fresh)
-        _make_identifiers(store, config)
-        shared = _make_edges(store)
-        kept_apart = _make_components(store, config.identity.keep_apart)
-        _name_components(store)
-        _write(store)
+        is_near = fresh is not None and _is_looked_at(store, day) and _look_near(store, config, fresh)
+        kept_apart = 0 if is_near else _look_everywhere(store, config, fresh)
         counts = {
-            "records": int(store.value("SELECT count(*) FROM id_nodes WHERE source <> 'email'")),
+            "records": int(store.value("SELECT count(*) FROM person_links WHERE source <> 'email'")),
             "people": int(store.value("SELECT count(*) FROM people")),
-            "shared_identifiers": shared,
+            "shared_identifiers": identity_news.shared(store, SHARED_BY),
             "kept_apart": kept_apart,
         }
-        for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names"):
-            store.sql(f"DROP TABLE IF EXISTS id_{table}")
-        if fresh is None or not _follow(store, config, fresh):
+        if fresh is None or not _follow(store, config, fresh, is_near):
             purchases.reconcile(store, config)
             compact.prepare(store, config)
             news.forget_news(store)
+        _drop(store)
         counts |= purchases.count(store)
         news.remember(store, config)
-        _remember(store, state, counts)
+        _remember(store, state, counts, day)
     log.info("identity: %s", ", ".join(f"{v} {k.replace('_', ' ')}" for k, v in counts.items()))
     return counts
 
@@ -87,28 +86,88 @@ def _known(store: Store, state: str) -> dict[str, int] | None:
     return dict(before["counts"]) if before["state"] == state else None
 
 
-def _remember(store: Store, state: str, counts: dict[str, int]) -> None:
+def _is_looked_at(store: Store, day: date | None) -> bool:
+    """Whether everybody was looked at on that day already."""
+    return day is None or store.value("SELECT value FROM meta WHERE name = 'identity_day'") == day.isoformat()
+
+
+def _remember(store: Store, state: str, counts: dict[str, int], day: date | None) -> None:
     store.sql("DELETE FROM meta WHERE name = 'identity_state'")
     store.sql("INSERT INTO meta VALUES ('identity_state', ?)", [orjson.dumps({"state": state, "counts": counts}).decode()])
+    if day is not None:
+        store.sql("DELETE FROM meta WHERE name = 'identity_day'")
+        store.insert("meta", [{"name": "identity_day", "value": day.isoformat()}])
 
 
-def _follow(store: Store, config: Config, fresh: news.News) -> bool:
+def _drop(store: Store) -> None:
+    for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names", "seeds", "seen_now", "circle",
+                  "sharers", "there", "people_before"):  # fmt: skip
+        store.sql(f"DROP TABLE IF EXISTS temp.id_{table}")
+
+
+def _look_everywhere(store: Store, config: Config, fresh: News | None) -> int:
+    """Returns how many links were refused to keep apart whom the owner wants apart."""
+    _find_records(store, fresh)
+    _make_nodes(store, "id_found")
+    store.sql("DROP TABLE id_found")
+    _make_identifiers(store, config)
+    _make_edges(store)
+    kept_apart = _make_components(store, config.identity.keep_apart)
+    _name_components(store)
+    _write(store)
+    identity_news.remember_all(store)
+    return kept_apart
+
+
+def _look_near(store: Store, config: Config, fresh: News) -> bool:
+    """Who is who among the records that news touch; False where they are too many, where it is not known who was looked at, or
+    where the owner keeps some apart: which link gives way is decided among all."""
+    if config.identity.keep_apart or not identity_news.stands(store):
+        return False
+    identity_news.find_seeds(store, config, fresh)
+    if not identity_news.is_small(store, "id_seeds"):
+        return False
+    _make_nodes(store, "id_seeds")
+    _make_identifiers(store, config)
+    identity_news.find_circle(store)
+    identity_news.find_sharers(store)
+    if not identity_news.is_small(store, "id_circle", "id_sharers"):
+        return False
+    identity_news.keep_found(store, fresh)
+    _make_nodes(store, "(FROM id_there UNION FROM id_sharers)")
+    _make_identifiers(store, config)
+    _make_edges(store)
+    store.sql("DELETE FROM id_nodes WHERE (source, contact_id) IN (SELECT (source, contact_id) FROM id_sharers)")
+    store.sql("DELETE FROM id_edges WHERE a NOT IN (SELECT n FROM id_nodes) OR b NOT IN (SELECT n FROM id_nodes)")
+    _make_components(store, ())
+    _name_components(store)
+    _write(store, is_near=True)
+    identity_news.remember(store)
+    return True
+
+
+def _follow(store: Store, config: Config, fresh: News, is_near: bool) -> bool:
     """Purchases and facts of the people with news alone; False where those of everybody must be made."""
-    store.sql("CREATE OR REPLACE TEMP TABLE fact_links_before AS FROM fact_links")
-    store.sql("CREATE OR REPLACE TEMP TABLE person_numbers_before AS FROM person_numbers")
-    compact.number_people(store)
+    if is_near:
+        compact.number_circle(store)
+    else:
+        store.sql("CREATE OR REPLACE TEMP TABLE links_before AS FROM fact_links")
+        compact.number_people(store)
+        compact.compare_links(store, "fact_links")
     is_followed = news.find_people(store, fresh)
     if is_followed:
-        purchases.update(store, config)
-        compact.update(store, config, fresh.new("events"))
+        purchases.update(store, config, fresh)
+        compact.update(store, config, fresh)
         news.tell_profile(store)
-    for table in ("fact_links_before", "person_numbers_before", "fact_changed"):
+    for table in (
+        "links_before", "links_changed", "fact_moved", "fact_order_news", "fact_event_news", "fact_changed", "orders_met",
+    ):  # fmt: skip
         store.sql(f"DROP TABLE {table}")
     return is_followed
 
 
-def _make_nodes(store: Store, fresh: news.News | None) -> None:
-    """One row per contact record; contacts seen only through their orders or events count, guests come by address.
+def _find_records(store: Store, fresh: News | None) -> None:
+    """Table id_found: every contact record; contacts seen only through their orders or events count, guests come by address.
 
     Of the events only the new ones are looked at where the others are known: who was met in those has a link.
     """
@@ -131,11 +190,14 @@ def _make_nodes(store: Store, fresh: news.News | None) -> None:
               ON e.source = missing.source AND e.contact_id = missing.contact_id
             UNION SELECT source, contact_id FROM missing SEMI JOIN events AS e
               ON missing.source = 'email' AND e.contact_id IS NULL AND e.email = missing.contact_id""")
-    store.sql("""
+
+
+def _make_nodes(store: Store, records: str) -> None:
+    """Numbers for records; an older one has a smaller number than those it came with, whichever are numbered."""
+    store.sql(f"""
         CREATE OR REPLACE TEMP TABLE id_nodes AS
         SELECT CAST(row_number() OVER (ORDER BY source = 'email', source, contact_id) AS INTEGER) AS n, source, contact_id
-        FROM id_found""")
-    store.sql("DROP TABLE id_found")
+        FROM {records}""")
 
 
 def _make_identifiers(store: Store, config: Config) -> None:
@@ -152,6 +214,7 @@ def _make_identifiers(store: Store, config: Config) -> None:
     phones = """
         SELECT source, contact_id, phone AS value FROM contacts WHERE phone IS NOT NULL
         UNION SELECT source, contact_id, value FROM identifiers WHERE kind = 'phone' AND value IS NOT NULL"""
+    phones = f"SELECT f.* FROM ({phones}) AS f SEMI JOIN id_nodes USING (source, contact_id)"
     _translate_phones(store, phones, config.shop.country)
     store.sql(f"""
         INSERT INTO id_identifiers
@@ -190,8 +253,8 @@ def e164(number: str, country: str = "") -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
-def _make_edges(store: Store) -> int:
-    """Table id_edges(a, b, evidence). Returns how many identifiers were left out because too many contacts share them.
+def _make_edges(store: Store) -> None:
+    """Table id_edges(a, b, evidence), without the identifiers that too many contacts share.
 
     A phone joins no two contacts with different given names (a family has one number), and where its holders have
     different names, none without a name.
@@ -231,7 +294,6 @@ def _make_edges(store: Store) -> int:
         JOIN id_nodes AS b ON b.source = f.to_source AND b.contact_id = f.to_id
         WHERE a.n <> b.n""")
     identity_erased.hold(store, ERASED)
-    return int(store.value("SELECT count(*) FROM id_claims WHERE is_shared"))
 
 
 def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int:
@@ -328,13 +390,15 @@ def _name_components(store: Store) -> None:
           SELECT n.n AS root, md5(n.source || ':' || n.contact_id) AS hash
           FROM id_nodes AS n JOIN id_components AS c ON c.n = n.n AND c.root = n.n
           WHERE n.n NOT IN (SELECT root FROM id_names)),
-        taken AS (SELECT person_id FROM id_names UNION SELECT person_id FROM person_links)
+        taken AS (SELECT person_id FROM id_names UNION ALL SELECT person_id FROM person_links
+                  SEMI JOIN (SELECT 'p' || left(hash, 15) AS person_id FROM fresh) USING (person_id))
         SELECT root, CASE WHEN 'p' || left(hash, 15) IN (SELECT person_id FROM taken)
                           THEN 'p' || left(md5(hash || '+'), 15) ELSE 'p' || left(hash, 15) END
         FROM fresh""")
 
 
-def _write(store: Store) -> None:
+def _write(store: Store, *, is_near: bool = False) -> None:
+    """Fill person_links and people; `is_near`: only the rows of id_circle are made again."""
     store.sql("""
         CREATE OR REPLACE TEMP TABLE person_moves AS
         SELECT DISTINCT l.person_id AS old, w.person_id AS new, l.person_id NOT IN (SELECT person_id FROM id_names) AS is_gone
@@ -342,7 +406,12 @@ def _write(store: Store) -> None:
         JOIN id_components AS c ON c.n = n.n JOIN id_names AS w ON w.root = c.root
         WHERE w.person_id <> l.person_id""")
     moved.follow(store)
-    store.sql("DELETE FROM person_links")
+    if is_near:
+        store.sql("""
+            CREATE OR REPLACE TEMP TABLE id_people_before AS
+            SELECT DISTINCT person_id FROM person_links SEMI JOIN id_circle USING (source, contact_id)""")
+    theirs = "USING id_circle AS c WHERE c.source = person_links.source AND c.contact_id = person_links.contact_id"
+    store.sql(f"DELETE FROM person_links {theirs if is_near else ''}")
     evidence = " ".join(f"WHEN {k} THEN '{v}'" for k, v in EVIDENCE.items())
     store.sql(f"""
         INSERT INTO person_links (source, contact_id, person_id, evidence)
@@ -353,9 +422,10 @@ def _write(store: Store) -> None:
         LEFT JOIN (SELECT n, min(evidence) AS best FROM (SELECT a AS n, evidence FROM id_edges
                    UNION ALL SELECT b, evidence FROM id_edges) GROUP BY n) AS e ON e.n = n.n
         ORDER BY w.person_id, n.source, n.contact_id""")
-    identity_erased.remember(store, ERASED)
-    store.sql("DELETE FROM people")
-    store.sql("""
+    identity_erased.remember(store, ERASED, is_near=is_near)
+    store.sql(f"DELETE FROM people {'WHERE person_id IN (FROM id_people_before)' if is_near else ''}")
+    links = f"(SELECT * FROM person_links {'SEMI JOIN id_names USING (person_id)' if is_near else ''})"
+    store.sql(f"""
         INSERT INTO people (person_id, email, first_name, last_name, since, records)
         WITH ranked AS (
           SELECT l.person_id, l.source, l.contact_id, c.first_name, c.last_name, c.created_at,
@@ -363,12 +433,16 @@ def _write(store: Store) -> None:
             row_number() OVER (PARTITION BY l.person_id ORDER BY
               CASE WHEN c.contact_id IS NULL THEN 2 WHEN coalesce(c.state, 'live') = 'live' THEN 0 ELSE 1 END,
               c.updated_at DESC NULLS LAST, l.source, l.contact_id) AS rank
-          FROM person_links AS l
+          FROM {links} AS l
           LEFT JOIN contacts AS c ON c.source = l.source AND c.contact_id = l.contact_id
           LEFT JOIN (
-            SELECT source, contact_id, min(email) AS email FROM orders
-            ANTI JOIN (SELECT source, contact_id FROM contacts WHERE email IS NOT NULL) USING (source, contact_id)
-            WHERE contact_id IS NOT NULL GROUP BY ALL) AS o
+            SELECT source, contact_id, min(email) AS email
+            FROM (SELECT source, contact_id, email FROM orders WHERE contact_id IS NOT NULL AND email IS NOT NULL)
+            SEMI JOIN (
+              SELECT source, contact_id FROM {links} AS l
+              ANTI JOIN (SELECT source, contact_id FROM contacts WHERE email IS NOT NULL) USING (source, contact_id)
+              WHERE source <> 'email') USING (source, contact_id)
+            GROUP BY ALL) AS o
             ON o.source = l.source AND o.contact_id = l.contact_id)
         SELECT person_id, arg_min(email, rank) FILTER (email IS NOT NULL),
           arg_min(first_name, rank) FILTER (first_name IS NOT NULL), arg_min(last_name, rank) FILTER (last_name IS NOT NULL),

@@ -27,9 +27,10 @@ def hold(store: Store, evidence: int) -> None:
         WHERE c.state = 'erased' AND b.n <> a.n GROUP BY a.n""")
 
 
-def remember(store: Store, evidence: int) -> None:
-    """Who holds whom from now on, of the people as they are now."""
-    store.sql("DELETE FROM id_held")
+def remember(store: Store, evidence: int, *, is_near: bool) -> None:
+    """Who holds whom from now on, of the people as they are now; `is_near`: of the records in `id_circle` alone."""
+    theirs = "USING id_circle AS c WHERE c.source = id_held.source AND c.contact_id = id_held.contact_id"
+    store.sql(f"DELETE FROM id_held {theirs if is_near else ''}")
     store.sql(f"""
         INSERT INTO id_held
         WITH holds AS (

@@ -11,12 +11,12 @@ were deleted for good, new categories and products, another configuration.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 import orjson
 
 from connector import compact
 from connector.config import Config
+from connector.fresh import OF_SOURCE, WHOSE, News
 from connector.store import Store
 
 FOLLOWED = ("orders", "order_lines", "refunds", "events")
@@ -25,17 +25,6 @@ LOOKED_AT = 64
 
 FEW = 0.1
 """With changes of a larger share of the people all facts are made anew: they come out sorted, and it costs no more."""
-
-
-@dataclass(frozen=True)
-class News:
-    """`last`: the row of each table up to which everything is known."""
-
-    last: dict[str, int]
-
-    def new(self, table: str) -> str:
-        """SQL of the new rows of a table."""
-        return f'(SELECT * FROM "{table}" WHERE rowid > {self.last[table]})'
 
 
 def since(store: Store, config: Config) -> News | None:
@@ -52,8 +41,8 @@ def since(store: Store, config: Config) -> News | None:
         if rows and (str(last) not in now or any(sentinels.get(row) != told for row, told in now.items())):
             return None
         removed[table] = rows - kept
-    news = News({t: last for t, (_, last, _) in marks.items()})
-    return news if _is_followed(store, news, removed) else None
+    news = News({t: last for t, (_, last, _) in marks.items()}, removed)
+    return news if _is_followed(store, news) else None
 
 
 def remember(store: Store, config: Config) -> None:
@@ -70,11 +59,10 @@ def remember(store: Store, config: Config) -> None:
 def _sentinels(store: Store, table: str, last: int) -> dict[str, str]:
     """Row -> what it holds, of the last rows and of some ever further ahead. One alone could be deceived: stored again as it
     was, it stands in its old place where as many rows before it went as came."""
-    rows = sorted({last - n for n in range(LOOKED_AT)} | {last - (1 << n) for n in range(40)})
-    found = store.sql(
-        f'SELECT rowid, hash(t) FROM "{table}" AS t WHERE rowid IN ({", ".join(str(r) for r in rows if r >= 0) or -1})'
-    )
-    return {str(row): str(told) for row, told in found}
+    places = [f"BETWEEN {last - LOOKED_AT + 1} AND {last}"]  # one row or a range is found without reading the table, a list not
+    places += [f"= {last - (1 << n)}" for n in range(40) if LOOKED_AT <= 1 << n <= last]
+    looks = " UNION ALL ".join(f'SELECT rowid, hash(t) FROM "{table}" AS t WHERE rowid {place}' for place in places)
+    return {str(row): str(told) for row, told in store.sql(looks)}
 
 
 def _fixed(store: Store, config: Config) -> str:
@@ -84,9 +72,9 @@ def _fixed(store: Store, config: Config) -> str:
     return f"{compact.VERSION} {FOLLOWED} {settings} {products}"
 
 
-def _is_followed(store: Store, news: News, removed: dict[str, int]) -> bool:
+def _is_followed(store: Store, news: News) -> bool:
     """Every row that went must have come again, and nothing must have come that changes the codes of others."""
-    ranks = store.value("SELECT count(DISTINCT (source, kind = 'deal')) FROM orders")
+    ranks, removed = store.value("SELECT count(DISTINCT (source, kind = 'deal')) FROM orders"), news.removed
     if removed["events"] or (ranks or 0) > 1:
         return False
     replaced = store.value(f"""
@@ -108,28 +96,41 @@ def _is_followed(store: Store, news: News, removed: dict[str, int]) -> bool:
 
 
 def find_people(store: Store, news: News) -> bool:
-    """Table fact_changed(n): whose facts are to be made again. Call when the new links stand in `fact_links` and the old ones in
-    `fact_links_before`, purchases as they were. False where they are so many that all should be."""
+    """Whose facts are to be made again: the tables fact_moved(n), of people whose records are others than before,
+    fact_order_news(n), fact_event_news(n), and fact_changed(n), all of them. Call when the new links stand in `fact_links`,
+    what differs from before in `links_changed`, and purchases as they were. False where they are so many that all should be."""
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE fact_moved AS
+        SELECT DISTINCT n FROM (SELECT unnest([was, n]) AS n FROM links_changed WHERE was IS NOT NULL) WHERE n IS NOT NULL""")
+    replaced = f"""
+        UNION ALL SELECT i.n FROM purchases AS p JOIN person_numbers AS i USING (person_id)
+          SEMI JOIN {news.new("orders")} AS o ON o.source = p.source AND o.order_id = p.order_id"""
     store.sql(f"""
-        CREATE OR REPLACE TEMP TABLE fact_changed AS
+        CREATE OR REPLACE TEMP TABLE fact_order_news AS
         SELECT DISTINCT n FROM (
-          SELECT n FROM (FROM fact_links EXCEPT FROM fact_links_before)
-          UNION ALL SELECT n FROM (FROM fact_links_before EXCEPT FROM fact_links)
-          UNION ALL SELECT l.n FROM {news.new("orders")} AS o JOIN fact_links AS l
+          FROM fact_moved UNION ALL SELECT l.n FROM {news.new("orders")} AS o JOIN fact_links AS l
             ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
-          UNION ALL SELECT l.n FROM {news.new("events")} AS o JOIN fact_links AS l
-            ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
-          UNION ALL SELECT i.n FROM purchases AS p JOIN person_numbers AS i USING (person_id)
-            SEMI JOIN {news.new("orders")} AS o ON o.source = p.source AND o.order_id = p.order_id
-          UNION ALL SELECT l.n FROM orders AS o JOIN fact_links AS l ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
-            SEMI JOIN (SELECT source, order_id FROM {news.new("order_lines")} UNION
-                       SELECT source, order_id FROM {news.new("refunds")}) AS x ON x.source = o.source AND x.order_id = o.order_id)""")
+          {replaced if news.removed["orders"] else ""}) WHERE n IS NOT NULL""")
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE orders_met AS
+        SELECT source, order_id FROM (SELECT source, order_id FROM {news.new("order_lines")} UNION
+          SELECT source, order_id FROM {news.new("refunds")}) AS x
+        ANTI JOIN {news.new("orders")} AS o ON o.source = x.source AND o.order_id = x.order_id""")
+    if store.sql("SELECT 1 FROM orders_met LIMIT 1"):
+        store.sql(f"""
+            INSERT INTO fact_order_news SELECT DISTINCT l.n FROM orders AS o JOIN fact_links AS l
+              ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}
+            SEMI JOIN orders_met AS x ON x.source = o.source AND x.order_id = o.order_id WHERE l.n NOT IN (FROM fact_order_news)""")
+    store.sql(f"""
+        CREATE OR REPLACE TEMP TABLE fact_event_news AS
+        SELECT DISTINCT n FROM (
+          FROM fact_moved UNION ALL SELECT l.n FROM {news.new("events")} AS o JOIN fact_links AS l
+            ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE}) WHERE n IS NOT NULL""")
+    store.sql("""
+        CREATE OR REPLACE TEMP TABLE fact_changed AS
+        FROM fact_order_news UNION FROM fact_event_news UNION SELECT n FROM links_changed WHERE n IS NOT NULL""")
     changed, people = store.sql("SELECT (SELECT count(*) FROM fact_changed), (SELECT count(*) FROM person_numbers)")[0]
     return bool(changed <= FEW * people)
-
-
-OF_SOURCE = "CASE WHEN o.contact_id IS NULL THEN 'email' ELSE o.source END"
-WHOSE = "coalesce(o.contact_id, o.email)"
 
 
 def facts_state(store: Store) -> str:

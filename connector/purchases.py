@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 
 from connector.config import Config
+from connector.fresh import OF_SOURCE, WHOSE, News
 from connector.store import Store
 
 log = logging.getLogger(__name__)
@@ -64,27 +65,30 @@ def count(store: Store) -> dict[str, int]:
     return dict(zip(("orders", "purchases", "counted"), (int(v) for v in store.sql(counted)[0]), strict=True))
 
 
-def update(store: Store, config: Config) -> None:
-    """Make the purchases of the people in `fact_changed` anew, where orders come from one source alone. `person_numbers_before`
-    names those who are gone."""
-    theirs = "SELECT person_id FROM (FROM person_numbers UNION FROM person_numbers_before) WHERE n IN (FROM fact_changed)"
-    whose = f"(person_id IN ({theirs}) OR person_id IS NULL)"
-    store.sql(f"CREATE OR REPLACE TEMP TABLE po_gone AS SELECT purchase_id FROM purchases WHERE {whose}")
-    for table in ("purchases", "purchase_copies"):
-        store.sql(f"DELETE FROM {table} WHERE purchase_id IN (SELECT purchase_id FROM po_gone)")
-    store.sql("DROP TABLE po_gone")
-    store.sql(f"""
-        CREATE OR REPLACE TEMP TABLE po_fresh AS SELECT * FROM ({_with_person(config)}) WHERE {whose}""")
+def update(store: Store, config: Config, fresh: News) -> None:
+    """Purchases of the new orders, and of those that belong to somebody else now (`links_changed`), where orders come from one
+    source alone: there no purchase depends on another. Leaves what was made in the temporary table po_fresh."""
+    last = fresh.last["orders"]
+    store.sql(f"CREATE OR REPLACE TEMP TABLE po_fresh AS {_with_person(config, f'rowid > {last}')}")
+    is_moved = bool(store.sql("SELECT 1 FROM links_changed WHERE was IS NOT NULL LIMIT 1"))
+    if is_moved:
+        theirs = f"""rowid <= {last} AND rowid IN (SELECT o.rowid FROM orders AS o SEMI JOIN
+            (SELECT * FROM links_changed WHERE was IS NOT NULL) AS l ON l.source = {OF_SOURCE} AND l.contact_id = {WHOSE})"""
+        store.sql(f"INSERT INTO po_fresh {_with_person(config, theirs)}")
+    if is_moved or fresh.removed["orders"]:
+        for table in ("purchases", "purchase_copies"):
+            store.sql(f"""
+                DELETE FROM {table} USING po_fresh AS f
+                WHERE f.order_id = {table}.order_id AND f.source = {table}.source AND f.stream = {table}.stream""")
     store.sql(f"""
         INSERT INTO purchases ({PURCHASE_COLUMNS})
         SELECT {PURCHASE_VALUES}, 1, p.why_not IS NULL, p.why_not FROM po_fresh AS p""")
     store.sql(f"""
         INSERT INTO purchase_copies (source, stream, order_id, purchase_id, evidence)
         SELECT p.source, p.stream, p.order_id, {PURCHASE_ID}, 'own record' FROM po_fresh AS p""")
-    store.sql("DROP TABLE po_fresh")
 
 
-def _ranked(config: Config) -> str:
+def _ranked(config: Config, which: str = "TRUE") -> str:
     """SQL of every order with the place of its source in `orders_from` (0 is first); none where it is not named there."""
     ranks = " ".join(f"WHEN '{name}' THEN {i}" for i, name in enumerate(config.shop.orders_from))
     return f"""
@@ -92,15 +96,15 @@ def _ranked(config: Config) -> str:
                             THEN CASE WHEN kind = 'deal' THEN 'hubspot_deals' ELSE 'hubspot_orders' END
                             ELSE source END {ranks} END AS rank,
           coalesce(currency, '{config.shop.currency}') AS money
-        FROM orders"""
+        FROM orders WHERE {which}"""
 
 
-def _with_person(config: Config) -> str:
+def _with_person(config: Config, which: str = "TRUE") -> str:
     """SQL of the orders that have a place, with person, shop day, and why they do not count."""
     return f"""
         SELECT r.*, coalesce(l.person_id, g.person_id) AS person_id,
           {shop_day("ordered_at", config.shop.timezone)} AS ordered_on, {WHY_NOT} AS why_not
-        FROM ({_ranked(config)}) AS r
+        FROM ({_ranked(config, which)}) AS r
         LEFT JOIN person_links AS l ON l.source = r.source AND l.contact_id = r.contact_id
         LEFT JOIN (SELECT contact_id, person_id FROM person_links WHERE source = 'email') AS g
           ON r.contact_id IS NULL AND g.contact_id = r.email

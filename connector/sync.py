@@ -93,7 +93,7 @@ def read_in_full(s: Session) -> list[full_reads.FullRead]:
 def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
     merges.settle(s.store)
-    identity.identify(s.store, s.config)
+    identity.identify(s.store, s.config, s.as_of.day)
 
 
 def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:

@@ -75,7 +75,11 @@ def test_nothing_is_done_again_while_nothing_changed():
 
     store.insert("orders", [order("shopify", "p", "1", "2026-01-02", "10")])
     assert identify(store, shop_config())["purchases"] == 2
-    assert store.value("SELECT count(*) FROM people WHERE first_name = 'a mark'") == 0
+    assert store.value("SELECT count(*) FROM people WHERE first_name = 'a mark'") == 1
+
+    store.sql("UPDATE contacts SET first_name = 'Ana'")
+    identify(store, shop_config())
+    assert store.value("SELECT first_name FROM people") == "Ana"
 
 
 def test_a_person_number_stays_when_others_come_and_go():
