@@ -51,6 +51,7 @@ class MailchimpAdapter(Adapter):
     noun = "Mailchimp tag"
     batch_size = 500
     contacts_stream = "members"
+    tells_who_was_in = False
     field_noun = "Mailchimp merge field"
     field_batch = 1000  # read by the page where that is cheaper, written one by one
 

@@ -169,13 +169,23 @@ class Tags:
                 f"The Mailchimp tag '{batch.object_name}' is no longer there. Nothing was written.", platform="mailchimp"
             )
         changes = _changes(batch)
-        jobs = (partial(self._tag_one, kind, member.contact_id, str(tag["name"])) for kind, member in changes)
-        found = list(self.api.ahead(jobs))
-        unclear = [change for change, outcome in zip(changes, found, strict=True) if outcome is None]
+        settled = self._tagged(changes, str(tag["name"]))
+        unclear = [(kind, m) for kind, m in changes if (kind, m.contact_id) not in settled]
         if unclear:
             self.api.wait_for_the_unclear()
-        settled = self._settled(unclear, batch, {})
-        return [outcome or settled[kind, m.contact_id] for (kind, m), outcome in zip(changes, found, strict=True)]
+            found = self._settled(unclear, batch, {})
+            settled |= {key: outcome for key, outcome in found.items() if outcome.result != "refused"}
+            settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], str(tag["name"]))
+        if len(settled) < len(changes):
+            self._given_up.add(batch.object_id)
+            raise AmbiguousWriteError("Mailchimp did not say what became of changes of a tag.", platform="mailchimp")
+        return [settled[kind, m.contact_id] for kind, m in changes]
+
+    def _tagged(self, changes: Sequence[tuple[Kind, Member]], name: str) -> dict[Key, Outcome]:
+        """The outcomes that are clear."""
+        jobs = (partial(self._tag_one, kind, member.contact_id, name) for kind, member in changes)
+        found = zip(changes, list(self.api.ahead(jobs)), strict=True)
+        return {(kind, m.contact_id): outcome for (kind, m), outcome in found if outcome is not None}
 
     def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | None:
         """None when nobody knows what became of it."""
@@ -219,8 +229,8 @@ class Tags:
     def _outcome(self, kind: Kind, contact_id: str, row: Record | None, tag_id: str, said: str) -> Outcome:
         if row is None:
             return Outcome(contact_id, kind, "missing", NOT_HERE)
-        if self._has_tag(row, contact_id, tag_id) == (kind == "add"):
-            return Outcome(contact_id, kind, "already")
+        if self._has_tag(row, contact_id, tag_id) == (kind == "add"):  # where Mailchimp minds nothing, it was our change
+            return Outcome(contact_id, kind, "already" if said else "done")
         word = "put this contact into" if kind == "add" else "take this contact out of"
         reason = f"Mailchimp would not {word} the tag (the contact is {row.get('status')})"
         return Outcome(contact_id, kind, "refused", f"{reason}: {said}" if said else reason)

@@ -48,6 +48,17 @@ def of_people(s: Session, people: Collection[str]) -> dict[str, frozenset[str]]:
     return _of(s, rows)
 
 
+def still_there(s: Session, platform: str, contacts: frozenset[str]) -> frozenset[str]:
+    """Those who are contacts of their own at this moment, or were never known: who was merged since the last pull is on the
+    platform's lists by another id, and was taken off by nobody."""
+    unheard = of_contacts(s, platform, contacts).get(platform, frozenset())
+    over = s.store.sql(
+        "SELECT contact_id FROM contacts WHERE source = ? AND state <> 'live' AND list_contains(?, contact_id)",
+        [platform, sorted(contacts)],
+    )
+    return contacts - unheard - {c for (c,) in over}
+
+
 _KNOWN = r"""
 WITH asked AS ({asked}),
 places AS (

@@ -1,14 +1,14 @@
 """Desired membership: who belongs in a segment's tag on one platform. The one function through which everybody passes.
 
-Segment members (and those who stay for a minimum time), less pins, global exclusions, ordered sets, journey limits and
-consent; each exclusion has a name and is counted once.
+Segment members (and those who stay for a minimum time), less pins, global exclusions, ordered sets and consent; each
+exclusion has a name and is counted once. What only keeps people from entering, as journey limits do, is added by the plan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date
 
 from connector import consent, journal
 from connector.config import Config
@@ -36,7 +36,7 @@ class Desired:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-def who(store: Store, config: Config, platform: str, title: str, segment: Segment, *, day: date, now: datetime) -> Desired:
+def who(store: Store, config: Config, platform: str, title: str, segment: Segment, *, day: date) -> Desired:
     """Desired membership of one segment. `consent.judge` must have run for the platform and the segment's channel.
 
     Tables used: members (of this evaluation), memberships, pins, ledger, verdicts, globally_excluded and staying_people
@@ -63,10 +63,6 @@ def who(store: Store, config: Config, platform: str, title: str, segment: Segmen
     leaving = journal.stuck(store, platform, segment.name, "remove").keys() - members.keys()
     if leaving:
         notes.append(f"{len(leaving)} should leave and are stuck: {title} refuses to change them")
-    if segment.starts == "journey":
-        limit, days = config.push.max_journeys_per_person, config.push.journeys_days
-        busy = journal.in_journeys(store, platform, segment.name, now - timedelta(days=days), limit)
-        leave_out(set(busy), f"entered {limit} journeys within {days} days")
     return Desired(
         members, dict(sorted(excluded.items())), found.closed, tuple(notes), frozenset(stuck | leaving), found.reasons
     )
@@ -80,6 +76,7 @@ def _why_staying(segment: Segment) -> str:
 def _gather(store: Store, config: Config, platform: str, segment: Segment, day: date) -> None:
     """The temporary table wanted_people: person_id, blocked (why not, '' = may), is_staying."""
     earlier = _earlier_in_set(config, segment.name)
+    stay = {g.name or g.use: g.stay_days for g in config.segment}
     store.sql(
         """
         CREATE OR REPLACE TEMP TABLE wanted_people AS
@@ -96,9 +93,24 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           UNION ALL
           SELECT person_id, false FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
         people AS (SELECT person_id, bool_and(is_staying) AS is_staying FROM candidates GROUP BY person_id),
+        set_before AS (SELECT unnest($earlier) AS segment, unnest($stays) AS stay),
+        in_earlier AS (
+          SELECT person_id, segment FROM members SEMI JOIN set_before USING (segment)
+          UNION
+          SELECT m.person_id, b.segment FROM memberships m JOIN set_before b USING (segment)
+          WHERE m.left_on IS NOT NULL AND b.stay > 0 AND m.entered_on > $day::DATE - b.stay
+          UNION
+          SELECT l.person_id, g.segment FROM ledger g SEMI JOIN set_before USING (segment)
+          JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
+          SEMI JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
+          WHERE g.platform = $platform
+          UNION
+          SELECT p.person_id, b.segment FROM pins p JOIN set_before b ON lower(p.segment) = lower(b.segment)
+          WHERE p.kind = 'always'),
         earlier AS (
-          SELECT person_id, arg_min(segment, list_position($earlier, segment)) AS segment
-          FROM members WHERE list_contains($earlier, segment) GROUP BY person_id)
+          SELECT e.person_id, arg_min(e.segment, list_position($earlier, e.segment)) AS segment
+          FROM in_earlier e ANTI JOIN pins p
+          ON p.person_id = e.person_id AND lower(p.segment) = lower(e.segment) AND p.kind = 'never' GROUP BY e.person_id)
         SELECT c.person_id, c.is_staying, coalesce(
           CASE WHEN n.person_id IS NOT NULL THEN 'pinned: never' END,
           CASE WHEN x.person_id IS NOT NULL AND $purpose = 'marketing' THEN $excluded END,
@@ -115,6 +127,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
             "stay": segment.stay_days,
             "day": day,
             "earlier": earlier or [""],
+            "stays": [stay.get(name, 0) for name in earlier or [""]],
             "purpose": segment.purpose,
             "excluded": EXCLUDED,
         },

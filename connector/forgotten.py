@@ -7,7 +7,7 @@ record without an address: families share one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -89,6 +89,12 @@ def _identifiers(source: str, rows: Bundle) -> Iterator[tuple[str, str]]:
                 yield str(row["kind"]), str(row["value"])
 
 
+def contacts_of(source: str, rows: Bundle) -> dict[str, set[str]]:
+    """The contact a record describes -> its id, and the ids of those that were merged into it."""
+    before = {str(r["value"]) for r in rows.get("identifiers", ()) if r.get("kind") == source and r.get("value")}
+    return {str(r["contact_id"]): {str(r["contact_id"]), *before} for r in rows.get("contacts", ()) if r.get("contact_id")}
+
+
 def block(store: Store, identifiers: Iterable[tuple[str, str]], now: datetime) -> int:
     """From now on these (kind, value) are recognised; gives how many were not before."""
     key = store_key(store)
@@ -119,6 +125,25 @@ def still_ours(store: Store, platform: str, object_id: str, members: Iterable[st
         return frozenset()
     key = store_key(store)
     return frozenset(m for m in members if ledger_id(key, platform, m) in held)
+
+
+def follow(store: Store, platform: str, theirs: Mapping[str, Collection[str]], now: datetime) -> None:
+    """Contacts that carry a forgotten person's address (contact -> its ids, also of those merged into it) are that person's:
+    what we gave under any of the ids is to be taken off. Who had an option by somebody else's hand keeps it."""
+    if not theirs:
+        return
+    block(store, [(platform, contact) for contact in theirs], now)
+    key = store_key(store)
+    for contact, ids in theirs.items():
+        held = sorted({*ids, *(ledger_id(key, platform, i) for i in ids)} - {ledger_id(key, platform, contact)})
+        what = [ledger_id(key, platform, contact), platform, held]
+        place = "WHERE platform = ? AND list_contains(?, contact_id)"
+        store.sql(f"UPDATE ledger SET contact_id = ?, person_id = '', is_seen = true {place}", what)
+        store.sql(
+            f"""UPDATE given SET contact_id = ? {place} AND segment NOT IN (
+                  SELECT segment FROM carried WHERE platform = ? AND list_contains(?, contact_id))""",
+            [*what, platform, sorted(ids)],
+        )
 
 
 def were_given(store: Store, platform: str, segment: str) -> bool:

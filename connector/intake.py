@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import orjson
 
 from adapters.base import Page
-from connector import features, packing
+from connector import features, forgotten, packing
 from connector.figures import Figures
 from connector.forgotten import REASON, Forgotten
 from connector.known import Known, digest, key_of, numbers, print_of, prints
@@ -166,6 +166,7 @@ class Intake:
         self._incoming: dict[str, Incoming] = {}
         self._aside: dict[str, str] = {}
         self._gone: dict[str, str] = {}
+        self._theirs: dict[str, set[str]] = {}
         self._raw_pages: list[bytes] = []
         self._raw_records = 0
 
@@ -192,9 +193,15 @@ class Intake:
     def _without_forgotten(self, page: Page) -> Page:
         """The page without the records of people we were told to forget: those are counted, and kept nowhere."""
         kept = []
+        gone: dict[str, str] = {}
         for record in page.records:
             try:
-                theirs = self.forgotten.has(self.source, self.normalizer.normalize(self.stream, record))
+                rows = self.normalizer.normalize(self.stream, record)
+                theirs = self.forgotten.has(self.source, rows)
+                if theirs:  # a contact that was somebody else's is nobody's now: what it says is not heard any more
+                    now = forgotten.contacts_of(self.source, rows)
+                    gone |= dict.fromkeys([i for ids in now.values() for i in ids], "merged")
+                    self._theirs |= now
             except (RecordError, TypeError, UnicodeEncodeError):
                 theirs = self.forgotten.mentions(record)
             if theirs:
@@ -202,7 +209,7 @@ class Intake:
                 self._set_aside(self.forgotten.stand_in(self._id_of(record)), REASON)
             else:
                 kept.append(record)
-        gone = {i: state for i, state in page.gone.items() if not self.forgotten.knows(self.source, i)}
+        gone = {i: state for i, state in {**gone, **page.gone}.items() if not self.forgotten.knows(self.source, i)}
         return replace(page, records=kept, gone=gone)
 
     def _take_records(self, records: Sequence[Any]) -> None:
@@ -245,6 +252,7 @@ class Intake:
                 self._write_snapshots(batch)
             self._write_held(batch)
             gone = self._write_gone()
+            forgotten.follow(self.store, self.source, self._theirs, self.now_utc())
             self._write_aside()
             if raw_row:
                 self.store.insert("raw_pages", [raw_row])

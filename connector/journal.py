@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connector import audit, parts
+from connector import audit, merges, parts
 from connector.ledger import LAG_HOURS
 from connector.store import Store
 from models.changes import Batch, Kind, Member, Outcome, Target
@@ -153,7 +153,7 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
     """Whom we added is ours from now on, whom we took off no longer."""
     platform = ended[0].batch.target.platform
     added = [(e.batch, o.contact_id) for e in ended for o in e.outcomes if (o.kind, o.result) == ("add", "done")]
-    gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and (o.result in OFF or o.is_half)]
+    gone = [(e.batch, o) for e in ended for o in e.outcomes if o.kind == "remove" and _is_off(e.batch, o)]
     if not added and not gone:
         return
     parts.take(store, platform, [(b.target.segment, o.contact_id) for b, o in gone if _has_lost_both(b, o)])
@@ -174,6 +174,12 @@ def _keep(store: Store, ended: Sequence[Ended], now: datetime, run_id: str) -> N
 
 
 OFF = ("done", "already", "missing")
+
+
+def _is_off(batch: Batch, outcome: Outcome) -> bool:
+    """Who is not there may live on under another id, tag and all, where an id is made of the address."""
+    may_live_on = outcome.result == "missing" and batch.target.platform in merges.STABLE
+    return (outcome.result in OFF and not may_live_on) or outcome.is_half
 
 
 def _has_lost_both(batch: Batch, outcome: Outcome) -> bool:
@@ -213,6 +219,20 @@ def open_intents(store: Store, platform: str) -> list[OpenIntent]:
         told = tuple(Outcome(o[0], o[1], o[2], o[3], is_half=len(o) > 4) for o in outcomes if o[2] != "unknown")
         intents.append(OpenIntent(batch, not adds and not removes, row["intended_at"], told))
     return intents
+
+
+def follow_merges(store: Store, platform: str) -> None:
+    """Contacts that the platform merged away since a batch was sent stand in open batches under their survivor from now on."""
+    for intent in open_intents(store, platform):
+        members = (*intent.batch.adds, *intent.batch.removes)
+        now = merges.survivors(store, platform, [m.contact_id for m in members])
+        if now:
+            adds, removes = (
+                {m.contact_id: m for m in (m._replace(contact_id=now.get(m.contact_id, m.contact_id)) for m in of_kind)}
+                for of_kind in (intent.batch.adds, intent.batch.removes)
+            )
+            text = orjson.dumps({"add": _texts(adds.values()), "remove": _texts(removes.values())}).decode()
+            store.sql("UPDATE journal SET intent = ? WHERE batch_id = ?", [text, intent.batch.batch_id])
 
 
 def stuck(store: Store, platform: str, segment: str, kind: Kind) -> dict[str, str]:
@@ -260,20 +280,19 @@ def _way_out(kind: str) -> str:
     return f"Put right what the reason says, on the platform. Whose record has changed is {word} by the next run."
 
 
-def in_journeys(store: Store, platform: str, segment: str, since: datetime, limit: int) -> list[str]:
-    """Contacts that entered `limit` or more other segments with starts = "journey" since then, by the journal."""
-    return [
-        r[0]
-        for r in store.sql(
+def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> dict[str, int]:
+    """Contact -> how many other segments with starts = "journey" it entered since then, by the journal."""
+    return dict(
+        store.sql(
             """
-            SELECT o[1] FROM (
+            SELECT o[1], count(*) FROM (
               SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o, segment FROM journal
               WHERE platform = ? AND segment <> ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
-            WHERE o[2] = 'add' AND o[3] = 'done' GROUP BY o[1] HAVING count(*) >= ?
+            WHERE o[2] = 'add' AND o[3] = 'done' GROUP BY o[1]
             """,
-            [platform, segment, since, limit],
+            [platform, segment, since],
         )
-    ]
+    )
 
 
 def started_since(store: Store, platform: str, since: datetime) -> int:

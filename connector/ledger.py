@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from connector import audit, parts
+from connector import audit, merges, parts
 from connector.forgotten import MARK
 from connector.store import Store
 from models.changes import Target
@@ -28,6 +28,16 @@ def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
         [platform, segment],
     )
     return (found[0][0], found[0][1]) if found else ("", "")
+
+
+def keeper_of(store: Store, target: Target, object_id: str) -> str:
+    """The other segment whose object this is, by its id, or by the name that the target would give its own; '' for none."""
+    found = store.sql(
+        """SELECT segment FROM ledger_objects WHERE platform = ? AND segment <> ? AND (object_id = ? OR lower(name) = lower(?))
+           ORDER BY segment""",
+        [target.platform, target.segment, object_id or target.name, target.name],
+    )
+    return str(found[0][0]) if found else ""
 
 
 def remember_object(store: Store, target: Target, object_id: str, how: str, now: datetime, run_id: str) -> None:
@@ -56,8 +66,15 @@ def remember_object(store: Store, target: Target, object_id: str, how: str, now:
 
 
 def holds(store: Store, platform: str, segment: str) -> int:
-    """How many contacts (forgotten ones too) are in the segment's object by our hand."""
-    return int(store.value("SELECT count(*) FROM ledger WHERE platform = ? AND segment = ?", [platform, segment]))
+    """How many contacts (forgotten ones too) are in the segment's object by our hand; none whom the platform deleted for good."""
+    return int(
+        store.value(
+            """SELECT count(*) FROM ledger l LEFT JOIN contacts c ON c.source = l.platform AND c.contact_id = l.contact_id
+               WHERE l.platform = $p AND l.segment = $g
+                 AND NOT (list_contains($for_good, l.platform) AND coalesce(c.state, '') IN ('gone', 'erased'))""",
+            {"p": platform, "g": segment, "for_good": list(merges.STABLE)},
+        )
+    )
 
 
 def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
@@ -121,15 +138,29 @@ def rename_segments(
                 if before in configured and after not in configured:
                     notes[f"{RENAMED}{after}\x1f{before}"] = (after, before)
         _leave_out_taken(store, notes)
-        places = sorted({*platforms, *(p for (p,) in store.sql("SELECT DISTINCT platform FROM ledger_objects"))})
-        between = {before: f"\x1f{n}" for n, (before, _) in enumerate(notes.values())}
-        for before, _ in notes.values():
-            for platform in places:
-                parts.keep_name(store, platform, before)
-            _rename(store, places, before, between[before])
-        for before, after in notes.values():
-            _rename(store, places, between[before], after)
+        _rename_all(store, list(notes.values()), platforms)
         store.insert("meta", [{"name": name, "value": "done"} for name, pair in notes.items() if pair in names])
+
+
+def take_back_renames(store: Store, platforms: Iterable[str], kept: Collection[str]) -> None:
+    """Before an older ledger is put in the place of this one: what stays of this one has the names of that one again. kept: notes
+    of renames that were carried out before it was saved. The next plan renames all of it."""
+    with store.transaction():
+        gone = [n for (n,) in store.sql("SELECT name FROM meta WHERE starts_with(name, ?)", [RENAMED]) if n not in kept]
+        pairs = [n.removeprefix(RENAMED).split("\x1f") for n in gone]
+        _rename_all(store, [(after, before) for before, after in pairs], platforms)
+
+
+def _rename_all(store: Store, pairs: Sequence[tuple[str, str]], platforms: Iterable[str]) -> None:
+    """Every (before, after) at once."""
+    places = sorted({*platforms, *(p for (p,) in store.sql("SELECT DISTINCT platform FROM ledger_objects"))})
+    between = {before: f"\x1f{n}" for n, (before, _) in enumerate(pairs)}
+    for before, _ in pairs:
+        for platform in places:
+            parts.keep_name(store, platform, before)
+        _rename(store, places, before, between[before])
+    for before, after in pairs:
+        _rename(store, places, between[before], after)
 
 
 def _leave_out_taken(store: Store, notes: dict[str, tuple[str, str]]) -> None:
@@ -210,6 +241,22 @@ def no_longer_ours(store: Store, platform: str, object_id: str, contacts: Iterab
     )
 
 
+LEFT_OFF = "left off"
+"""In the place of the run: somebody took this contact out, and the owner wants it to stay so. Whoever puts it in again is not us."""
+
+
+def leave_off(store: Store, platform: str, object_id: str, contacts: Iterable[str]) -> None:
+    store.sql(
+        "UPDATE ledger SET run_id = ? WHERE platform = ? AND object_id = ? AND list_contains(?, contact_id)",
+        [LEFT_OFF, platform, object_id, sorted(contacts)],
+    )
+
+
+def left_off(store: Store, platform: str, object_id: str) -> frozenset[str]:
+    found = "SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ? AND run_id = ?"
+    return frozenset(c for (c,) in store.sql(found, [platform, object_id, LEFT_OFF]))
+
+
 def lagging(store: Store, platform: str, object_id: str, now: datetime) -> frozenset[str]:
     """Contacts whose adding was confirmed within the last hours and that the platform has not shown us since."""
     return frozenset(
@@ -265,12 +312,14 @@ def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people
         audit.note(store, "go-ahead", now, run_id, platform=platform, object_id=segment, detail=detail)
 
 
-def withdraw_go_ahead(store: Store, platform: str, segment: str, now: datetime, run_id: str) -> None:
-    """Only some people are tried: the others are to be asked for again."""
+def withdraw_go_ahead(
+    store: Store, platform: str, segment: str, now: datetime, run_id: str, *, because: str = "a trial"
+) -> None:
+    """It does not hold for what is to be filled now: the owner is to be asked again."""
     with store.transaction():
         gone = store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ? RETURNING 1", [platform, segment])
         if gone:
-            audit.note(store, "go-ahead-withdrawn", now, run_id, platform=platform, object_id=segment, detail="a trial")
+            audit.note(store, "go-ahead-withdrawn", now, run_id, platform=platform, object_id=segment, detail=because)
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

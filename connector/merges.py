@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from connector.store import Store
 
 STABLE = {"mailchimp": "mailchimp_contact"}
@@ -35,3 +37,17 @@ def settle(store: Store) -> int:
             )
         )
     return marked
+
+
+def survivors(store: Store, platform: str, contacts: Sequence[str]) -> dict[str, str]:
+    """Of these contacts those that the platform merged away -> the contact each lives on in."""
+    return dict(
+        store.sql(
+            """SELECT value, contact_id FROM identifiers
+               WHERE source = $p AND kind = $p AND value <> contact_id AND list_contains(CAST($c AS VARCHAR[]), value)
+               UNION
+               SELECT contact_id, merged_into FROM contacts
+               WHERE source = $p AND merged_into <> contact_id AND list_contains(CAST($c AS VARCHAR[]), contact_id)""",
+            {"p": platform, "c": list(contacts)},
+        )
+    )

@@ -29,8 +29,9 @@ def known(store: Store, target: Target, *, is_adopted: bool = False) -> Target:
     whose, _, made_as = said.partition(":")
     if whose == OURS:
         return replace(target, part="ours", part_name=made_as, kept=kept)
-    others = "SELECT 1 FROM meta WHERE starts_with(name, ?) AND lower(value) = lower(?)"
-    if not made_as and store.sql(others, [name_of(target.platform, ""), f"{OURS}:{target.segment}"]):
+    others = "SELECT 1 FROM meta WHERE starts_with(name, ?) AND lower(value) IN (lower(?), lower(?))"
+    made = f":{target.segment}"  # also where nobody has looked yet whether it was made
+    if not made_as and store.sql(others, [name_of(target.platform, ""), f"{OURS}{made}", made]):
         return replace(target, part="taken", kept=kept)
     return replace(target, part="adopt" if is_adopted else "", part_name=made_as, kept=kept)
 

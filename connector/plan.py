@@ -17,6 +17,7 @@ ANOTHERS = (
     "it was lost). Give the segment another tag; or share it with adopt = true at the segment, and each takes off only whom it "
     "put on (after a lost store: `rollcall ledger rebuild`)"
 )
+TAKEN = "is kept for segment '{}', also where its tag = \"...\" says otherwise by now. Give this segment another tag"
 SHARED = "another installation of Rollcall made it and may keep it too: each takes off only whom it put on"
 UNPROVEN = "{:,} who no longer match stay: by a backup's ledger nobody can tell whether it was we who put them on"
 
@@ -32,7 +33,8 @@ class Wanted:
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
     source guard, a pause); allowance: at most so many may enter now (journeys a day); agreed: how many may
     enter by a go-ahead whose fill has not ended, 0 when none is under way; leave_off: somebody taken off by hand
-    stays off; no_room: why the object, which is not there, cannot be made; is_unproven: the ledger is a backup's, so only who
+    stays off; no_room: why the object, which is not there, cannot be made; taken_by: another
+    segment of ours whose object it is; is_unproven: the ledger is a backup's, so only who
     said no is taken off; more_data: what the segment is computed from besides what it was when the owner said yes.
     """
 
@@ -59,6 +61,7 @@ class Wanted:
     agreed: int = 0
     leave_off: bool = False
     no_room: str = ""
+    taken_by: str = ""
     is_unproven: bool = False
     notes: tuple[str, ...] = ()
 
@@ -153,11 +156,13 @@ def _target_plan(
 def _stranger(wanted: Wanted, observed: Observed) -> str:
     """Said also where nothing would change: nobody is ever taken out of what we do not own."""
     if observed.exists and observed.is_ours_kind and not (wanted.is_our_object or wanted.is_adopted):
-        return f"'{observed.name or wanted.object_name}' {_whose(observed)}"
+        return f"'{observed.name or wanted.object_name}' {_whose(wanted, observed)}"
     return ""
 
 
-def _whose(observed: Observed) -> str:
+def _whose(wanted: Wanted, observed: Observed) -> str:
+    if wanted.taken_by:
+        return TAKEN.format(wanted.taken_by)
     return ANOTHERS if observed.made_by == "another" else STRANGERS
 
 
@@ -200,7 +205,9 @@ def _parked(
     if not observed.is_ours_kind:
         return f"{noun} exists but cannot hold people we choose (it is not a static one). Give the segment another tag.", False
     if observed.exists and not (wanted.is_our_object or wanted.is_adopted):
-        return f"{noun} {_whose(observed)}", False
+        return f"{noun} {_whose(wanted, observed)}", False
+    if wanted.taken_by:
+        return f"{noun} {_whose(wanted, observed)}", False
     if wanted.no_room and not observed.exists:
         return wanted.no_room, False
     if wanted.stopped:
@@ -222,7 +229,7 @@ def _parked(
         wanted.rule_changed
         or wanted.more_data
         or (wanted.is_first_fill and with_go_ahead)
-        or not (observed.exists or wanted.agreed)
+        or (with_go_ahead and not (observed.exists or wanted.agreed))
     ):
         return "", False
     free = sum(r.contact_id not in wanted.closed for r in removes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from adapters.base import Adapter
@@ -21,6 +23,7 @@ from connector import (
     field_values,
     forgotten,
     guards,
+    hands,
     journal,
     ledger,
     parts,
@@ -62,8 +65,7 @@ def plan_derived(
     matching = {g.name: segment.matching(s.store, s.config, s.as_of, g.stays_while) for g in segments if g.stays_while}
     desired.set_staying(s.store, matching)
     stop = run_stop(s, allowed)
-    names = [(g.was, g.name) for g in segment.resolve(s.config) if g.was]
-    ledger.rename_segments(s.store, names, s.config.platforms, [g.name for g in segment.resolve(s.config)])
+    _rename(s)
     targets: list[TargetPlan] = []
     fields: list[FieldPlan] = []
     problems: list[str] = []
@@ -107,6 +109,12 @@ def plan_derived(
         triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
         fields=tuple(fields),
     )
+
+
+def _rename(s: Session) -> None:
+    configured = segment.resolve(s.config)
+    names = [(g.was, g.name) for g in configured if g.was]
+    ledger.rename_segments(s.store, names, s.config.platforms, [g.name for g in configured])
 
 
 def _tell(s: Session, platform: str, text: str) -> None:
@@ -183,6 +191,7 @@ def _plan_platform(
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
     no_room = adapter.without_room(to_make) if to_make else {}
     starts = max(0, s.config.push.max_starts_per_day - _started_today(s, adapter.name))
+    begun: Counter[str] = Counter()  # contact -> how many journeys this very plan begins
     plans = []
     for want, seen in zip(wanted, observed, strict=True):
         target = parts.settled(s.store, want.target, maybe[want.target.segment], seen)
@@ -191,17 +200,19 @@ def _plan_platform(
         want = replace(
             want, target=target, notes=(*want.notes, *_beside(want, target, seen)), no_room=no_room.get(target.segment, "")
         )
+        want = _not_taken(s, want, seen)
         want, seen = _with_forgotten(s, adapter, want, seen)
         want = _owned(s, adapter, want, seen)
-        if want.target.starts == "journey" and not want.is_first_fill:
-            want = replace(want, allowance=starts)
-        if s.config.push.untagged_by_hand == "pin":
-            want = _pinned(s, adapter, want, seen)
+        if want.target.starts == "journey":
+            seen = replace(seen, closed_to={**seen.closed_to, **_in_journeys(s, want, begun)})
+            want = want if want.is_first_fill else replace(want, allowance=starts)
+        want = hands.taken_off(s, adapter, want, seen)
         made = planning.plan_target(
             want, seen, _limits(s, adapter.name, want.target.segment, allowed), with_go_ahead=with_go_ahead
         )
         if want.allowance is not None:
             starts -= sum(c.kind == "add" for c in made.writable)
+            begun.update(c.contact_id for c in made.writable if c.kind == "add")
         plans.append(made)
     return plans
 
@@ -231,9 +242,27 @@ def _with_forgotten(s: Session, adapter: Adapter, want: planning.Wanted, seen: O
     return replace(want, given=want.given | found, closed=closed), replace(seen, carriers=seen.carriers | found)
 
 
+def _in_journeys(s: Session, want: planning.Wanted, begun: Counter[str]) -> dict[str, str]:
+    """Who may enter no further journey now, and why. Whoever is in the segment already stays."""
+    limit, days = s.config.push.max_journeys_per_person, s.config.push.journeys_days
+    since = s.now() - timedelta(days=days)
+    before = journal.in_journeys(s.store, want.target.platform, want.target.segment, since)
+    also = Counter[str]() if want.is_first_fill else begun
+    reason = f"entered {limit} journeys within {days} days"
+    return {c: reason for c in want.desired if before.get(c, 0) + also[c] >= limit}
+
+
 def _started_today(s: Session, platform: str) -> int:
     today = clock.local_day(s.now(), s.config.shop.timezone)
     return journal.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
+
+
+def _not_taken(s: Session, want: planning.Wanted, seen: Observed) -> planning.Wanted:
+    """Two segments never fill one tag or list: each would take off whom the other put on."""
+    keeper = "" if want.is_our_object else ledger.keeper_of(s.store, want.target, seen.object_id)
+    platform = want.target.platform
+    is_kept = any(g.name == keeper and platform in (*g.push, *g.retire) for g in segment.resolve(s.config))
+    return replace(want, taken_by=keeper, is_adopted=False) if is_kept else want
 
 
 def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> planning.Wanted:
@@ -249,7 +278,10 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     if not want.is_our_object and want.is_adopted and seen.is_ours_kind:
         ledger.remember_object(s.store, want.target, seen.object_id, "adopted", s.now(), s.run_id)
         shared = (planning.SHARED,) if seen.made_by == "another" else ()
+        if want.has_go_ahead:  # it was given for another one, or for none: somebody's automation may wait for this
+            ledger.withdraw_go_ahead(s.store, adapter.name, want.target.segment, s.now(), s.run_id, because="adopted")
         want = replace(want, is_our_object=True, ours=frozenset(), notes=(*want.notes, *shared))
+        want = replace(want, has_go_ahead=False, is_first_fill=True)
     if not want.is_our_object:
         return want
     if want.is_unproven:  # who is not there was taken off since then, by us or by hand
@@ -258,23 +290,6 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
     erased = forgotten.still_ours(s.store, adapter.name, seen.object_id, seen.members)
     want = replace(want, ours=want.ours | erased, closed={**want.closed, **dict.fromkeys(erased, forgotten.REASON)})
     return replace(want, lagging=ledger.lagging(s.store, adapter.name, seen.object_id, s.now()) - seen.members)
-
-
-def _pinned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) -> planning.Wanted:
-    """Who was taken off by hand is pinned: never again in this segment, on any platform, until the owner unpins them."""
-    off = want.ours - seen.members - want.lagging if seen.exists and want.is_our_object else frozenset()
-    off -= want.reasons.keys()  # archived or deleted contacts are in no tag either, and by nobody's hand
-    if not off:
-        return want
-    people = ledger.people_of(s.store, adapter.name, seen.object_id, off)
-    for person_id in people:
-        because = f"taken off by hand on {adapter.title}"
-        choices.pin(s.store, person_id, want.target.segment, "never", because, s.now(), s.run_id)
-    ledger.no_longer_ours(s.store, adapter.name, seen.object_id, off)
-    note = f"{len(people):,} taken off by hand are pinned: never again (push.untagged_by_hand)"
-    return replace(
-        want, desired={c: m for c, m in want.desired.items() if c not in off}, ours=want.ours - off, notes=(*want.notes, note)
-    )
 
 
 def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> planning.Limits:
@@ -309,7 +324,7 @@ def _wanted_one(
             f"'{known_name}' was made for mailing and does not carry the word service: it is kept for whom it may be used to "
             "mail. Give the service segment another name, and retire this one"
         )
-    want = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day, now=s.now())
+    want = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day)
     if adapter.name in g.retire:
         want = replace(
             want, members={}, excluded={}, notes=(f"retired: once it is off everybody, the {adapter.noun} is left alone",)
@@ -365,6 +380,7 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
     if restore.doubt(s.store):
         raise UsageError("The ledger came from a backup. Run `rollcall ledger rebuild` before a run is undone.")
     run_id = undo.full_id(s.store, run_id)
+    _rename(s)  # the run is told of under the names of now
     image = undo.before_image(s.store, run_id)
     places = sorted({p for p, _ in image} | set(extras.field_platforms(s, run_id)))
     fresh = plan_derived(s, segment.resolve(s.config), only=places, allowed=allowed)

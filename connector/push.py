@@ -268,7 +268,9 @@ def _delivered(adapter: Adapter, batch: Batch, apply: Callable[[Batch], list[Out
         except PermanentApiError as e:
             return _Delivered(tuple(settled), "failed", error=e)
         else:
-            return _Delivered((*settled, *(_ours_after_all(o) if tries else o for o in outcomes)))
+            told = (*settled, *(_ours_after_all(o) if tries else o for o in outcomes))
+            is_open = any((o.kind, o.result) == ("add", "unknown") for o in told)  # the next run reads back whom we put there
+            return _Delivered(told, "unknown" if is_open else "done")
         settled += _happened(left, dict(adapter.written(left)))
         left = _without(batch, {o.contact_id for o in settled})
         if is_creation(left):
@@ -305,6 +307,7 @@ def recover(
     nobody can tell whose hand it was, and they are left as they are, for good (`tell` is told how many). Whoever is none now and
     was about to be removed is ours no longer.
     """
+    journal.follow_merges(store, adapter.name)
     intents = journal.open_intents(store, adapter.name)
     for intent in intents:
         batch = intent.batch

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connector import audit, ledger, parts, restore
+from connector import audit, consent_again, ledger, parts, restore
 from connector.config import pushed_name
-from connector.session import Session
+from connector.session import Session, known_account
 from connector.store import Store
 from models.changes import Target
 from models.segments import Segment
@@ -42,18 +42,21 @@ class Proposal:
 
 
 def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
-    """One proposal per object that exists on a platform. The table `members` must hold this evaluation."""
+    """One proposal per object that exists on a platform. The table `members` must hold this evaluation. Raises AuthError where
+    the configuration names another account, shop or audience than the ledger's."""
     found = []
     for platform in s.config.platforms:
         pushed = [g for g in segments if platform in g.push]
         if not pushed:
             continue
         adapter = s.adapter(platform)
+        known_account(s, adapter)
         targets = [_target(s, platform, g) for g in pushed]
         for seen in adapter.observe(targets, {t.segment: _matching(s.store, platform, t.segment) for t in targets}):
             if seen.exists and seen.is_ours_kind:
                 made = _proposal(s.store, seen.target, seen.object_id, seen.members)
-                found.append(replace(made, made_by=seen.made_by, part=seen.part))
+                gone = consent_again.still_there(s, platform, frozenset(made.dropped)) if made.dropped else ()
+                found.append(replace(made, made_by=seen.made_by, part=seen.part, dropped=tuple(sorted(gone))))
     return found
 
 

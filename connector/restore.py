@@ -92,6 +92,7 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
         for table in ADDED:
             rows += _add(store, table, tables.get(table, []))
         notes = [r for r in tables.get("meta", []) if r["name"].startswith(NOTES)]
+        ledger.take_back_renames(store, config.platforms, [r["name"] for r in notes])
         for kind in ("filling:", ledger.COVERED, ledger.RENAMED):  # they speak of the ledger that goes
             store.sql("DELETE FROM meta WHERE starts_with(name, ?)", [kind])
         held = {name for (name,) in store.sql("SELECT name FROM meta")}

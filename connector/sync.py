@@ -102,6 +102,7 @@ def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
     no_profiling.enforce(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
     s.counts = segment.evaluate(s.store, s.config, list(segments), s.as_of, s.run_id)
+    triggers.end_others(s.store, s.config, resolved(s.config))
     s.summary["segments"] = [vars(c) for c in s.counts]
     return s.counts
 

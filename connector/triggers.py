@@ -61,6 +61,16 @@ def has_started(store: Store, trigger: Trigger, segment: Segment) -> bool:
     return known is not None and known == begun_as(trigger, segment)
 
 
+def end_others(store: Store, config: Config, segments: Sequence[Segment]) -> None:
+    """Whatever the owner took out of the configuration, or gave another meaning, begins anew when it comes back: the stays of
+    whoever is in its segment may have ended and begun meanwhile. Called whenever stays are written."""
+    by_name = {g.name: g for g in segments}
+    now = {t.name: begun_as(t, by_name[t.segment]) for t in config.trigger if t.segment in by_name}
+    for name, known in store.sql("SELECT trigger, digest FROM trigger_starts"):
+        if now.get(name) != known:
+            store.sql("DELETE FROM trigger_starts WHERE trigger = ?", [name])
+
+
 def start(store: Store, trigger: Trigger, segment: Segment, now: datetime, run_id: str) -> int:
     """From now on stays count; those there are now set off nothing. Gives how many those are."""
     with store.transaction():

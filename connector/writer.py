@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import adapters
@@ -30,6 +30,9 @@ from models.errors import ConnectorError, StalePlan, UsageError
 from models.segments import Segment
 
 log = logging.getLogger(__name__)
+
+LOOK_HOLDS = timedelta(minutes=2)
+"""After a plan's look at a tag: the owner may have been asked in between, and may have tagged somebody meanwhile."""
 
 
 def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str], tells: bool = True) -> None:
@@ -87,7 +90,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if not canary and not plan.undone:
             _note_coverage(s, platform, own, segments)
         results = push.carry_out(
-            s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress,
+            s.store, adapter, _not_in_it_yet(s, adapter, own, plan.made_at), run_id=s.run_id, now=s.now, progress=s.progress,
             still_allowed=partial(still_allowed, s, adapter),
         )  # fmt: skip
         s.results += results
@@ -96,7 +99,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
                 _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
             _let_go(s, platform, [g for g in segments.values() if platform in g.retire], own)
         for t in own:
-            if not t.first_fill and not t.waits_for_go_ahead and not t.parked:
+            if not (canary or t.first_fill or t.waits_for_go_ahead or t.parked):
                 choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
         _verify(s, adapter, own)
         if not canary:
@@ -200,6 +203,28 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
             allowed[rule] = consent.allowed(s.store, rule[1])
         kept.append(_still_entering(s, adapter, t, allowed[rule], unheard))
     return kept
+
+
+def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], made_at: datetime) -> list[TargetPlan]:
+    """The plans without whoever was put there by somebody else since, where the answer to a write does not tell that: such a tag
+    would count as ours, and be taken off one day."""
+    entering = [t for t in plans if t.object_id and any(c.kind == "add" for c in t.writable)]
+    if adapter.tells_who_was_in or not entering or s.now() - made_at <= LOOK_HOLDS:
+        return list(plans)
+    maybe = {t.target.segment: frozenset(c.contact_id for c in t.writable if c.kind == "add") for t in entering}
+    try:
+        seen = adapter.observe([replace(t.target, object_id=t.object_id) for t in entering], maybe)
+    except ConnectorError as e:
+        log.warning("%s: could not be looked at again before writing (%s)", adapter.title, type(e).__name__)
+        return list(plans)
+    there = {one.target.segment: one.members for one in seen}
+    return [_without_members(t, there.get(t.target.segment, frozenset())) for t in plans]
+
+
+def _without_members(t: TargetPlan, members: frozenset[str]) -> TargetPlan:
+    changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id not in members)
+    over = len(t.changes) - len(changes)
+    return replace(t, changes=changes, before=t.before + over, entered=t.entered - over)
 
 
 def _still_entering(

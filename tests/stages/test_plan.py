@@ -80,6 +80,14 @@ def test_the_first_fill_waits_for_the_go_ahead_and_is_outside_the_share_guards()
     assert (len(given_now.writable), given_now.creates_object) == (5000, True)
 
 
+def test_a_go_ahead_given_when_nobody_was_in_the_segment_is_none_for_thousands_a_later_night() -> None:
+    never_made = wanted(many(5000), is_our_object=False)
+    parked = plan_target(never_made, Observed(TARGET, False), LIMITS)
+    assert (parked.writable, parked.held) == ((), 5000) and "guard max_enter_pct" in parked.parked
+    assert plan_target(never_made, Observed(TARGET, False), LIMITS, with_go_ahead=True).creates_object
+    assert plan_target(replace(never_made, desired=many(50)), Observed(TARGET, False), LIMITS).creates_object
+
+
 @pytest.mark.parametrize(
     ("desired", "members", "guard"),
     [

@@ -260,8 +260,9 @@ BOOKS = {
 }
 """One row per run, night, page or batch: another run has others; and facts, whose codes follow the order in which words came:
 the profile shows what they say."""
-NOTES = "^(identity_state|watched:|parked_before|facts|fact_|profile_state)"
-"""Names in `meta` under which we keep what saves us work the next time, and nothing else."""
+NOTES = "^(identity_|watched:|parked_before|facts|fact_|profile_state)"
+SEEN = {"id_seen", "id_seen_values"}
+"""Names in `meta`, and tables, in which we keep what saves us work the next time, and nothing else."""
 
 
 def store_dump(story: Story, *, touched: bool = False) -> dict[str, list[str]]:
@@ -273,7 +274,7 @@ def store_dump(story: Story, *, touched: bool = False) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     with story.store() as db:
         columns = db.execute("SELECT table_name, column_name FROM duckdb_columns() WHERE NOT internal ORDER BY ALL").fetchall()
-        for table in sorted({t for t, _ in columns} - BOOKS):
+        for table in sorted({t for t, _ in columns} - BOOKS - SEEN):
             left_out = skipped | ({"since"} if table in ("ledger_objects", "cursors") else set())
             names = ", ".join(f'"{c}"' for t, c in columns if t == table and c not in left_out)
             where = f"WHERE NOT regexp_matches(name, '{NOTES}')" if table == "meta" else ""

@@ -13,7 +13,7 @@ from connector.sandbox.faults import answer
 from connector.session import Session
 from models.changes import Batch, Member, Target
 from tests.simulated import between
-from tests.stories.shopkeeper import Shopkeeper, of_hubspot
+from tests.stories.shopkeeper import VIP, Shopkeeper, of_hubspot
 from tests.stories.small_world import NOW, Fuse, Killed, address
 from tests.stories.test_option_owner import KEPT, carriers, definition, listed
 
@@ -407,3 +407,126 @@ def test_who_was_counted_as_ours_after_a_restore_loses_the_option_on_saying_no(k
     no_by(keeper, 5)
     keeper.push(range(6))
     assert (carriers(keeper.world), listed(keeper)) == (set(range(5)), 5)
+
+
+def test_who_is_merged_before_a_plan_is_not_taken_for_one_taken_off_by_hand(keeper: Shopkeeper) -> None:
+    keeper.owner.change_rule("[guards]", '[push]\nuntagged_by_hand = "pin"\n[guards]')
+    keeper.push(range(6), first=True)
+    assert keeper.world.hubspot.merge("p00009", "p00003") is not None
+    (ours,) = keeper.world.hubspot.lists.live()
+    del ours.members[int(keeper.world.contact_id("hubspot", 1))]
+    ours.ordered = None
+    keeper.push(range(6))
+    assert keeper.owner.store.sql("SELECT count(*) FROM pins") == [(1,)], "one was taken off by hand"
+    keeper.owner.pull()
+    no_by(keeper, 9)
+    keeper.push(range(6))
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 2, 4, 5}, 4)
+
+
+@pytest.mark.parametrize("keeps_id", [False, True])
+@pytest.mark.parametrize("into", ["p00007", "p00003"])
+def test_whoever_an_erased_contact_is_merged_with_is_that_contact_from_then_on(
+    keeper: Shopkeeper, into: str, keeps_id: bool
+) -> None:
+    keeper.world.hubspot.crm.settings.keep_primary_id = keeps_id
+    keeper.push(range(8), first=True)
+    forget(keeper, 3)
+    assert keeper.world.hubspot.merge(into, "p00003" if into == "p00007" else "p00007") is not None
+    keeper.owner.pull()
+    people = [n for n in range(8) if n != 3]
+    keeper.push(people)
+    assert (len(carriers(keeper.world)), listed(keeper)) == (6, 6) and carriers(keeper.world) == {0, 1, 2, 4, 5, 6}
+    assert keeper.push(people).changes == ()
+    assert keeper.owner.store.sql("SELECT count(*) FROM given") == [(6,)]
+
+
+def test_who_had_the_option_by_hand_and_is_merged_with_an_erased_contact_keeps_it(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    keeper.world.hubspot.change("p00007", {PROPERTY: "vip"})
+    keeper.push([*range(4), 7])
+    forget(keeper, 3)
+    assert keeper.world.hubspot.merge("p00007", "p00003") is not None
+    keeper.owner.pull()
+    keeper.push([0, 1, 2, 7])
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 7}, 3)
+
+
+def test_a_new_segment_of_the_old_name_does_not_use_an_option_that_nobody_has_looked_at_yet(keeper: Shopkeeper) -> None:
+    keeper.owner.believe({"VIP": range(4)})
+    with pytest.raises(Killed):
+        keeper.owner.push(Fuse(lambda boundary: boundary == "before hubspot" and len(carriers(keeper.world)) > 0))
+    keeper.owner.reopen()
+    new = 'name = "VIP"\ntag = "Very"\nwhere = "true"\npush = ["hubspot"]\n[[segment]]\nname = "Gold"\nwas = "VIP"'
+    keeper.owner.change_rule('name = "VIP"', new)
+    keeper.owner.believe({"Gold": range(4), "VIP": range(3, 6)})
+    keeper.owner.push()
+    assert (carriers(keeper.world), listed(keeper)) == (set(range(4)), 7)
+    keeper.owner.believe({"Gold": range(3), "VIP": range(3, 6)})
+    keeper.owner.push()
+    assert carriers(keeper.world) == set(range(3))
+    assert keeper.owner.push()[1].changes == ()
+
+
+@pytest.mark.parametrize("write", [5, 6])
+def test_who_was_written_by_a_run_that_died_and_merged_before_the_next_is_ours_as_the_contact_they_became(
+    keeper: Shopkeeper, write: int
+) -> None:
+    passed: list[str] = []
+
+    def due(boundary: str) -> bool:
+        passed.append(boundary)
+        return boundary == "after hubspot" and passed.count(boundary) == write
+
+    keeper.owner.believe({"VIP": range(6)})
+    with pytest.raises(Killed):
+        keeper.owner.push(Fuse(due))
+    keeper.owner.reopen()
+    assert keeper.world.hubspot.merge("p00009", "p00004") is not None
+    keeper.owner.pull()
+    no_by(keeper, 9)
+    keeper.push(range(6), first=True)
+    assert (carriers(keeper.world), listed(keeper)) == ({0, 1, 2, 3, 5}, 5)
+
+
+def test_who_was_merged_since_the_last_pull_is_not_lost_by_rebuilding_the_ledger(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    assert keeper.world.hubspot.merge("p00009", "p00003") is not None
+    (ours,) = keeper.world.hubspot.lists.live()
+    del ours.members[int(keeper.world.contact_id("hubspot", 1))]
+    ours.ordered = None
+    s = keeper.owner.session("ledger rebuild")
+    proposed = rebuild.propose(s, sync.resolved(keeper.owner.config))
+    assert [len(p.dropped) for p in proposed] == [1], "one was taken off by hand"
+    rebuild.carry_out(s, proposed)
+    no_by(keeper, 9)
+    keeper.push(range(4))
+    assert (carriers(keeper.world) - {1}, listed(keeper)) == ({0, 2}, 3)
+
+
+@pytest.mark.parametrize("is_swap", [False, True])
+def test_a_backup_from_before_renames_in_a_row_finds_every_option_beside_its_list(
+    keeper: Shopkeeper, tmp_path: Path, is_swap: bool
+) -> None:
+    def holders(option: str) -> set[int]:
+        contacts = keeper.world.hubspot.crm.tables["contacts"].live.values()
+        return {int(str(c.props["email"])[1:6]) for c in contacts if option in str(c.props.get(PROPERTY) or "").split(";")}
+
+    gold = '[[segment]]\nname = "Gold"\nwhere = "true"\npush = ["hubspot"]\n'
+    keeper.owner.change_rule(VIP, VIP + gold)
+    keeper.owner.believe({"VIP": range(3), "Gold": range(5, 8)})
+    keeper.owner.push()
+    made = backup.make(keeper.owner.store, keeper.owner.config, tmp_path / "copies", NOW).path
+    other = "VIP" if is_swap else "Best"
+    renamed = f'[[segment]]\nname = "{other}"\ntag = "Other"\nwas = "Gold"\nwhere = "true"\npush = ["hubspot"]\n'
+    first = VIP.replace('name = "VIP"', 'name = "Gold"\ntag = "Own"\nwas = "VIP"')
+    keeper.owner.change_rule(VIP + gold, first + renamed)
+    keeper.owner.believe({"Gold": range(3), other: range(5, 8)})
+    keeper.owner.push(first=False)
+    restore.carry_out(keeper.owner.store, keeper.owner.config, made, NOW, keeper.owner.session("backup").run_id)
+    no_by(keeper, 6)
+    keeper.owner.push(first=False)
+    s = keeper.owner.session("ledger rebuild")
+    rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
+    assert keeper.owner.push(first=False)[1].changes == ()
+    assert (holders("vip"), holders("gold"), listed(keeper)) == ({0, 1, 2}, {5, 7}, 5)
