@@ -4,7 +4,8 @@ A file is cleaned in a database of its own and handed over as Parquet through th
 connection never opens a file of the owner's, and a million lines take seconds.
 
 The record is the row's id (`order_id`, `customer_id`, ...). Without one it is the row itself and how often it has
-occurred, so identical rows stay apart and the same file changes nothing the second time. The lines of an order are one
+occurred, so identical rows stay apart and the same file changes nothing the second time. What an earlier file said of a
+contact in columns a later one does not have stays. The lines of an order are one
 record: a later file that names the order replaces all of them, so an order must not be split between files.
 """
 
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 from connector import imports_clean, imports_read, runs
 from connector.config import Config
 from connector.forgotten import MARK, REASON, Forgotten
-from connector.imports_exports import Export, columns_of, known_export, other_kinds
-from connector.imports_kinds import Kind, kind_named, read_map, recognise, squash
+from connector.imports_exports import Export, columns_of, known_export, other_kinds, stand_ins
+from connector.imports_kinds import Kind, free_columns, kind_named, read_map, recognise, squash
 from connector.known import KEY_SQL
 from connector.progress import Progress, Silent
 from connector.store import Store
@@ -38,9 +39,12 @@ CUSTOMERS = "import:customers"
 """Stream of the contacts made from orders, events and carts for people no contacts file has."""
 FROM_LINES = "import:orders_from_lines"
 """Stream of the orders summed up from lines whose order no orders file has."""
+CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN"}
+"""Signs of one currency alone ($ and ¥ stand for several)."""
 SHOWN = 1000
 READER_MEMORY = "600MB"
-CANCELLED = "('cancelled', 'canceled', 'voided')"
+CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash')"
+"""Words of shops for orders that came to nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,26 @@ def import_file(
             if export:
                 given_map = replace(given_map, columns=columns_of(export, given.header) | given_map.columns)
             found = recognise(what, given.header, given_map)
+            if export and what.name == "order_lines" and "amount" not in given_map.columns:
+                found.pop("amount", None)  # the total in such a file is the order's
             if export:
                 given.notes += _as_export(db, export, given.header)
             try:
-                notes = imports_clean.clean(db, what, found, given_map, config.shop.timezone)
+                spoken_for = [n for pair in stand_ins(export, given.header) for n in pair] if export else []
+                free = free_columns(what, given.header, {*found.values(), *spoken_for})
+                notes = imports_clean.clean(db, what, found, given_map, config.shop.timezone, free)
                 notes += _leave_out_forgotten(db, store)
                 notes += _key_rows(db, what, list(found))
-                tables = _stage(db, what, list(found), folder, config.shop.currency)
+                tables = _stage(db, what, list(found), folder, config.shop.currency, with_attributes=bool(free))
             except duckdb.Error as e:
                 raise UsageError(f"{file} could not be read: {str(e).splitlines()[0]}") from e
             count, shown = _store(store, what, tables, folder, run_id)
     finally:
         progress.finish(f"import {kind}")
     progress.advance(f"import {kind}", count.fetched)
-    ignored = [theirs for n, theirs in enumerate(given.header) if n not in found.values()]
+    ignored = [theirs for n, theirs in enumerate(given.header) if n not in found.values() and n not in free.values()]
+    if free:
+        notes = [*notes, f"Kept for rules, as attributes of the person (see `rollcall fields`): {', '.join(free)}."]
     if ignored:
         notes = [*notes, f"Not read, because no column of ours goes by that name: {', '.join(ignored[:20])}. See --map."]
     return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
@@ -115,6 +125,11 @@ def _leave_out_forgotten(db: duckdb.DuckDBPyConnection, store: Store) -> list[st
 def _as_export(db: duckdb.DuckDBPyConnection, export: Export, header: Sequence[str]) -> list[str]:
     """What was recognised; rows that only carry further lines of an order are taken out of an import of orders."""
     notes = [f"Recognised as {export.title}. Consent is not read from files."]
+    for first, other in stand_ins(export, header):
+        db.execute(f"UPDATE given SET c{first} = c{other} WHERE coalesce(trim(c{first}), '') = ''")
+    if export.ids and (own := columns_of(export, header).get("customer_id")):
+        c = f"c{list(header).index(own)}"
+        db.execute(f"UPDATE given SET {c} = '{export.ids}' || ltrim(trim({c}), '''') WHERE trim({c}) <> ''")
     if export.continues:
         names = [squash(h) for h in header]
         column = f"c{names.index(squash(export.continues))}"
@@ -168,10 +183,16 @@ def _key(kind: Kind, found: Sequence[str]) -> str:
 
 
 def _stage(
-    db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str], folder: Path, currency: str
+    db: duckdb.DuckDBPyConnection,
+    kind: Kind,
+    found: Sequence[str],
+    folder: Path,
+    currency: str,
+    *,
+    with_attributes: bool,
 ) -> dict[str, list[str]]:
     """Write records.parquet, bad.parquet and one file per table; gives the columns of each table."""
-    columns = _model_columns(kind, found, currency)
+    columns = _model_columns(kind, found, currency) | ({"attributes": "attributes"} if with_attributes else {})
     select = ", ".join(f'{v} AS "{c}"' for c, v in columns.items())
     db.execute(f"CREATE TABLE rows AS SELECT line, record_id, {select} FROM keyed")
     text = ", ".join(f"coalesce(\"{c}\"::VARCHAR, '')" for c in columns if c != "line_id")
@@ -204,7 +225,12 @@ def _model_columns(kind: Kind, found: Sequence[str], currency: str) -> dict[str,
         who = [f'"{n}"' for n in ("customer_id", "email") if n in found]
         columns["contact_id"] = f"coalesce({', '.join(who)})" if who else "NULL::VARCHAR"
     if "currency" in types:
-        columns["currency"] = f"coalesce({columns.get('currency', 'NULL')}, '{currency}')"
+        signs = " ".join(f"WHEN '{sign}' THEN '{code}'" for sign, code in CURRENCY_SIGNS.items())
+        theirs = f"CASE currency {signs} ELSE upper(currency) END" if "currency" in found else "NULL"
+        # A line that says none has that of its order: exports name it in the first line only.
+        columns["currency"] = (
+            f"CAST({theirs} AS VARCHAR)" if kind.name == "order_lines" else f"coalesce({theirs}, '{currency}')"
+        )
     if kind.name == "contacts":
         columns["state"] = "'live'"
     if kind.name == "orders":
@@ -215,23 +241,31 @@ def _model_columns(kind: Kind, found: Sequence[str], currency: str) -> dict[str,
 
 
 def _order_columns(found: Sequence[str]) -> dict[str, str]:
-    status = "lower(status)" if "status" in found else "NULL"
+    """A cancelled order leaves no money, a refunded one what was kept: nothing where the file does not say how much went back."""
+    status = "regexp_replace(lower(trim(status)), '^wc-', '')" if "status" in found else "NULL"
     amount = "amount" if "amount" in found else "NULL::DECIMAL(18,4)"
+    back = "nullif(abs(refunded_amount), 0)" if "refunded_amount" in found else "NULL::DECIMAL(18,4)"
+    back = f"coalesce({back}, CASE WHEN {status} = 'refunded' AND {amount} > 0 THEN {amount} END)"
+    cancelled = f"(coalesce({status} IN {CANCELLED}, false){' OR cancelled_at IS NOT NULL' if 'cancelled_at' in found else ''})"
     return {
         "order_id": "record_id",
         "kind": "'order'",
         "status": f"coalesce({status}, CASE WHEN {amount} < 0 THEN 'refunded' ELSE 'paid' END)",
         "is_test": "false",
-        "is_cancelled": f"coalesce({status} IN {CANCELLED}, false)",
+        "is_cancelled": cancelled,
         "total": amount,
-        "net": f"CASE WHEN {status} IN {CANCELLED} THEN 0 ELSE {amount} END",
+        "refunded": back,
+        "net": f"CASE WHEN {cancelled} THEN 0 ELSE {amount} - coalesce({back}, 0) END",
     }
 
 
 def _line_columns(found: Sequence[str]) -> dict[str, str]:
     quantity = "quantity" if "quantity" in found else "NULL::DECIMAL(18,4)"
+    off = "coalesce(line_discount, 0)" if "line_discount" in found else "0"
     price = (
-        f"round({quantity} * price, 4)::DECIMAL(18,4)" if "price" in found and "quantity" in found else "NULL::DECIMAL(18,4)"
+        f"round({quantity} * price - {off}, 4)::DECIMAL(18,4)"
+        if "price" in found and "quantity" in found
+        else "NULL::DECIMAL(18,4)"
     )
     return {
         "line_id": "row_number() OVER (PARTITION BY record_id ORDER BY line)::VARCHAR",
@@ -260,6 +294,8 @@ def _store(
         )
         has_old = store.value("SELECT count(*) FROM import_changed WHERE existed")
         for table, columns in tables.items():
+            if has_old and table == "contacts":
+                _keep_what_the_file_leaves_out(store, kind)
             if has_old:
                 store.sql(
                     f'DELETE FROM "{table}" WHERE source = ? AND stream = ? AND record_id IN '
@@ -272,6 +308,8 @@ def _store(
                 "WHERE record_id IN (SELECT record_id FROM import_changed)",
                 key,
             )
+            if has_old and table == "contacts":
+                _put_back(store, kind, columns)
         store.sql(
             "DELETE FROM source_records WHERE source = ? AND stream = ? "
             "AND record_key IN (SELECT record_key FROM import_changed)",
@@ -297,6 +335,28 @@ def _store(
         shown = store.sql(f"SELECT line, reason FROM {staged('bad')} ORDER BY line LIMIT {SHOWN}")
     log.info("%s: %d rows, %d stored, %d unchanged, %d set aside", kind.stream, good + bad, stored, good - stored, bad)
     return count, [(int(line), str(reason)) for line, reason in shown]
+
+
+def _keep_what_the_file_leaves_out(store: Store, kind: Kind) -> None:
+    """Table import_before: what an earlier file said of these contacts in columns this one may not have."""
+    store.sql(
+        "CREATE OR REPLACE TEMP TABLE import_before AS SELECT * FROM contacts "
+        "WHERE source = ? AND stream = ? AND record_id IN (SELECT record_id FROM import_changed WHERE existed)",
+        [SOURCE, kind.stream],
+    )
+
+
+def _put_back(store: Store, kind: Kind, columns: Sequence[str]) -> None:
+    own = {"source", "stream", "record_id", *columns}
+    kept = [f'"{c.name}" = b."{c.name}"' for c in records.columns("contacts") if c.name not in own and c.name != "attributes"]
+    merged = "json_merge_patch(coalesce(b.attributes, '{}'), coalesce(contacts.attributes, '{}'))"
+    kept.append(f"attributes = CASE WHEN coalesce(b.attributes, contacts.attributes) IS NOT NULL THEN {merged} END")
+    store.sql(
+        f"UPDATE contacts SET {', '.join(kept)} FROM import_before AS b "
+        "WHERE contacts.source = ? AND contacts.stream = ? AND contacts.record_id = b.record_id",
+        [SOURCE, kind.stream],
+    )
+    store.sql("DROP TABLE import_before")
 
 
 def _store_bad(store: Store, kind: Kind, bad: str, good: str, run_id: str) -> int:
@@ -332,9 +392,8 @@ def _complete(store: Store) -> None:
            SELECT ?, ?, order_id, order_id, max(contact_id), 'order', min(ordered_at),
                   CASE WHEN sum(amount) < 0 THEN 'refunded' ELSE 'paid' END, false, false, max(currency),
                   sum(amount), sum(amount)
-           FROM order_lines WHERE source = ? AND ordered_at IS NOT NULL
-             AND order_id NOT IN (SELECT order_id FROM orders WHERE source = ?)
-           GROUP BY order_id""",
+           FROM order_lines WHERE source = ? AND order_id NOT IN (SELECT order_id FROM orders WHERE source = ?)
+           GROUP BY order_id HAVING min(ordered_at) IS NOT NULL""",
         [SOURCE, FROM_LINES, SOURCE, SOURCE],
     )
     for table in ("contacts", "identifiers"):

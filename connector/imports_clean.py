@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connector.imports_kinds import Kind, MapFile
+from models.records import EVENT_KINDS
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,10 +30,19 @@ DATE_ALONE = (
 )
 ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
 
+STAGES = (
+    "'subscriber', 'lead', 'marketingqualifiedlead', 'salesqualifiedlead', 'opportunity', 'customer', 'evangelist', 'other'"
+)
+
 MACROS = (
     r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
     # A text that a spreadsheet would run stands behind an apostrophe in files of ours (connector/exports.py) and of others.
     r"CREATE MACRO unguarded(t) AS CASE WHEN regexp_matches(t, '^''+[=+\-@\t\r\n|%＝＋－＠]') THEN substr(t, 2) ELSE t END",
+    # Ann <ann@x.de>, mailto:ann@x.de and a full stop behind it are how people write the address of one.
+    r"""CREATE MACRO address(t) AS nullif(regexp_extract(
+          lower(t), '^(?:.*<|mailto:)?([^\s@<>,;:"]+@[^\s@<>,;:"]*[^\s@<>,;:".])[>.]?$', 1), '')""",
+    "CREATE MACRO joined(t) AS regexp_replace(lower(trim(t)), '[ -]+', '_', 'g')",
+    f"CREATE MACRO event_kind(t) AS list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1)",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
     "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|^[A-Z]{3}|[A-Z]{3}$', '', 'g')",
     f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
@@ -40,6 +50,13 @@ MACROS = (
     """CREATE MACRO clock(t) AS CASE WHEN coalesce(trim(t), '') = '' THEN TIME '00:00:00'
          ELSE coalesce(TRY_CAST(t AS TIME), try_strptime(t, ['%I:%M:%S %p', '%I:%M %p', '%H:%M'])::TIME) END""",
     """CREATE MACRO day_month(y, m, d) AS TRY_CAST(full_year(y) || '-' || m || '-' || d AS DATE)""",
+    # A year of two digits was taken for one to come.
+    "CREATE MACRO born(t) AS CASE WHEN t > current_date THEN t - INTERVAL 100 YEAR ELSE t END",
+    # Words stand alone, in quotes, or as a list in brackets: a, b / "a","b" / ["a","b"].
+    r"""CREATE MACRO split_words(t) AS list_filter(list_transform(
+          regexp_split_to_array(regexp_replace(t, '^\[(.*)\]$', '\1'), '[,;]'), lambda w: trim(w, ' "')), lambda w: w <> '')""",
+    # The CRM's label of a stage is its name with capitals and spaces.
+    f"""CREATE MACRO stage(t) AS CASE WHEN lower(replace(t, ' ', '')) IN ({STAGES}) THEN lower(replace(t, ' ', '')) ELSE t END""",
 )
 
 
@@ -51,8 +68,13 @@ class _Value:
     wrong: str = ""
 
 
-def clean(db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, timezone: str) -> list[str]:
-    """Make the table `cleaned(line, <field>..., wrong)`; gives what was found out about dates and numbers."""
+def clean(
+    db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, timezone: str, free: dict[str, int]
+) -> list[str]:
+    """Make the table `cleaned(line, <field>..., wrong)`; gives what was found out about dates and numbers.
+
+    `free`: columns that become one JSON object, `attributes`.
+    """
     for macro in MACROS:
         db.execute(macro)
     notes: list[str] = []
@@ -61,8 +83,19 @@ def clean(db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], give
     values = {name: _value(db, name, kind.fields[name].type, number, given, timezone, notes) for name, number in found.items()}
     wrongs = [v.wrong for v in values.values() if v.wrong] + [_missing(group, values) for group in kind.required]
     columns = ", ".join(f'{v.value} AS "{n}"' for n, v in values.items())
+    if free:
+        columns += f", {_attributes(free)} AS attributes"
     db.execute(f"CREATE TABLE cleaned AS SELECT line, {columns}, coalesce({', '.join(wrongs)}) AS wrong FROM given")
     return notes
+
+
+def _attributes(free: dict[str, int]) -> str:
+    """What a row says in these columns, by their names; nothing where all are empty."""
+    pairs = ", ".join(
+        f"{{'k': '{n.replace(chr(39), chr(39) * 2)}', 'v': unguarded(nullif(trim(c{i}), ''))}}" for n, i in free.items()
+    )
+    given = f"list_filter([{pairs}], lambda p: NOT is_nothing(p.v))"
+    return f"CASE WHEN len({given}) > 0 THEN to_json(map_from_entries({given}))::VARCHAR END"
 
 
 def _value(
@@ -74,7 +107,7 @@ def _value(
             return _Value(_id(db, f"ltrim({text}, '''')"))  # a spreadsheet's sign for text
         case "email":
             _note_addresses(db, text, notes)
-            return _Value(f"CASE WHEN {text} LIKE '%_@_%' THEN lower({text}) END")
+            return _Value(f"address({text})")
         case "amount":
             return _checked(text, f"as_amount({text})", f"{name}: not a number")
         case "integer":
@@ -82,15 +115,25 @@ def _value(
         case "time":
             order = given.date_order or _date_order(db, text, name, notes)
             return _checked(text, _moment(db, text, number, order, timezone), f"{name}: not a date")
+        case "degrees":  # 0 stands for a place that is not known
+            degrees = f"CAST(nullif(as_amount({text}), 0) AS DOUBLE)"
+            return _checked(text, degrees, f"{name}: not a number", f"as_amount({text})")
+        case "birthday":
+            _define_local(db, number, given.date_order or _date_order(db, text, name, notes))
+            return _Value(f"coalesce(strftime(born(local_{number}({text})), '%Y-%m-%d'), {text})")
+        case "event":
+            return _checked(text, f"event_kind({text})", f"{name}: no kind of event we know ({', '.join(EVENT_KINDS)})")
+        case "stage":
+            return _Value(f"stage({text})")
         case "words":
-            split = f"list_transform(regexp_split_to_array({text}, '[,;]'), lambda w: trim(w))"
-            return _Value(f"CASE WHEN {text} IS NOT NULL THEN to_json({split})::VARCHAR END")
+            return _Value(f"CASE WHEN {text} IS NOT NULL THEN to_json(split_words({text}))::VARCHAR END")
         case _:
             return _Value(text)
 
 
-def _checked(text: str, value: str, reason: str) -> _Value:
-    return _Value(value, f"CASE WHEN NOT is_nothing({text}) AND {value} IS NULL THEN '{reason}' END")
+def _checked(text: str, value: str, reason: str, read: str = "") -> _Value:
+    """`read`: what must be there, where it is not the value itself."""
+    return _Value(value, f"CASE WHEN NOT is_nothing({text}) AND {read or value} IS NULL THEN '{reason}' END")
 
 
 def _missing(group: tuple[str, ...], values: dict[str, _Value]) -> str:
@@ -108,7 +151,7 @@ def _id(db: duckdb.DuckDBPyConnection, text: str) -> str:
 
 
 def _note_addresses(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) -> None:
-    count = db.execute(f"SELECT count(*) FROM given WHERE {text} NOT LIKE '%_@_%'").fetchall()[0][0]
+    count = db.execute(f"SELECT count(*) FROM given WHERE {text} IS NOT NULL AND address({text}) IS NULL").fetchall()[0][0]
     if count:
         notes.append(f"{count} values in the e-mail column are no addresses; their rows are kept without one.")
 
@@ -142,15 +185,7 @@ def _define_amount(db: duckdb.DuckDBPyConnection, decimal: str) -> None:
 
 def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, timezone: str) -> str:
     """UTC of a column's text; years outside 1900 to 2200 are typing errors."""
-    day, month = (1, 2) if order == "dmy" else (2, 1)
-    db.execute(
-        f"""CREATE MACRO local_{number}(t) AS CASE
-              WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}') THEN TRY_CAST(t AS TIMESTAMP)
-              WHEN regexp_full_match(t, '\\d{{8}}') THEN try_strptime(t, '%Y%m%d')
-              WHEN regexp_matches(t, '{DAY_FIRST_OR_MONTH}')
-                THEN day_month(part(t, 3), part(t, {month}), part(t, {day})) + clock(part(t, 4))
-              ELSE try_strptime(t, {OTHER_DATES}) END"""
-    )
+    _define_local(db, number, order)
     has_times = db.execute(
         f"SELECT coalesce(bool_or(regexp_matches(t, '{ZONED}') OR local_{number}(t)::TIME <> TIME '00:00:00'), false) "
         f"FROM (SELECT {text} AS t FROM given)"
@@ -164,6 +199,19 @@ def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, t
               ELSE timezone('UTC', timezone('{timezone}', local_{number}(t) + {noon})) END"""
     )
     return f"CASE WHEN year(utc_{number}({text})) BETWEEN 1900 AND 2200 THEN utc_{number}({text}) END"
+
+
+def _define_local(db: duckdb.DuckDBPyConnection, number: int, order: str) -> None:
+    """Macro local_<number>: the time that a text of this column says, nothing where it says none."""
+    day, month = (1, 2) if order == "dmy" else (2, 1)
+    db.execute(
+        f"""CREATE MACRO local_{number}(t) AS CASE
+              WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}') THEN TRY_CAST(t AS TIMESTAMP)
+              WHEN regexp_full_match(t, '\\d{{8}}') THEN try_strptime(t, '%Y%m%d')
+              WHEN regexp_matches(t, '{DAY_FIRST_OR_MONTH}')
+                THEN day_month(part(t, 3), part(t, {month}), part(t, {day})) + clock(part(t, 4))
+              ELSE try_strptime(t, {OTHER_DATES}) END"""
+    )
 
 
 def _date_order(db: duckdb.DuckDBPyConnection, text: str, name: str, notes: list[str]) -> str:

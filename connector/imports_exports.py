@@ -16,6 +16,7 @@ from connector.imports_kinds import squash
 class Export:
     """`marks`: headers that together give the file away. `columns`: ours -> theirs, several where versions differ.
 
+    `ids`: what stands before the program's own ids of people, which are small numbers that other programs give too.
     `continues`: a column that is filled in the first row of each record only; the rows without it are further lines.
     """
 
@@ -24,6 +25,7 @@ class Export:
     marks: tuple[str, ...]
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     continues: str = ""
+    ids: str = ""
 
 
 EXPORTS = (
@@ -35,24 +37,28 @@ EXPORTS = (
     Export("Shopify's order export", "orders", ("Name", "Financial Status", "Lineitem name", "Created at"), {
         "order_id": ("Name",), "email": ("Email",), "date": ("Created at",), "amount": ("Total",), "currency": ("Currency",),
         "discount": ("Discount Amount",), "tax": ("Taxes",), "shipping": ("Shipping",), "status": ("Financial Status",),
+        "refunded_amount": ("Refunded Amount",), "cancelled_at": ("Cancelled at",),
         "channel": ("Source",), "country": ("Shipping Country",), "city": ("Shipping City",), "postcode": ("Shipping Zip",)},
         "Total"),
     Export("Shopify's order export", "order_lines", ("Name", "Financial Status", "Lineitem name", "Lineitem price"), {
         "order_id": ("Name",), "product_id": ("Lineitem sku",), "product": ("Lineitem name",),
-        "quantity": ("Lineitem quantity",), "price": ("Lineitem price",), "currency": ("Currency",)}),
+        "quantity": ("Lineitem quantity",), "price": ("Lineitem price",), "line_discount": ("Lineitem discount",),
+        "currency": ("Currency",)}),
     Export("Mailchimp's audience export", "contacts", ("Email Address", "MEMBER_RATING", "OPTIN_TIME", "LEID"), {
         "email": ("Email Address",), "first_name": ("First Name",), "last_name": ("Last Name",), "phone": ("Phone Number",),
         "birthday": ("Birthday",), "created_at": ("OPTIN_TIME",), "region": ("REGION",), "country": ("CC",),
-        "tags": ("TAGS",)}),
+        "tags": ("TAGS",), "latitude": ("LATITUDE",), "longitude": ("LONGITUDE",)}),
     Export("HubSpot's contact export", "contacts", ("Record ID", "Email", "Create Date"), {
         "customer_id": ("Record ID",), "email": ("Email",), "phone": ("Phone Number",), "company": ("Company Name",
         "Associated Company"), "job_title": ("Job Title",), "created_at": ("Create Date",), "city": ("City",),
         "region": ("State/Region",), "country": ("Country/Region",), "postcode": ("Postal Code",),
-        "signup_source": ("Original Source", "Original Traffic Source")}),
+        "signup_source": ("Original Source", "Original Traffic Source"),
+        "lifecycle_stage": ("Lifecycle Stage",)}, ids="hubspot:"),
     Export("a WooCommerce order export", "orders", ("Order Number", "Order Status", "Order Date", "Email (Billing)"), {
         "order_id": ("Order Number",), "email": ("Email (Billing)",), "date": ("Order Date",), "amount": ("Order Total Amount",
         "Order Total"), "status": ("Order Status",), "discount": ("Cart Discount Amount", "Discount Amount"),
-        "tax": ("Order Total Tax Amount",), "shipping": ("Order Shipping Amount",), "country": ("Country Code (Shipping)",
+        "tax": ("Order Total Tax Amount",), "refunded_amount": ("Order Refund Amount",),
+        "shipping": ("Order Shipping Amount",), "country": ("Country Code (Shipping)",
         "Country Code (Billing)"), "city": ("City (Shipping)", "City (Billing)"), "postcode": ("Postcode (Shipping)",
         "Postcode (Billing)"), "currency": ("Order Currency", "Currency")}, "Order Date"),
     Export("a WooCommerce order export", "order_lines", ("Order Number", "Order Status", "Item Name"), {
@@ -61,13 +67,14 @@ EXPORTS = (
         "email": ("Email (Billing)",)}),
     Export("Brevo's contact export", "contacts", ("CONTACT ID", "EMAIL", "ADDED_TIME"), {
         "customer_id": ("CONTACT ID",), "email": ("EMAIL",), "first_name": ("FIRSTNAME",), "last_name": ("LASTNAME",),
-        "phone": ("SMS", "WHATSAPP"), "created_at": ("ADDED_TIME",)}),
+        "phone": ("SMS", "WHATSAPP"), "created_at": ("ADDED_TIME",)}, ids="brevo:"),
     Export("Constant Contact's contact export", "contacts", ("Email address", "First name", "Email status"), {
         "email": ("Email address",), "first_name": ("First name",), "last_name": ("Last name",), "company": ("Company",),
         "job_title": ("Job title",), "phone": ("Phone - mobile", "Phone - home", "Phone - work"),
         "city": ("City - Home", "City - Work"), "region": ("State/Province - Home", "State/Province - Work"),
         "country": ("Country - Home", "Country - Work"), "postcode": ("Zip/Postal Code - Home", "Zip/Postal Code - Work"),
-        "birthday": ("Birthday",), "created_at": ("Created At",), "tags": ("Tags",)}),
+        "birthday": ("Birthday",), "created_at": ("Created At",), "tags": ("Tags",), "groups": ("Email Lists",),
+        "signup_source": ("Source Name",)}),
 )  # fmt: skip
 
 
@@ -87,6 +94,13 @@ def columns_of(export: Export, header: Sequence[str]) -> dict[str, str]:
         if name is not None:
             found[ours] = name
     return found
+
+
+def stand_ins(export: Export, header: Sequence[str]) -> list[tuple[int, int]]:
+    """Numbers of the columns (first, next) where `next` is read for rows in which `first` is empty."""
+    numbers = {squash(n): i for i, n in reversed(list(enumerate(header)))}
+    there = [[numbers[squash(n)] for n in names if squash(n) in numbers] for names in export.columns.values()]
+    return [(found[0], other) for found in there for other in found[1:]]
 
 
 def other_kinds(header: Sequence[str], kind: str) -> list[str]:

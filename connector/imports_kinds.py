@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,18 +12,18 @@ from typing import Any, Literal
 
 from models.errors import ConfigError, UsageError
 
-Type = Literal["id", "text", "email", "amount", "time", "integer", "words"]
+Type = Literal["id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event"]
 
 CUSTOMER = "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
 EMAIL = "emailaddress mail customeremail"
 ORDER = "order orderno ordernumber invoice invoiceno invoiceid invoicenumber basket basketid transaction transactionid receipt"
 DATE = "ts time datetime timestamp orderdate invoicedate purchasedate transactiondate created createdat orderedat day"
 AMOUNT = "total value salesvalue revenue pricetotal totalprice grandtotal sum spend netsales sales linetotal"
-PRODUCT = "product stockcode sku item itemid productcode upc articleno"
+PRODUCT = "product stockcode sku item itemid productcode upc articleno variantsku"
 TITLE = "productname title name description productdescription itemname"
-CATEGORY = "productcategory producttype department class"
+CATEGORY = "productcategory producttype department class categories"
 QUANTITY = "qty count units pieces number"
-PRICE = "unitprice priceeach priceofone itemprice"
+PRICE = "unitprice priceeach priceofone itemprice variantprice regularprice"
 """Names as other programs write them, without case, spaces and underscores (`stock_code` is stockcode)."""
 
 
@@ -62,7 +62,7 @@ _PLACE = {
     "city": _field("text", "city", "town"),
     "region": _field("text", "region", "state province county"),
     "country": _field("text", "country", "countrycode land"),
-    "postcode": _field("text", "postcode", "zip zipcode postalcode plz"),
+    "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
 }
 
 KINDS: dict[str, Kind] = {
@@ -72,21 +72,26 @@ KINDS: dict[str, Kind] = {
             "contacts", "contacts", "customer_id",
             {
                 **_WHO,
-                "phone": _field("text", "phone", "telephone mobile phonenumber"),
+                "phone": _field("id", "phone", "telephone mobile phonenumber"),
                 "first_name": _field("text", "first_name", "firstname givenname vorname"),
                 "last_name": _field("text", "last_name", "lastname surname familyname nachname"),
                 "company": _field("text", "company", "companyname organisation organization"),
                 "job_title": _field("text", "job_title", "jobtitle occupation position"),
                 "industry": _field("text", "industry"),
                 **_PLACE,
-                "language": _field("text", "language", "locale"),
-                "birthday": _field("text", "birthday", "birthdate dateofbirth dob"),
+                "language": _field("text", "language", "locale preferredlanguage"),
+                "birthday": _field("birthday", "birthday", "birthdate dateofbirth dob"),
                 "age": _field("integer", "age"),
                 "gender": _field("text", "gender", "sex"),
                 "income_band": _field("text", "income_band", "income"),
                 "education": _field("text", "education"),
                 "created_at": _field("time", "created_at", "created signupdate registered joined"),
                 "signup_source": _field("text", "signup_source", "source"),
+                "lifecycle_stage": _field("stage", "lifecycle_stage"),
+                "lead_status": _field("text", "lead_status"),
+                "timezone": _field("text", "timezone"),
+                "latitude": _field("degrees", "latitude", "lat"),
+                "longitude": _field("degrees", "longitude", "lon lng"),
                 "tags": _field("words", "tags", "labels"),
                 "groups": _field("words", "groups", "interests preferences"),
             },
@@ -101,13 +106,15 @@ KINDS: dict[str, Kind] = {
                 "amount": _field("amount", "total", f"{AMOUNT} price paid"),
                 "currency": _field("text", "currency", "currencycode"),
                 "discount": _field("amount", "discount", "discounts discountamount"),
+                "refunded_amount": _field("amount", "refunded", "refundamount amountrefunded totalrefunded"),
+                "cancelled_at": _field("time", "cancelled_at", "canceledat cancelledon canceledon"),
                 "tax": _field("amount", "tax", "vat taxes"),
                 "shipping": _field("amount", "shipping", "freight shippingcost delivery"),
                 "status": _field("text", "status", "state financialstatus paymentstatus"),
                 "channel": _field("text", "channel", "saleschannel"),
                 "country": _field("text", "country", "countrycode land shippingcountry"),
                 "city": _field("text", "city", "town shippingcity"),
-                "postcode": _field("text", "postcode", "zip zipcode postalcode plz"),
+                "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
             },
             (_SOMEBODY, ("date",)),
         ),
@@ -119,6 +126,7 @@ KINDS: dict[str, Kind] = {
                 "product_id": _field("id", "product_id", PRODUCT),
                 "quantity": _field("amount", "quantity", QUANTITY),
                 "price": _field("amount", "price", PRICE),
+                "line_discount": _field("amount", "line_discount"),
                 "amount": _field("amount", "amount", AMOUNT),
                 "date": _field("time", "ordered_at", DATE),
                 "product": _field("text", "title", TITLE),
@@ -145,7 +153,7 @@ KINDS: dict[str, Kind] = {
             {
                 **_WHO,
                 "event_id": _field("id", "record_id", "id"),
-                "kind": _field("text", "kind", "event eventtype type action"),
+                "kind": _field("event", "kind", "event eventtype type action"),
                 "date": _field("time", "occurred_at", f"{DATE} occurredat"),
                 "url": _field("text", "url", "page link pageurl"),
                 "product_id": _field("id", "product_id", PRODUCT),
@@ -256,6 +264,21 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
                 f'Name it in a --map file: {group[0]} = "their column".'
             )
     return found
+
+
+NOT_KEPT = re.compile(
+    "address|street|phone|fax|note|ip$|optin|optout|confirm|accepts|permission|consent|unsub|cleaned|emailstatus|euid|leid"
+    "|gmtoff|dstoff|url|password|totalspent|totalorders|lists|memberrating|lastchanged|modified|update|owner|recordid|associated|extid"
+)
+"""Columns of a contacts file that are no attribute of the person: places and numbers, answers about consent, the program's own."""
+
+
+def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> dict[str, int]:
+    """Name of a contact's attribute -> number of the column: everything that has no column of ours and is about the person."""
+    if kind.name != "contacts":
+        return {}
+    names = {i: n.replace('"', "").strip() for i, n in enumerate(header) if i not in read}
+    return {n: i for i, n in names.items() if squash(n) and not NOT_KEPT.search(squash(n))}
 
 
 def squash(name: str) -> str:

@@ -10,6 +10,7 @@ import codecs
 import csv
 import gzip
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 FIELD_LIMIT = 10_000_000
+SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
 
 
 @dataclass
@@ -96,7 +98,7 @@ def _load(db: duckdb.DuckDBPyConnection, table: str, file: Path, columns: dict[s
     spec = ", ".join(f"{n}: '{t}'" for n, t in columns.items())
     db.execute(
         f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM read_csv(?, columns = {{{spec}}}, header = false, delim = ',', "
-        f"quote = '\"', escape = '\"', max_line_size = {FIELD_LIMIT}, auto_detect = false, parallel = false)",
+        f"quote = '\"', escape = '\"', new_line = '\\r\\n', max_line_size = {FIELD_LIMIT}, auto_detect = false, parallel = false)",
         [str(file)],
     )
 
@@ -105,23 +107,28 @@ def _csv(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
     encoding = _encoding(path)
     stream = _open(path, encoding)
     first = stream.readline()
+    marked = SEPARATOR_LINE.match(first)  # a line for spreadsheets, before the header
+    if marked:
+        first = stream.readline()
     if not first.strip():
         stream.close()
         raise UsageError(f"{path} is empty, or its first line does not name the columns.")
     delimiter = max(DELIMITERS, key=lambda d: len(next(csv.reader([first], delimiter=d))))
     stream.seek(0)
+    if marked:
+        stream.readline()
     csv.field_size_limit(FIELD_LIMIT)
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     header = [name.strip() for name in next(reader)]
     notes = [f"Format: {DELIMITERS[delimiter]}-separated, {encoding.removesuffix('-sig')}."]
-    return Given(header, notes), _csv_lines(reader, stream, len(header), broken)
+    return Given(header, notes), _csv_lines(reader, stream, len(header), broken, 1 if marked else 0)
 
 
-def _csv_lines(reader: Any, stream: IO[str], width: int, broken: Broken) -> Iterator[Line]:
-    """Rows with the number of the line they begin on."""
+def _csv_lines(reader: Any, stream: IO[str], width: int, broken: Broken, before: int) -> Iterator[Line]:
+    """Rows with the number of the line they begin on; the reader's own count begins `before` lines later."""
     with stream:
         while True:
-            line = reader.line_num + 1
+            line = before + reader.line_num + 1
             try:
                 row = next(reader)
             except StopIteration:
@@ -203,11 +210,13 @@ def _cell(value: Any) -> str:
 
 
 def _encoding(path: Path) -> str:
-    """UTF-16 and UTF-8 by their marks, UTF-8 where the whole file is, else Windows-1252."""
+    """UTF-16 and UTF-8 by their marks, UTF-16 by its zeros too, UTF-8 where the whole file is, else Windows-1252."""
     with _binary(path) as f:
         start = f.read(4)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
+        if len(start) == 4 and (start[1::2] == b"\0\0" or start[::2] == b"\0\0"):
+            return "utf-16-le" if start[1] == 0 else "utf-16-be"
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             decoder.decode(start)

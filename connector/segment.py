@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from connector import sensitive, stays
+from connector.columns import BY_NAME
 from connector.config import Config
 from connector.evaluation import EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
 from connector.library import entry
@@ -271,7 +272,18 @@ class _Readiness:
             reasons = [self.reason(a, negated) for a in node.args]
             is_choice = (node.op == "or") != negated
             return "" if is_choice and not all(reasons) else next((r for r in reasons if r), "")
-        return next((r for part in node.walk() for t, d in needs_of_node(part) if (r := self._lacking(t, d))), "")
+        lacking = (r for part in node.walk() for t, d in needs_of_node(part) if (r := self._lacking(t, d)))
+        unknown = (r for part in node.walk() if part.op == "column" and (r := self._unknown(part.name)))
+        return next(lacking, "") or next(unknown, "")
+
+    def _unknown(self, name: str) -> str:
+        """Fields that contacts may bring along, and ranks among buyers, where nobody has one."""
+        column = BY_NAME.get(name)
+        if column is None or column.group not in ("contact", "rank") or column.sql_type in ("BOOLEAN", "VARCHAR[]"):
+            return ""
+        if self._store.sql(f"SELECT 1 FROM profile WHERE {name} IS NOT NULL LIMIT 1"):
+            return ""
+        return "needs 50 buyers, and there are fewer" if name.startswith("rfm_") else f"nobody's {name} is known yet"
 
     def _lacking(self, table: str, days: int) -> str:
         if table not in TABLE_WORDS:

@@ -32,6 +32,9 @@ PHRASES = {
     "anomaly_score": "unusualness against the own history", "engagement_score": "engagement score",
     "lateness": "time since the last order, in usual gaps,", "branch_km": "distance to the nearest branch",
     "promotion_share": "share of orders with a discount outside of sales", "season_month": "month of season",
+    "lifecycle": "lifecycle stage", "anomaly": "kind of anomaly", "subscription_plan": "subscription's plan",
+    "rfm_r": "recency fifth", "rfm_f": "frequency fifth", "rfm_m": "money fifth",
+    "next_order_until_on": "last likely day of the next order", "next_order_from_on": "first likely day of the next order",
     "consent_email": "consent to e-mail", "consent_sms": "consent to SMS", "consent_ads": "consent to advertising",
 }  # fmt: skip
 """Shorter than the column's meaning where that reads badly in a sentence."""
@@ -44,6 +47,15 @@ AGO = {
 WORDS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by", "%": "modulo"}
 
 
+TESTS = {
+    "list_has_any": ("include any of", "include none of"), "list_has_all": ("include all of", "do not include all of"),
+    "contains": ("contains", "does not contain"), "starts_with": ("begins with", "does not begin with"),
+    "ends_with": ("ends with", "does not end with"),
+}  # fmt: skip
+"""Function -> the words for yes and for no."""
+
+TOTALS = ("min_total", "max_total")
+
 OTHER = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -52,6 +64,8 @@ def say(rule: Rule | Node, currency: str = "") -> str:
     tree = rule.tree if isinstance(rule, Rule) else rule
     if tree.op == "literal":
         return "Everybody." if tree.value else "Nobody."
+    if tree.op == "not" and tree.args[0].op == "literal":
+        return "Nobody." if tree.args[0].value else "Everybody."
     return f"Everybody {_Speaker(currency).condition(tree)}."
 
 
@@ -73,6 +87,8 @@ class _Speaker:
                 return self.condition(node.args[0], no=not no)
             case "is":
                 return self.condition(node.args[0], no=no)
+            case "column" if node.name not in BY_NAME:
+                return f"for whom {self._meaning(node.name)} is {'not true' if no else 'true'}"
             case "column":
                 return f"who {self._opposite(self._meaning(node.name))}" if no else f"who {self._meaning(node.name)}"
             case "segment":
@@ -86,13 +102,13 @@ class _Speaker:
             case "between":
                 value, low, high = self.value(node.args[0]), *(self._amount(node.args[0], a) for a in node.args[1:])
                 low = low.removesuffix(high[high.find(" ") :]) if " " in high else low
-                return f"whose {value} is {'not ' if no else ''}between {low} and {high}{_or_unknown(no)}"
+                return f"whose {value} is {'not ' if no else ''}between {low} and {high}{_or_unknown(no, node.args[0])}"
             case "in":
                 value, *items = (self.value(a) for a in node.args)
-                return f"whose {value} is {'none' if no else 'one'} of {', '.join(items)}{_or_unknown(no)}"
+                return f"whose {value} is {'none' if no else 'one'} of {', '.join(items)}{_or_unknown(no, node.args[0])}"
             case "like":
                 value, pattern = (self.value(a) for a in node.args)
-                return f"whose {value} {'does not look' if no else 'looks'} like {pattern}{_or_unknown(no)}"
+                return f"whose {value} {'does not look' if no else 'looks'} like {pattern}{_or_unknown(no, node.args[0])}"
             case "has":
                 value, item = (self.value(a) for a in node.args)
                 return f"whose {value} {'do not' if no else ''} include {item}".replace("  ", " ")
@@ -100,7 +116,11 @@ class _Speaker:
                 did, what = self._deed(node.args[0])
                 return f"who ever {did}{what}" if no else f"who never {did}{what}"
             case "is missing":
-                return f"whose {self.value(node.args[0])} is {'known' if no else 'not known'}"
+                verb = "are" if node.args[0].kind == "list" else "is"
+                return f"whose {self.value(node.args[0])} {verb} {'known' if no else 'not known'}"
+            case "function" if node.name in TESTS:
+                value, other = (self.value(a) for a in node.args)
+                return f"whose {value} {TESTS[node.name][no]} {other}{_or_unknown(no, node.args[0])}"
             case _:
                 return f"for whom {self.value(node)} is {'not true' if no else 'true'}"
 
@@ -130,11 +150,11 @@ class _Speaker:
             return f"for whom {self.value(left)} is {'not ' if no else ''}the same as {self.value(right)}"
         since = self._since(left, right)
         if since:
-            return self._ago(since, op, right, no)
+            return self._ago(since, op, left, right, no)
         words = (SAID_DAY if left.kind == "day" else SAID)[op]
         if no:
             words = words.replace("is not", "is") if "not" in words else words.replace("is", "is not", 1)
-        return f"whose {self.value(left)} {words} {self._amount(left, right)}{_or_unknown(no and left.op != 'measure')}"
+        return f"whose {self.value(left)} {words} {self._amount(left, right)}{_or_unknown(no, left)}"
 
     def _since(self, left: Node, right: Node) -> str:
         """What lies as many days back as `left` says: a column of days since, or today minus a day; '' for anything else."""
@@ -146,9 +166,9 @@ class _Speaker:
             return self._meaning(left.args[1].name).removeprefix("day of the ")
         return ""
 
-    def _ago(self, what: str, op: str, right: Node, no: bool) -> str:
+    def _ago(self, what: str, op: str, left: Node, right: Node, no: bool) -> str:
         days = "1 day" if right.value == 1 else f"{self.value(right)} days"
-        return f"whose {what} was {AGO[OTHER[op] if no else op].format(days)}{_or_unknown(no)}"
+        return f"whose {what} was {AGO[OTHER[op] if no else op].format(days)}{_or_unknown(no, left)}"
 
     def _did(self, node: Node, op: str, number: Decimal, no: bool) -> str:
         """A measure compared with a number: 'who bought from category 'Tea' at least 3 times in the last 90 days'."""
@@ -159,7 +179,7 @@ class _Speaker:
             return f"of whom it is not so that they {words.removeprefix('who ')}" if no else words
         measure = MEASURES[node.name]
         given = dict(node.value)
-        when = f" in the last {given['days']} days" if "days" in given else ""
+        when = _in_the_last(given)
         what = self._details(node.name, given)
         if op == ">" and number == 0:
             if no:
@@ -190,7 +210,9 @@ class _Speaker:
         if name in ("viewed", "rated"):
             said |= {"category": "of category {}", "product": "of the product {}", "url": "with an address like {}"}
         if name == "clicked":
-            said |= {"category": "on {}"}
+            said |= {"category": "on {}", "campaign": "in campaign {}"}
+        if name == "downloaded":
+            said |= {"file": "the file {}", "url": "a file with an address like {}"}
         if name == "abandoned":
             said |= {"min_total": "of at least {}", "max_total": "of at most {}", "product": "with {}"}
         for key in ("product", "category"):
@@ -199,15 +221,23 @@ class _Speaker:
                     said[key]
                     .replace("the product", "a product")
                     .replace("category {}", "a category {}")
+                    .replace("on {}", "on something {}")
                     .replace("{}", "like {}")
                 )
-        parts = [said[k].format(f"'{v}'" if isinstance(v, str) else _number(Decimal(v))) for k, v in given.items() if k in said]
+        order = sorted(given, key=lambda k: TOTALS.index(k) if k in TOTALS else -1)
+        money = f" {self.currency}".rstrip()
+        parts = [
+            said[k].format(f"'{v}'" if isinstance(v := given[k], str) else _number(Decimal(v)) + (money if k in TOTALS else ""))
+            for k in order
+            if k in said
+        ]
         return "".join(f" {p}" for p in parts)
 
     def _amount(self, left: Node, right: Node) -> str:
         """A number with the unit of what it is compared with."""
         said, number = self.value(right), number_of(right)
         unit = BY_NAME[left.name].unit if left.op == "column" and left.name in BY_NAME else ""
+        unit = "shop currency" if left.op == "measure" and left.name == "spent" else unit
         if number is None:
             return said
         if unit == "0 to 1":
@@ -216,7 +246,7 @@ class _Speaker:
             return f"{said} %"
         if unit == "shop currency":
             return f"{said} {self.currency}".strip()
-        return said + {"days": " days", "km": " km"}.get(unit, "")
+        return said + {"days": " days", "km": " km", "seconds": " seconds"}.get(unit, "")
 
     def value(self, node: Node) -> str:
         match node.op:
@@ -235,9 +265,10 @@ class _Speaker:
                     did, what = self._deed(node)
                     return f"days since they {node.name} {did}{what}"
                 given = dict(node.value)
-                when = f" in the last {given['days']} days" if "days" in given else ""
                 counted_as = MEASURES[node.name].meaning.partition(",")[0].removesuffix(" of such a size")
-                return f"{counted_as}{self._details(node.name, given)}{when}"
+                what = self._details(node.name, given)
+                what = what.replace(" the product", " with the product", 1) if node.name == "bought" else what
+                return f"{counted_as}{what}{_in_the_last(given)}"
             case "negative":
                 return f"minus {self.value(node.args[0])}"
             case "arithmetic":
@@ -249,7 +280,9 @@ class _Speaker:
             case "case":
                 return self._case(node)
             case "function":
-                name = {"coalesce": "first known", "list_has_any": "any", "list_has_all": "all"}.get(node.name, node.name)
+                if node.name == "nullif" and number_of(node.args[1]) == 0:
+                    return f"{self.value(node.args[0])} (not known where 0)"
+                name = {"coalesce": "first known", "dayofweek": "weekday (0 is Sunday)"}.get(node.name, node.name)
                 said = ", ".join(self.value(a) for a in node.args)
                 is_plain = len(node.args) == 1 and node.args[0].op in ("column", "today")
                 said = f"({said})" if not is_plain else said if node.args[0].op == "today" else f"the {said}"
@@ -281,8 +314,18 @@ class _Speaker:
         return f"is not someone who {phrase}"
 
 
-def _or_unknown(no: bool) -> str:
-    return " or not known" if no else ""
+def _or_unknown(no: bool, of: Node) -> str:
+    """What `not` adds for values that may be missing; in brackets, so that an `and` behind it is not read into it."""
+    column = BY_NAME.get(of.name) if of.op == "column" else None
+    is_counted = of.kind == "list" or (of.op == "measure" and of.name not in TIMES)
+    always_known = is_counted or (column is not None and column.empty != "NULL")
+    return " (or is not known)" if no and not always_known else ""
+
+
+def _in_the_last(given: dict[str, Any]) -> str:
+    if "days" not in given:
+        return ""
+    return " in the last day" if given["days"] == 1 else f" in the last {given['days']} days"
 
 
 def _number(value: Decimal) -> str:

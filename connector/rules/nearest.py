@@ -40,7 +40,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return best[2] if best else ""
 
 
+OTHER_WORDS = {
+    "days_since_last_order": "days_since_order", "days_since_purchase": "days_since_order",
+    "days_since_last_purchase": "days_since_order", "last_purchase": "last_order_on", "last_purchase_on": "last_order_on",
+    "last_order_date": "last_order_on", "first_purchase": "first_order_on", "first_order_date": "first_order_on",
+    "total_spent": "revenue_total", "spent_total": "revenue_total", "total_spend": "revenue_total", "orders": "orders_total",
+    "order_count": "orders_total", "number_of_orders": "orders_total", "revenue": "revenue_total",
+    "average_order_value": "aov", "subscribed": "is_subscribed", "accepts_marketing": "is_subscribed",
+    "email_subscribed": "is_subscribed", "zip": "postcode", "zip_code": "postcode", "state": "region", "province": "region",
+    "sex": "gender", "group": "groups", "tag": "tags", "lifetime_value": "clv", "ltv": "clv",
+}  # fmt: skip
+"""What other programs call a column of ours: a word that is right there and has no letters to put right."""
+
+
 def hint(word: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' or nothing."""
-    found = nearest(word, known)
+    names = list(known)
+    other = OTHER_WORDS.get(word.casefold(), "")
+    found = other if other in names else nearest(word, names)
     return f" Did you mean '{found}'?" if found else ""

@@ -164,6 +164,12 @@ class _Checker(Calls):
 
     def _is(self, node: exp.Expr, place: Place) -> Node:
         value, what = self.value(node.this), node.expression
+        if value.kind == "nothing":
+            raise self.error("null is always unknown. Write the column that is to be null.", value.place)
+        if isinstance(what, (exp.Literal, exp.Column)) and value.op == "column":
+            text = str(what.this if isinstance(what, exp.Literal) else what.name)
+            shown = text if isinstance(what, exp.Literal) and not what.is_string else f"'{text}'"
+            raise self.error(f"Write {value.name} = {shown}; is goes with null, true and false only.", place)
         self.known(what)
         if isinstance(what, exp.Null):
             if value.op == "measure" and value.name not in TIMES:
@@ -221,7 +227,8 @@ class _Checker(Calls):
                 raise self.error(f"'{name}' needs brackets and something between them.", place)
             if name.lower() == "everyone_else":
                 raise self.error("Write everyone_else() with its brackets.", place)
-            raise self.error(f"There is no field '{name}'." + hint(name, self.words.columns), place)
+            meant = hint(name, self.words.columns) or f" Text stands in single quotes: '{name}'."
+            raise self.error(f"There is no field '{name}'.{meant}", place)
         return Node("column", known.kind, name=exact, place=place)
 
     def _literal(self, node: exp.Literal, place: Place) -> Node:

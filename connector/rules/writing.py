@@ -125,8 +125,7 @@ class Writing:
             name = self.tokens[found - 2]
             return self.wrong(f"{name.text} needs something between its brackets.", Place(name.start, name.end + 1))
         if word == "," and self._is_decimal_comma(found):
-            left, right = self.tokens[found - 1].text, self.tokens[found + 1].text
-            return self.wrong(f"Decimals are written with a point: {left}.{right}.", place)
+            return self.wrong(self._plain_number(self.tokens[found - 1].text, self.tokens[found + 1].text), place)
         return self._unread(word, place, str(first.get("description") or ""))
 
     def _unread(self, word: str, place: Place, said: str) -> RuleError:
@@ -151,6 +150,15 @@ class Writing:
         ):
             found -= 1
         return found
+
+    def _plain_number(self, left: str, right: str) -> str:
+        """What to write instead of a number with a comma; three digits behind it may be thousands."""
+        whole, _, point = left.partition(".")
+        if len(point) == 3 and point.isdigit():
+            return f"Numbers are written without signs for thousands and with a decimal point: {whole}{point}.{right}."
+        if len(right.partition(".")[0]) == 3 and whole != "0" and not point:
+            return f"Numbers are written without signs for thousands: {left}{right}. A decimal point stands as in 1.5."
+        return f"Decimals are written with a point: {left}.{right}."
 
     def _is_decimal_comma(self, at: int) -> bool:
         if not 0 < at < len(self.tokens) - 1:

@@ -228,3 +228,82 @@ def test_products_carts_and_subscriptions(store: Store, tmp_path: Path) -> None:
     assert store.sql("SELECT product_id, category, price FROM products") == [("007", "Tea", Decimal("3.5"))]
     assert store.sql("SELECT cart_id, contact_id FROM carts") == [("c1", "1")]
     assert store.sql("SELECT plan, subscription_id IS NULL FROM subscriptions") == [("Monthly", True)]
+
+
+def test_columns_of_the_owners_become_attributes_and_birthdays_are_read_in_every_form(store: Store, tmp_path: Path) -> None:
+    text = 'email;Geburtstag;Birthday;Favourite "Roast";Consent;tags\n'
+    text += "a@x.de;;31.12.1965;dark;yes;[]\nb@x.de;;04.05.90;;no;\nc@x.de;;05/04;=1+1;;\nd@x.de;;1990-05-04 00:00:00;;;\n"
+
+    found = load(store, tmp_path, "contacts", text)
+
+    assert store.sql("SELECT email, birthday, attributes FROM contacts ORDER BY 1") == [
+        ("a@x.de", "1965-12-31", '{"Favourite Roast":"dark"}'), ("b@x.de", "1990-05-04", None),
+        ("c@x.de", "05/04", '{"Favourite Roast":"=1+1"}'), ("d@x.de", "1990-05-04", None),
+    ]  # fmt: skip
+    assert any("Favourite Roast" in n for n in found.notes) and any("Consent" in n and "Not read" in n for n in found.notes)
+
+
+def test_lists_of_json_lines_become_words(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "contacts", '{"email": "a@x.de", "tags": ["vip", "tea club"]}\n', name="in.jsonl")
+    assert store.sql("SELECT tags FROM contacts") == [('["vip","tea club"]',)]
+
+
+@pytest.mark.parametrize("broken", ["\n", "\r", "\r\n", "\n\n\r"])
+def test_a_line_break_within_a_cell_is_kept(store: Store, tmp_path: Path, broken: str) -> None:
+    found = load(store, tmp_path, "contacts", f'email,company,city\na@x.de,Tea,"Weg 1{broken}Bonn"\nb@x.de,,Ulm\n')
+    assert numbers(found) == (2, 2, 0, 0)
+    assert store.sql("SELECT city FROM contacts ORDER BY email") == [(f"Weg 1{broken}Bonn",), ("Ulm",)]
+
+
+def test_a_spreadsheets_line_about_the_separator_and_utf_16_without_a_mark(store: Store, tmp_path: Path) -> None:
+    text = "sep=;\r\ncustomer_id;date;amount;order_id\r\n1;2026-01-31;1,50;A\r\n1;never;1,50;B\r\n"
+    found = load(store, tmp_path, "orders", text)
+    assert (numbers(found), found.set_aside) == ((2, 1, 0, 1), [(4, "date: not a date")])
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert numbers(load(store, tmp_path, "orders", text.encode(encoding))) == (2, 0, 1, 1)
+
+
+def test_addresses_are_taken_out_of_what_people_write_around_them(store: Store, tmp_path: Path) -> None:
+    given = [
+        "Ann <Ann@X.de>",
+        "mailto:bob@x.de",
+        "cy@x.de.",
+        "o'neil+a@sub.x.de",
+        "m\u00fcller@x.de",
+        "dee@@x.de",
+        "a b@x.de",
+        "@x",
+    ]
+    found = load(store, tmp_path, "contacts", "customer_id,email\n" + "".join(f"{i},{a}\n" for i, a in enumerate(given)))
+    addresses = [a for (a,) in store.sql("SELECT email FROM contacts ORDER BY contact_id")]
+    assert addresses == ["ann@x.de", "bob@x.de", "cy@x.de", "o'neil+a@sub.x.de", "m\u00fcller@x.de", None, None, None]
+    assert "3 values in the e-mail column are no addresses; their rows are kept without one." in found.notes
+
+
+def test_currencies_in_small_letters_and_as_signs_are_the_same_currency(store: Store, tmp_path: Path) -> None:
+    given = ["NZD", "nzd", "€", "eur", "£", ""]
+    text = "customer_id,date,amount,currency\n" + "".join(f"{i},2026-01-01,5,{c}\n" for i, c in enumerate(given))
+    load(store, tmp_path, "orders", text)
+    found = [c for (c,) in store.sql("SELECT currency FROM orders ORDER BY contact_id")]
+    assert found == ["NZD", "NZD", "EUR", "EUR", "GBP", "NZD"]
+
+
+def test_kinds_of_events_are_known_or_set_aside(store: Store, tmp_path: Path) -> None:
+    given = ["Survey", "page view", "Page-Views", "ticket ", "surveyy"]
+    found = load(
+        store, tmp_path, "events", "email,kind,date\n" + "".join(f"a{i}@x.de,{k},2026-01-01\n" for i, k in enumerate(given))
+    )
+    assert store.sql("SELECT kind FROM events ORDER BY email") == [("survey",), ("page_view",), ("page_view",), ("ticket",)]
+    assert found.set_aside[0][0] == 6 and "no kind of event we know (sent," in found.set_aside[0][1]
+
+
+def test_a_later_file_of_the_same_people_changes_only_what_it_speaks_of(store: Store, tmp_path: Path) -> None:
+    first = "email,first name,city,tags,Colour,Size\na@x.de,Ann,Bonn,vip,red,L\nb@x.de,Bob,Ulm,,,\n"
+    load(store, tmp_path, "contacts", first)
+    load(store, tmp_path, "contacts", "email,city,Colour,Shoe\na@x.de,Köln,blue,40\n")
+    assert store.sql("SELECT email, first_name, city, tags, attributes FROM contacts ORDER BY 1") == [
+        ("a@x.de", "Ann", "Köln", '["vip"]', '{"Size":"L","Colour":"blue","Shoe":"40"}'), ("b@x.de", "Bob", "Ulm", None, None),
+    ]  # fmt: skip
+    load(store, tmp_path, "contacts", first)
+    assert store.sql("SELECT city FROM contacts WHERE email = 'a@x.de'") == [("Bonn",)]
+    assert store.sql("SELECT count(*), count(DISTINCT value) FROM identifiers") == [(2, 2)]

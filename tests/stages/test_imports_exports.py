@@ -97,3 +97,91 @@ def test_carts_and_subscriptions_come_in(tmp_path):
     found = row(store, "import", "ann@x.de")
 
     assert (found["has_cart_abandoned_7d"], found["subscription_plan"], found["days_to_renewal"]) == (True, "Big", 9)
+
+
+def imported(folder, *files: tuple[str, str]):
+    """A store with these files, as (kind, text), read and derived."""
+    store, config = new_store(), shop_config()
+    for number, (kind, text) in enumerate(files):
+        file = folder / f"{number}.csv"
+        file.write_text(text)
+        found = import_file(store, config, kind, file, runs.begin(store, "import", None))
+        assert found.count.set_aside == 0, found.set_aside
+    derive(store, config)
+    return store
+
+
+def test_refunds_and_cancellations_in_order_exports_leave_what_was_kept(tmp_path):
+    shopify = (
+        "Name,Email,Financial Status,Currency,Total,Created at,Lineitem name,Refunded Amount,Cancelled at\n"
+        "#1,ann@x.de,paid,EUR,100.00,2026-01-05 10:00:00 +0100,Mug,0.00,\n"
+        "#2,ann@x.de,partially_refunded,EUR,80.00,2026-01-06 10:00:00 +0100,Mug,30.00,\n"
+        "#3,ann@x.de,refunded,EUR,60.00,2026-01-07 10:00:00 +0100,Mug,60.00,\n"
+        "#4,ann@x.de,refunded,EUR,40.00,2026-01-08 10:00:00 +0100,Mug,40.00,2026-01-09 10:00:00 +0100\n"
+    )
+    woo = (
+        "Order Number,Order Status,Order Date,Email (Billing),Order Total Amount,Order Refund Amount,Item Name\n"
+        "5,Completed,2026-02-01 10:00,bob@x.de,50.00,-20.00,Mug\n6,Failed,2026-02-02 10:00,bob@x.de,70.00,,Mug\n"
+        "7,wc-cancelled,2026-02-03 10:00,bob@x.de,70.00,,Mug\n"
+    )
+    own = "order_id,email,date,amount,status\n8,cy@x.de,2026-01-01,25,Refunded\n9,cy@x.de,2026-01-02,10,paid\n"
+
+    store = imported(tmp_path, ("orders", shopify), ("orders", woo), ("orders", own))
+
+    for who, orders, money, refunded in (("ann", 3, 150, 2), ("bob", 1, 30, 1), ("cy", 2, 10, 1)):
+        found = row(store, "import", f"{who}@x.de")
+        seen = (found["orders_total"], found["revenue_total"], found["refunded_orders"])
+        assert seen == (orders, Decimal(money), refunded), who
+
+
+def test_odd_cells_of_exports_are_read_as_the_programs_mean_them(tmp_path):
+    shopify = (
+        "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Total Spent,Total Orders,Default Address Zip,"
+        "Default Address Phone,Phone\n'77,Ann,Lee,ann@x.de,yes,1,1,'01067,'+4930123456,\n"
+    )
+    mailchimp = (
+        "Email Address,First Name,MEMBER_RATING,OPTIN_TIME,OPTIN_IP,LATITUDE,LONGITUDE,LEID,TAGS,Favourite Flavour\n"
+        'bob@x.de,Bob,4,2024-01-02 10:00:00,1.2.3.4,50.73,7.1,1,"""vip"",""tea club""",Mocha\n'
+        "cy@x.de,Cy,4,2024-01-02 10:00:00,,0,0,2,,\n"
+    )
+
+    hubspot = "Record ID,First Name,Email,Create Date,Lifecycle Stage\n9,Di,di@x.de,2024-01-02,Marketing Qualified Lead\n"
+    brevo = "CONTACT ID;EMAIL;FIRSTNAME;ADDED_TIME\n9;ed@x.de;Ed;02-01-2024 10:00:00\n"
+
+    store = imported(tmp_path, *(("contacts", text) for text in (shopify, mailchimp, hubspot, brevo)))
+
+    ann, bob, cy = (row(store, "import", i) for i in ("77", "bob@x.de", "cy@x.de"))
+    assert (ann["postcode"], ann["has_phone"]) == ("01067", True)
+    assert (bob["tags"], bob["favourite_flavour"], "optin_ip" in bob) == (["tea club", "vip"], "Mocha", False)
+    assert store.sql("SELECT latitude FROM contacts WHERE contact_id IN ('bob@x.de', 'cy@x.de') ORDER BY 1") == [
+        (50.73,),
+        (None,),
+    ]
+    assert cy["favourite_flavour"] is None
+    assert row(store, "import", "hubspot:9")["lifecycle_stage"] == "marketingqualifiedlead"
+    assert row(store, "import", "brevo:9")["lifecycle_stage"] is None, "another program's person of the same number"
+
+
+def test_further_lines_of_an_order_have_the_currency_of_the_order(tmp_path):
+    text = (
+        "Name,Email,Financial Status,Currency,Total,Created at,Lineitem name,Lineitem price,Lineitem quantity,Lineitem sku\n"
+        "#1,ann@x.de,paid,USD,30.00,2026-01-05 10:00:00 +0100,Mug,10.00,1,M\n#1,ann@x.de,,,,,Cup,20.00,1,C\n"
+        "#2,ann@x.de,paid,EUR,8.00,2026-01-06 10:00:00 +0100,Mug,3.00,1,M\n#2,ann@x.de,,,,,Cup,5.00,1,C\n"
+    )
+
+    store = imported(tmp_path, ("orders", text), ("order_lines", text))
+
+    assert store.sql("SELECT sum(amount) FROM fact_lines") == [(Decimal(8),)]
+
+
+def test_a_line_of_shopifys_order_export_costs_its_price_and_not_the_orders_total(tmp_path):
+    text = (
+        "Name,Email,Financial Status,Currency,Total,Created at,Lineitem name,Lineitem price,Lineitem quantity,Lineitem sku,"
+        "Lineitem discount\n#1,ann@x.de,paid,EUR,28.00,2026-01-05 10:00:00 +0100,Mug,10.00,1,M,2.00\n"
+        "#1,ann@x.de,,,,,Cup,10.00,2,C,0.00\n"
+    )
+
+    store = imported(tmp_path, ("order_lines", text))
+
+    assert store.sql("SELECT title, amount FROM order_lines ORDER BY 1") == [("Cup", Decimal(20)), ("Mug", Decimal(8))]
+    assert store.sql("SELECT total FROM orders") == [(Decimal(28),)], "made of all its lines, dated or not"
