@@ -49,6 +49,8 @@ class ShopData:
     notes: list[str] = field(default_factory=list)
     refusal: str = ""
     not_profiled: int = 0
+    unpriced: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    """People with an order in another currency, where those are too many to be passed over."""
     checked: dict[str, Checked] = field(default_factory=dict)
     """By score; filled while scores are made."""
 
@@ -76,7 +78,9 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
     refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
     lines, products = _lines(store, config, as_of, place)
-    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden))
+    apart = is_order & (found["currency"] != own)
+    unpriced = np.unique(person[apart]) if foreign > FOREIGN_SHARE * int(is_order.sum()) else np.empty(0, np.int64)
+    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced)
 
 
 def no_profiling(store: Store, config: Config) -> set[str]:
@@ -158,10 +162,11 @@ def _filled(values: Any) -> Any:
 
 
 def _currency(codes: Any, wanted: str) -> tuple[str, int]:
-    """(the currency amounts are taken in, orders in any other). One currency throughout is taken as it is."""
+    """(the currency amounts are taken in, orders in any other). That of nearly all is taken as it is."""
     names, counts = np.unique(codes, return_counts=True)
     known = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    own = next(iter(known)) if len(known) == 1 else wanted
+    most = max(known, key=lambda k: known[k], default=wanted)
+    own = most if known.get(most, 0) >= (1 - FOREIGN_SHARE) * len(codes) else wanted
     return own, sum(n for name, n in known.items() if name != own)
 
 
@@ -197,7 +202,9 @@ def _judge(found: dict[str, Any], is_order: Any, own: str, wanted: str, foreign:
     if missing:
         notes.append(f"{missing:,} of {n:,} orders have no amount and count as 0.")
     if n and own != wanted:
-        notes.append(f"All orders are in {own}, not in the shop's currency {wanted}; amounts are in {own}.")
+        notes.append(
+            f"{'Nearly all' if foreign else 'All'} orders are in {own}, not in the shop's currency {wanted}; amounts are in {own}."
+        )
     if foreign > FOREIGN_SHARE * n:
         return notes, f"{foreign:,} of {n:,} orders are in another currency than {own}, and amounts must not be added."
     if foreign:

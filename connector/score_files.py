@@ -44,6 +44,8 @@ def _numbers(
         elif person in found:
             value, published = found[person]
             rows.append([customer, repr(value), "" if published else RULE])
+        else:
+            rows.append([customer, "", "refused"])
     file = out_dir / f"{score}.csv"
     _save_with_status(file, ["customer_id", "score"], rows)
     return file

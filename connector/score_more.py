@@ -8,7 +8,7 @@ from typing import Any
 from connector import card_pictures, engagement, fairness, next_category, score_grades, score_year, uplift
 from connector.config import Config
 from connector.score_data import ShopData, no_profiling
-from connector.score_parts import Scored, people_lacking
+from connector.score_parts import Scored, people_lacking, unchecked
 from connector.store import Store
 from models.scores.engagement import LEAST_CONTACTS, LEAST_DAYS
 from models.scores.views import LEAST_EVENTS, Views
@@ -47,7 +47,8 @@ def finish(store: Store, data: ShopData, mail: engagement.MailData, views: Views
 def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dict[str, Any]]:
     """What engagement, a year's value and uplift need, beside what there is."""
     mail = mail_of(store, config, as_of, data).views
-    have, orders = mail.amount(data.cutoff), Views(data.orders, score_year.YEAR_DAYS).amount(data.cutoff)
+    views = Views(data.orders, score_year.YEAR_DAYS)
+    have, orders = mail.amount(data.cutoff), views.amount(data.cutoff)
     lacks = []
     if have.contacts < LEAST_CONTACTS:
         lacks.append(f"{LEAST_CONTACTS - have.contacts:,} more contacts with mail")
@@ -58,7 +59,9 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
     lacks += [f"{days:,} more days of mail history, which is {when}"] if days > 0 else []
     year = LEAST_DAYS + score_year.YEAR_DAYS - orders.history_days
     from_day = (as_of.day + timedelta(days=year)).isoformat() if year > 0 else ""
-    buyers = people_lacking(orders)
+    buyers = people_lacking(orders) + ([data.refusal] if data.refusal else [])
+    if year <= 0 and not buyers:
+        buyers = [w for w in (unchecked(views, data.cutoff, score_year.YEAR_DAYS),) if w]
     held = uplift.is_drawn(store)
     return [
         {

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from connector.score_data import ShopData
+from connector.score_data import ShopData, date_of
 from models.scores import measure
+from models.scores.churn import BASE_HORIZON
 from models.scores.history import Floats
 from models.scores.level import Level
-from models.scores.views import Amount
+from models.scores.views import Amount, Views
 
 Card = dict[str, Any]
+
+MANY = 10_000
+"""So many people show in one window whatever is worth a model; training for earlier ones would take minutes."""
+
+MOST_WINDOWS = 4
+"""Closed windows, one after the other, on which a score and its simple rule are told apart."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,36 @@ def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[lis
     return metrics, curve
 
 
+def decided(
+    lead: dict[str, float],
+    last: measure.Window,
+    earlier: Callable[[int], measure.Window | None],
+    metric: Callable[[Any, Floats], float],
+) -> tuple[dict[str, float], int]:
+    """(the lead over the simple rule, windows it rests on): where the last closed window cannot tell, those before it are asked too.
+
+    earlier(n): the window that closed n windows before the last one; None where too little was known then.
+    """
+    if not lead["lo"] <= 0 <= lead["hi"] or len(last.person) >= MANY:
+        return lead, 1
+    windows = [last, *(w for n in range(1, MOST_WINDOWS) if (w := earlier(n)) is not None)]
+    if len(windows) == 1:
+        return lead, 1
+    draws = measure.paired_windows(windows, metric)
+    value = float(np.mean([metric(w.truth, w.ours) - metric(w.truth, w.rule) for w in windows]))
+    return interval(draws[:, 0] - draws[:, 1], value), len(windows)
+
+
+def over_windows(lead: dict[str, float], windows: int) -> list[str]:
+    """What decided where the last closed window alone could not."""
+    if windows == 1:
+        return []
+    return [
+        f"The last closed window alone cannot tell model and rule apart. Over the last {windows} the model's lead in ranking is "
+        f"{lead['value']:+.3f} (95 % interval {lead['lo']:+.3f} to {lead['hi']:+.3f})."
+    ]
+
+
 def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given") -> str:
     """Why the ladder refuses, '' where it does not; and the rule people get until then, or what they do not get."""
     if have.rung != "refuse":
@@ -107,6 +144,23 @@ def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given
         f"({have.repeat_buyers:,}) and 90 days of history ({have.history_days:,}). Until then "
         + (f"{rule}, which is a rule, not a prediction." if rule else f"{nothing}.")
     )
+
+
+def unchecked(views: Views, cutoff: int, days: int) -> str:
+    """Why no forecast over so many days can be checked as of the cutoff; '' where one can."""
+    past = views.amount(cutoff - days)
+    if past.rung != "refuse":
+        return ""
+    return (
+        f"No window of {days} days has closed on which a forecast could be checked. Before it 100 customers with an order are needed "
+        f"({past.customers:,} on {date_of(cutoff - days)}), 30 who came back ({past.repeat_buyers:,}) and 90 days of history "
+        f"({max(past.history_days, 0):,})."
+    )
+
+
+def checked_days(views: Views, cutoff: int, horizon: int) -> int:
+    """The window that judges churn and value: the horizon, or 90 days where no longer one can be checked."""
+    return BASE_HORIZON if horizon > BASE_HORIZON and unchecked(views, cutoff, horizon) else horizon
 
 
 @contextmanager

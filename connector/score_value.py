@@ -6,17 +6,34 @@ from typing import Any
 
 import numpy as np
 
+from connector.score_churn import earlier_window
 from connector.score_data import Checked, ShopData, date_of
-from connector.score_parts import Card, Scored, grade, interval, refused, season, tier_table, too_little, with_notes
+from connector.score_parts import (
+    Card,
+    Scored,
+    checked_days,
+    decided,
+    grade,
+    interval,
+    over_windows,
+    refused,
+    season,
+    tier_table,
+    too_little,
+    unchecked,
+    with_notes,
+)
 from models.scores import measure
-from models.scores.churn import BASE_HORIZON, ChurnModel
+from models.scores.churn import ChurnModel
 from models.scores.history import Floats, no_order_within
 from models.scores.next_order import NextOrderModel, wait_within
 from models.scores.value import ValueModel, spend_within
-from models.scores.views import View, Views
+from models.scores.views import LEAST_EVENTS, View, Views
 
 CONFIDENCE = {"small": "low", "middle": "medium", "large": "high"}
 SOON_DAYS = 30
+OWN_MEAN = "people get their own mean spend so far, scaled to what all spent in as many days before"
+RULES = ("their own mean spend a day so far", "what they spent in as many days before")
 
 
 def value(data: ShopData, views: Views, horizon: int) -> Scored:
@@ -24,23 +41,23 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     title = f"Customer value: spend within the next {horizon} days"
     have = views.amount(data.cutoff)
     card = refused("clv", title, "", horizon=horizon, day=data.day.isoformat(), n=have.customers)
-    fallback = _rate(views, views.at(data.cutoff), horizon) if have.customers else np.empty(0)
-    why = data.refusal or too_little(have, "their own mean spend so far is shown")
+    fallback = _own_mean(views, views.at(data.cutoff), horizon) if have.customers else np.empty(0)
+    fallback[data.unpriced] = np.nan  # money in two currencies has no sum
+    why = data.refusal or too_little(have, OWN_MEAN)
     if why:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), fallback)
     model = ValueModel(horizon).fit(views, data.cutoff)
-    checked = horizon
-    if views.amount(data.cutoff - horizon).rung == "refuse" and horizon > BASE_HORIZON:
-        checked = BASE_HORIZON
+    checked = checked_days(views, data.cutoff, horizon)
     closed = data.cutoff - checked
     if views.amount(closed).rung == "refuse":
-        why = f"No window of {checked} days has closed for a check; their own mean spend so far is shown."
+        why = f"{unchecked(views, data.cutoff, checked)} Until one has, {OWN_MEAN}."
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), fallback)
     view = views.at(closed)
-    expected = ValueModel(checked).fit(views, closed).predict(view)
-    truth = spend_within(data.orders, view.person, closed, checked)
-    rules = (_rate(views, view, checked), _repeated(views, view, checked))
-    simple = max(rules, key=lambda r: measure.gini(truth, r))
+    truth, expected, *rules = _judged(views, closed, checked)
+    best = int(np.argmax([measure.gini(truth, r) for r in rules]))
+    simple = rules[best]
+    if best:
+        fallback = _repeated(views, views.at(data.cutoff), horizon)
     draws = measure.paired(truth, expected, simple, measure.gini, draws=200)
     ours, theirs = measure.gini(truth, expected), measure.gini(truth, simple)
     tier = measure.tiers(expected)
@@ -56,6 +73,11 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
         "rule_mean_error": round(float(np.mean(np.abs(simple - truth))), 2),
         "top20_spend": round(top[0], 2), "rule_top20_spend": round(top[1], 2),
     }  # fmt: skip
+    gain, asked = decided(
+        gain, measure.Window(view.person, truth, expected, simple),
+        lambda n: _earlier(views, closed - n * checked, checked, best), measure.gini,
+    )  # fmt: skip
+    metrics |= {"difference": gain, "windows": asked}
     better = gain["lo"] > 0
     card |= {
         "is_published": bool(better), "status": "published" if better else "rule", "model": model.name_,
@@ -68,12 +90,13 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
         f"{truth.sum():,.0f} {money}; "
         f"{expected.sum():,.0f} {money} were expected ({error:+.1%}).",
         f"Ranking (normalised Gini): {ours:.3f} (95 % interval {reach['lo']:.3f} to {reach['hi']:.3f}); "
-        f"the simple rule reaches {theirs:.3f}.",
+        f"the simple rule ({RULES[best]}) reaches {theirs:.3f}.",
         f"The fifth ranked highest spent {top[0]:,.0f} {money}; the fifth the rule names spent {top[1]:,.0f} {money}.",
         *(
             f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, {t['realised']:,.2f} came."
             for t in card["tiers"]
         ),
+        *over_windows(gain, asked),
         verdict(card),
         *season(model.level_),
     ]
@@ -90,8 +113,7 @@ def soon(data: ShopData, views: Views) -> Scored:
     card = refused("purchase_30d", title, "", horizon=SOON_DAYS, day=data.day.isoformat(), n=have.customers)
     why = data.refusal or too_little(have, nothing="no probability is given; days_since_order says who was here last")
     closed = data.cutoff - SOON_DAYS
-    if not why and views.amount(closed).rung == "refuse":
-        why = f"No window of {SOON_DAYS} days has closed on which a forecast could be checked."
+    why = why or unchecked(views, data.cutoff, SOON_DAYS)
     if why:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data))
     model = ChurnModel(SOON_DAYS).fit(views, data.cutoff)
@@ -106,6 +128,10 @@ def soon(data: ShopData, views: Views) -> Scored:
     metrics, curve = grade(truth, expected, -view.recency)
     tier = measure.tiers(expected)
     data.checked["purchase_30d"] = Checked(view.person, truth.astype(float), expected)
+    last = measure.Window(view.person, truth, expected, -view.recency)
+    metrics["difference"], metrics["windows"] = decided(
+        metrics["difference"], last, lambda n: earlier_window(views, closed - n * SOON_DAYS, SOON_DAYS, buys=True), measure.auc
+    )
     better = metrics["difference"]["lo"] > 0
     card |= {
         "is_published": bool(better), "status": "published" if better else "rule", "model": model.name_,
@@ -122,6 +148,7 @@ def soon(data: ShopData, views: Views) -> Scored:
             f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected, {t['realised']:.1%} did."
             for t in card["tiers"]
         ),
+        *over_windows(metrics["difference"], metrics["windows"]),
         verdict(card),
         *season(model.level_),
     ]
@@ -136,8 +163,7 @@ def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floa
     card = refused("next_order", title, "", horizon=horizon, day=data.day.isoformat(), n=have.repeat_buyers)
     closed = data.cutoff - horizon
     why = data.refusal or too_little(have, nothing="no date is given")
-    if not why and views.amount(closed).rung == "refuse":
-        why = f"No window of {horizon} days has closed on which dates could be checked."
+    why = why or unchecked(views, data.cutoff, horizon)
     view = views.at(closed) if not why else None
     wait = wait_within(data.orders, view.person, closed, horizon) if view else np.empty(0)
     seen = ~np.isnan(wait) & (view.shot.frequency > 0) if view else np.empty(0, bool)
@@ -199,9 +225,32 @@ def extrapolated(horizon: int, checked: int) -> str:
     )
 
 
+def _judged(views: Views, closed: int, horizon: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """At `closed`: what was spent since, what the procedure would have said, and the two rules, as in `RULES`."""
+    view = views.at(closed)
+    truth = spend_within(views.orders, view.person, closed, horizon)
+    expected = ValueModel(horizon).fit(views, closed).predict(view)
+    return truth, expected, _rate(views, view, horizon), _repeated(views, view, horizon)
+
+
+def _earlier(views: Views, closed: int, horizon: int, rule: int) -> measure.Window | None:
+    if views.amount(closed).rung == "refuse":
+        return None
+    truth, expected, *rules = _judged(views, closed, horizon)
+    return measure.Window(views.at(closed).person, truth, expected, rules[rule]) if (truth > 0).sum() >= LEAST_EVENTS else None
+
+
 def _rate(views: Views, view: View, horizon: int) -> Floats:
     """Spend a day since the first order, times the horizon."""
     return np.asarray(view.shot.features[:, 3] / np.maximum(view.shot.age, 30) * horizon)
+
+
+def _own_mean(views: Views, view: View, horizon: int) -> Floats:
+    """The rate of everybody, those long gone among them, would add up to far too much: scaled to what was spent lately."""
+    rate = _rate(views, view, horizon)
+    days = min(horizon, views.amount(view.cutoff).history_days)
+    lately = float(_repeated(views, view, horizon).sum()) * horizon / max(days, 1)
+    return rate * lately / float(rate.sum()) if lately > 0 and rate.sum() > 0 else rate
 
 
 def _repeated(views: Views, view: View, horizon: int) -> Floats:

@@ -10,7 +10,7 @@ import orjson
 from connector import score_grades, score_more
 from connector.config import Config
 from connector.score_data import load
-from connector.score_parts import people_lacking
+from connector.score_parts import checked_days, people_lacking, unchecked
 from connector.store import Store
 from models.errors import UsageError
 from models.scores.views import LEAST_HISTORY_DAYS, Views
@@ -35,7 +35,8 @@ def cards(store: Store) -> list[dict[str, Any]]:
 def ready(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
     """Per score what there is, what is needed, and the first day on which it may be enough ('' where only people lack)."""
     data = load(store, config, as_of)
-    have = Views(data.orders, config.scores.horizon_days).amount(data.cutoff)
+    views = Views(data.orders, config.scores.horizon_days)
+    have = views.amount(data.cutoff)
     found = []
     for score, horizon in (("churn", config.scores.horizon_days), ("clv", config.scores.horizon_days), ("purchase_30d", 30),
                            ("next_order", config.scores.horizon_days)):  # fmt: skip
@@ -46,15 +47,18 @@ def ready(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
             when = (as_of.day + timedelta(days=need - have.history_days)).isoformat()
             lacks.append(f"{need - have.history_days:,} more days of history, which is {when}")
         lacks += [data.refusal] if data.refusal else []
+        days = checked_days(views, data.cutoff, horizon) if score in ("churn", "clv") else horizon
+        lacks += [] if lacks else [w for w in (unchecked(views, data.cutoff, days),) if w]
         found.append({
             "score": score, "is_ready": not lacks, "customers": have.customers, "repeat_buyers": have.repeat_buyers,
             "history_days": have.history_days, "needed": {"customers": 100, "repeat_buyers": 30, "history_days": need},
             "lacks": lacks, "earliest": when, "method": RUNGS[have.rung],
         })  # fmt: skip
     lines = data.lines is not None and bool(len(data.lines.day))
+    lacks = [w for w in ("" if lines else "order lines", data.refusal) if w]
     found.append({
-        "score": "recommendations", "is_ready": lines and not data.refusal, "lacks": [] if lines else ["order lines"],
-        "earliest": "", "method": "own repeats, co-occurrence, bestsellers",
+        "score": "recommendations", "is_ready": not lacks, "lacks": lacks, "earliest": "",
+        "method": "own repeats, co-occurrence, bestsellers",
     })  # fmt: skip
     return found + score_more.ready(store, config, as_of, data)
 

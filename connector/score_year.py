@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Scored, interval, refused, tier_table, too_little, with_notes
+from connector.score_parts import Scored, interval, refused, tier_table, too_little, unchecked, with_notes
 from models.scores import measure
 from models.scores.history import NAMES, Floats
 from models.scores.value import spend_within
@@ -42,8 +42,7 @@ def year(data: ShopData, views: Views) -> Scored:
     card = refused("clv_365d", title, "", horizon=YEAR_DAYS, day=data.day.isoformat(), n=have.customers)
     closed = data.cutoff - YEAR_DAYS
     why = data.refusal or too_little(have)
-    if not why and views.amount(closed).rung == "refuse":
-        why = "No year has closed on which a forecast could be checked: that takes 90 days of history before it."
+    why = why or unchecked(views, data.cutoff, YEAR_DAYS)
     if why:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data))
     past = views.at(closed)

@@ -1,7 +1,7 @@
 """Churn: P(no order within the next H days), by the ladder of how much data there is.
 
 100 to 499 customers (or under 180 days): MBG/NBD. 500 to 1,999: its mean with a regularised logistic regression. From
-2,000 with three closed training cutoffs: logistic regression, boosting or their blend on purchase features and both
+2,000 with three closed training cutoffs: that mean, logistic regression, boosting or their blend on purchase features and both
 repeat-buying models, chosen by rolling back-test, the simplest within one standard error of the best. Less: refused.
 Where no window of H days has closed, 90-day windows teach, and the repeat-buying model says what the rest of the time adds.
 """
@@ -24,7 +24,11 @@ MOST_BOOSTED_ROWS = 120_000
 VALIDATIONS = 3
 LEAST_WINDOWS = 2
 CANDIDATES = ("logistic", "blend", "boosting")
+LARGE = ("middle", *CANDIDATES)
 """Simplest first."""
+
+MIDDLE = ("middle", "logistic")
+"""The same for shops of 500 to 1,999. Where people buy by the calendar, the repeat-buying models are best left out."""
 
 NAMES = {
     "small": "MBG/NBD",
@@ -43,7 +47,7 @@ class ChurnModel:
     predict(view): one probability per person of the view.
     """
 
-    def __init__(self, horizon: int, *, seed: int = 7, candidates: tuple[str, ...] = CANDIDATES) -> None:
+    def __init__(self, horizon: int, *, seed: int = 7, candidates: tuple[str, ...] = LARGE) -> None:
         self.horizon = horizon
         self.seed = seed
         self.candidates = candidates
@@ -66,7 +70,7 @@ class ChurnModel:
         self.seen_: list[Seen] = []
         self.level_: Level | None = None
         self.kind_ = {"large": self.candidates[0], "middle": "middle", "small": "small"}[self.rung_]
-        if self.rung_ == "large":
+        if self.rung_ != "small":
             self._choose(views.teacher)
         self.predictor_ = self._train(views.teacher, cutoff, self.kind_)
         if self.predictor_ is None:
@@ -95,10 +99,11 @@ class ChurnModel:
 
     def _choose(self, views: Views) -> None:
         """Rolling back-test on windows that have closed: the kind, and what is known about the level."""
-        losses: dict[str, list[Floats]] = {k: [] for k in self.candidates}
-        levels: dict[str, list[Seen]] = {k: [] for k in self.candidates}
+        kinds = self.candidates if self.rung_ == "large" else MIDDLE
+        losses: dict[str, list[Floats]] = {k: [] for k in kinds}
+        levels: dict[str, list[Seen]] = {k: [] for k in kinds}
         for closed in views.judged(self.cutoffs_[:VALIDATIONS], self.taught_horizon_):
-            trained = {k: self._train(views, closed, k) for k in self.candidates}
+            trained = {k: self._train(views, closed, k) for k in kinds}
             view = views.at(closed)
             truth = no_order_within(views.orders, view.person, closed, self.taught_horizon_)
             for kind, model in trained.items():
@@ -107,14 +112,14 @@ class ChurnModel:
                     losses[kind].append(_loss(truth, expit(logit(p) + _intercept(p, float(truth.mean())))))
                     learned, other = self._levels(view, model)
                     levels[kind].append(Seen(closed, learned, other, float(logit(_inside(truth.mean())))))
-        if len(losses[self.candidates[0]]) < LEAST_WINDOWS:  # no choice can rest on so little: the middle of both is safer
-            self.kind_ = "blend" if "blend" in self.candidates else self.candidates[0]
+        if len(losses[kinds[0]]) < LEAST_WINDOWS:  # no choice can rest on so little: the middle of both is safer
+            self.kind_ = "blend" if "blend" in kinds else kinds[0]
             self.seen_ = levels[self.kind_]
             return
         mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items() if parts}
         self.tried_ = {k: round(v, 5) for k, v in mean.items()}
         best = min(mean, key=lambda k: mean[k])
-        for kind in (k for k in self.candidates if k in mean):
+        for kind in (k for k in kinds if k in mean):
             gaps = [a - b for a, b in zip(losses[kind], losses[best], strict=True)]
             error = float(np.sqrt(np.sum([g.var() / len(g) for g in gaps]))) / len(gaps)
             if mean[kind] - mean[best] <= error:
@@ -140,7 +145,7 @@ class ChurnModel:
         if self.is_extrapolated and self.kind_ == "small":
             return 0.0
         self.level_ = Level(days, sign=-1, ahead=self.horizon).fit(views.gauge, cutoff, miss)
-        if self.kind_ not in CANDIDATES:
+        if self.rung_ != "large" and self.kind_ not in CANDIDATES:
             return self.level_.foreseen()
         wanted = self.level_.combined(self.seen_, *self._levels(view, self.predictor_))
         return _intercept(_inside(self.predictor_(view)), float(expit(wanted)))

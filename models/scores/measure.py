@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,37 @@ def paired(
     for n in range(draws):
         pick = random.integers(0, len(truth), len(truth))
         found[n] = metric(truth[pick], ours[pick]), metric(truth[pick], theirs[pick])
+    return found
+
+
+@dataclass(frozen=True)
+class Window:
+    """A closed window, a row a person: what came true, what was forecast, what the simple rule said."""
+
+    person: NDArray[np.int64]
+    truth: NDArray[Any]
+    ours: Floats
+    rule: Floats
+
+
+def paired_windows(
+    windows: Sequence[Window], metric: Callable[[Any, Floats], float], *, draws: int = 200, seed: int = 7
+) -> Floats:
+    """As `paired`, the means over several windows. People are drawn, each with all their windows: those are no other people."""
+    random = np.random.default_rng(seed)
+    size = 1 + max(int(w.person.max(initial=0)) for w in windows)
+    rows = []
+    for w in windows:
+        row = np.full(size, -1)
+        row[w.person] = np.arange(len(w.person))
+        rows.append(row)
+    people = np.unique(np.concatenate([w.person for w in windows]))
+    found = np.empty((draws, 2))
+    for n in range(draws):
+        drawn = people[random.integers(0, len(people), len(people))]
+        picks = [row[drawn][row[drawn] >= 0] for row in rows]
+        parts = [(metric(w.truth[p], w.ours[p]), metric(w.truth[p], w.rule[p])) for w, p in zip(windows, picks, strict=True)]
+        found[n] = np.mean(parts, axis=0)
     return found
 
 

@@ -1,7 +1,8 @@
 """When will the next order come? For people who have come back before; never for one-time buyers, never in the past.
 
 Days from the cutoff, given that an order comes within the horizon: median and the bounds that hold in 8 of 10 cases. Below
-2,000 customers MBG/NBD's own waiting times; from 2,000 with three closed cutoffs boosted quantiles. The bounds are widened or
+500 customers MBG/NBD's own waiting times; from 500 boosted quantiles where they came nearer in the last closed window; from 2,000
+with three closed cutoffs boosted quantiles. The bounds are widened or
 narrowed to what the last closed window shows, in the whole days that owners see.
 """
 
@@ -12,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from models.scores.history import Floats, Ints, Orders
-from models.scores.views import LEAST_EVENTS, Stack, View, Views
+from models.scores.views import LEAST_EVENTS, STEP_DAYS, Stack, View, Views
 
 SHARES = (0.1, 0.5, 0.9)
 COVERAGE = 0.8
+MOST_WINDOWS = 4
+ENOUGH = 500
+"""So many who came back in a closed window tell how far the bounds must move: their share is then known to 4 points."""
 
 
 def wait_within(orders: Orders, people: Ints, cutoff: int, horizon: int) -> Floats:
@@ -43,7 +47,7 @@ class NextOrderModel:
         self.cutoffs_ = views.training_cutoffs(cutoff, self.horizon)
         if self.rung_ == "large" and len(self.cutoffs_) < 3:
             self.rung_ = "middle"
-        self.trees_ = self._trees(views.teacher, self.cutoffs_) if self.rung_ == "large" else None
+        self.trees_ = self._trees(views.teacher, self.cutoffs_) if self._learns(views.teacher, cutoff) else None
         self.name_ = "MBG/NBD waiting time" if self.trees_ is None else "boosted quantiles with BG/NBD and MBG/NBD"
         self.widen_ = self._widen(views.teacher, cutoff - self.horizon)
         return self
@@ -54,6 +58,24 @@ class NextOrderModel:
         days = np.clip(np.floor(np.expm1(np.column_stack([low, middle, high]))), 0, self.horizon - 1)
         days[view.shot.frequency < 1] = np.nan
         return np.asarray(days)
+
+    def _learns(self, views: Views, cutoff: int) -> bool:
+        """Trees: in large shops; else where they were measurably nearer in the last closed window, as where people buy by the
+        calendar, of which the repeat-buying model knows nothing."""
+        if self.rung_ != "middle" or not self.cutoffs_:
+            return self.rung_ == "large"
+        closed = cutoff - self.horizon
+        trees = self._trees(views, views.training_cutoffs(closed, self.horizon))
+        if trees is None or views.amount(closed).rung == "refuse":
+            return False
+        view = views.at(closed)
+        wait = wait_within(views.orders, view.person, closed, self.horizon)
+        known = ~np.isnan(wait) & (view.shot.frequency > 0)
+        if int(known.sum()) < LEAST_EVENTS:
+            return False
+        truth = np.log1p(wait[known] + 0.5)
+        gain = _pinball(truth, self._raw(view, None)[known]) - _pinball(truth, self._raw(view, trees)[known])
+        return bool(gain.mean() > 2 * gain.std() / np.sqrt(len(gain)))
 
     def _raw(self, view: View, trees: list[Any] | None) -> Floats:
         """Logarithms of 1 + days from the cutoff's midnight, low, middle and high."""
@@ -97,19 +119,37 @@ class NextOrderModel:
         ]  # fmt: skip
 
     def _widen(self, views: Views, closed: int) -> float:
-        """How far the bounds must move for 8 of 10 of the last closed window to lie inside; 0 where none has closed."""
+        """How far the bounds must move for 8 of 10 of the last closed window to lie inside; 0 where none has closed.
+
+        Where few came back in it, those of up to three windows that closed before it are counted too.
+        """
+        needed = np.empty(0)
+        for n in range(MOST_WINDOWS):
+            needed = np.r_[needed, self._needed(views, closed - n * STEP_DAYS)]
+            if len(needed) >= ENOUGH:
+                break
+        return float(np.quantile(needed, COVERAGE, method="higher")) if len(needed) >= LEAST_EVENTS else 0.0
+
+    def _needed(self, views: Views, closed: int) -> Floats:
+        """By how much each one's bounds missed, in the window from `closed`."""
         if views.amount(closed).rung == "refuse":
-            return 0.0
+            return np.empty(0)
         trees = self._trees(views, views.training_cutoffs(closed, self.horizon)) if self.trees_ is not None else None
         if self.trees_ is not None and trees is None:
-            return 0.0
+            return np.empty(0)
         view = views.at(closed)
         wait = wait_within(views.orders, view.person, closed, self.horizon)
         known = ~np.isnan(wait) & (view.shot.frequency > 0)
-        if int(known.sum()) < LEAST_EVENTS:
-            return 0.0
+        if not known.any():
+            return np.empty(0)
         low, middle, high = self._raw(view, trees)[known].T
         truth, usual = wait[known], np.floor(np.expm1(middle))
         needed = np.where(truth > usual, np.log1p(truth) - high, low - np.log1p(truth + 1))
         needed[truth == usual] = -np.inf
-        return float(np.quantile(needed, COVERAGE, method="higher"))
+        return np.asarray(needed)
+
+
+def _pinball(truth: Floats, quantiles: Floats) -> Floats:
+    """Mean loss over low, middle and high of each person."""
+    over = truth[:, None] - quantiles
+    return np.asarray(np.mean(np.maximum(np.array(SHARES) * over, (np.array(SHARES) - 1) * over), axis=1))

@@ -1,8 +1,8 @@
 """Customer value: expected spend within the next H days, less refunds.
 
 Up to 499 customers: MBG/NBD orders times the customer's own shrunk order value, first order included. From 500: the same,
-scaled to what the back-test's windows brought. From 2,000 with three closed cutoffs: that, a Tweedie regression, two-stage
-boosting or their blend, by normalised Gini on the back-test, the simplest within one standard error, with a total within
+scaled to what the back-test's windows brought, a Tweedie regression or two-stage boosting; from 2,000 with three closed cutoffs
+the blend of the two as well, by normalised Gini on the back-test, the simplest within one standard error, with a total within
 15 %. The learned total and MBG/NBD's are weighed by back-test. Where fewer than three windows of H days have closed, shorter
 windows teach (many recent ones rank better than one long ago) and MBG/NBD stretches.
 """
@@ -21,6 +21,8 @@ from models.scores.level import Level, Seen, beyond
 from models.scores.views import LEAST_EVENTS, STEP_DAYS, Stack, View, Views
 
 CANDIDATES = ("btyd", "glm", "boosted", "blend")
+MIDDLE = ("btyd", "glm", "boosted")
+"""The same for shops of 500 to 1,999."""
 TOTAL_WITHIN = 0.15
 CHANCE = 0.05
 """Totals of few windows that differ by less tell no model from another."""
@@ -149,7 +151,7 @@ class ValueModel:
 
     def _choose(self, views: Views) -> None:
         """Rolling back-test on windows that have closed: the kind, and what is known about the total."""
-        kinds = self.candidates if self.rung_ == "large" else ("btyd",)
+        kinds = self.candidates if self.rung_ == "large" else MIDDLE
         found: dict[str, list[tuple[Floats, Floats]]] = {k: [] for k in kinds}
         seen: dict[str, list[Seen]] = {k: [] for k in kinds}
         for closed in views.judged(self.cutoffs_[:VALIDATIONS], self.taught_horizon_):
