@@ -14,7 +14,7 @@ demo: $(STAMP)
 test: $(STAMP) lint
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not nightly" $(ARGS)
 
-nightly: $(STAMP) lint
+nightly: $(STAMP) lint .venv/spark
 	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
 
 torture: $(STAMP)
@@ -38,6 +38,11 @@ wheel: $(STAMP)
 
 clean:
 	rm -rf .venv demo build dist
+
+# For the comparison with Spark, where there is a Java to run it. Without the package that one test is left out, and says so.
+.venv/spark: $(STAMP) requirements/spark.txt
+	if command -v java > /dev/null; then $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements/spark.txt && touch .venv/spark || echo "pyspark could not be installed"; fi
 
 $(STAMP): requirements/build.txt requirements/dev.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Rollcall needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else 0'

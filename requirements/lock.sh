@@ -6,3 +6,4 @@ lock() { .venv/bin/uv pip compile --universal --python-version 3.11 --generate-h
 lock requirements/build.in -o requirements/build.txt
 lock pyproject.toml -o requirements/run.txt
 lock pyproject.toml --extra dev -c requirements/run.txt -o requirements/dev.txt
+lock requirements/spark.in -o requirements/spark.txt
