@@ -19,7 +19,7 @@ from connector.purchases import PURCHASE_ID, shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 5
+VERSION = 6
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
 
 TABLES_MADE = (

@@ -119,7 +119,8 @@ def load(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as e:
         raise ConfigError(
-            f"There is no configuration at {path}. Write one (the README shows it), or name another with --config PATH."
+            f"There is no configuration at {path}. Write one (the README shows it), name another with --config PATH, or begin "
+            "with a file: `rollcall import orders FILE` writes a small one."
         ) from e
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"{path} cannot be read: {getattr(e, 'strerror', None) or 'it is not UTF-8 text'}.") from e
@@ -132,6 +133,7 @@ def load(path: Path) -> Config:
     config = _validated(data, text, path)
     _check_names(config, path)
     _check_triggers(config, path)
+    _check_ordered(config, path)
     return config
 
 
@@ -185,6 +187,16 @@ def _check_triggers(config: Config, path: Path) -> None:
             raise ConfigError(f"{path}: trigger '{trigger.name}' speaks of an unknown segment '{trigger.segment}'.{hint}")
         if trigger.mailchimp_event and config.mailchimp is None:
             raise ConfigError(f"{path}: trigger '{trigger.name}' needs a section [mailchimp].")
+
+
+def _check_ordered(config: Config, path: Path) -> None:
+    names = [s.name or s.use for s in config.segment]
+    for group in config.ordered:
+        for name in group.segments:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f" Did you mean '{near[0]}'?" if near else ""
+                raise ConfigError(f"{path}: [[ordered]] '{group.name}' speaks of an unknown segment '{name}'.{hint}")
 
 
 def _check_names(config: Config, path: Path) -> None:

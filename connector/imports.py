@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector import imports_clean, imports_read, runs
+from connector import imports_clean, imports_lines, imports_read, runs
 from connector.config import Config
 from connector.forgotten import MARK, REASON, Forgotten
 from connector.imports_exports import Export, columns_of, known_export, other_kinds, stand_ins
@@ -39,8 +39,8 @@ CUSTOMERS = "import:customers"
 """Stream of the contacts made from orders, events and carts for people no contacts file has."""
 FROM_LINES = "import:orders_from_lines"
 """Stream of the orders summed up from lines whose order no orders file has."""
-CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN"}
-"""Signs of one currency alone ($ and ¥ stand for several)."""
+SIZES = "import:sizes"
+"""Stream of the companies of which a contacts file says nothing but the size."""
 SHOWN = 1000
 READER_MEMORY = "600MB"
 CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash')"
@@ -80,24 +80,29 @@ def import_file(
             db.execute("SET python_enable_replacements = false")
             db.execute(f"SET temp_directory = '{str(folder / 'spill').replace(chr(39), chr(39) * 2)}'")
             given = imports_read.read(file, db, folder)
+            lines_map = imports_lines.as_lines(db, given.header, given_map) if what.name == "orders" else None
+            if lines_map:
+                what, given_map = kind_named("order_lines"), lines_map
+                given.notes.append(imports_lines.note_of(given.header, what, given_map))
             export = known_export(what.name, given.header)
             if export:
                 given_map = replace(given_map, columns=columns_of(export, given.header) | given_map.columns)
             found = recognise(what, given.header, given_map)
-            if export and what.name == "order_lines" and "amount" not in given_map.columns:
-                found.pop("amount", None)  # the total in such a file is the order's
+            is_export_of_lines = export and what.name == "order_lines"  # the total in such a file is the order's
+            if "amount" not in given_map.columns and (is_export_of_lines or imports_lines.is_total_of_orders(db, found)):
+                found.pop("amount", None)
             if export:
                 given.notes += _as_export(db, export, given.header)
             try:
                 spoken_for = [n for pair in stand_ins(export, given.header) for n in pair] if export else []
                 free = free_columns(what, given.header, {*found.values(), *spoken_for})
-                notes = imports_clean.clean(db, what, found, given_map, config.shop.timezone, free)
+                notes = imports_clean.clean(db, what, found, given_map, config.shop, free)
                 notes += _leave_out_forgotten(db, store)
                 notes += _key_rows(db, what, list(found))
                 tables = _stage(db, what, list(found), folder, config.shop.currency, with_attributes=bool(free))
             except duckdb.Error as e:
                 raise UsageError(f"{file} could not be read: {str(e).splitlines()[0]}") from e
-            count, shown = _store(store, what, tables, folder, run_id)
+            count, shown = _store(store, what, tables, folder, run_id, is_whole="other_emails" in found)
     finally:
         progress.finish(f"import {kind}")
     progress.advance(f"import {kind}", count.fetched)
@@ -118,6 +123,11 @@ def _leave_out_forgotten(db: duckdb.DuckDBPyConnection, store: Store) -> list[st
         values = [str(v) for (v,) in db.execute(f'SELECT DISTINCT "{column}" FROM cleaned').fetchall() if v]
         theirs = [v for v in values if known.knows(kinds[column], v)]
         db.execute(f'UPDATE cleaned SET wrong = ? WHERE "{column}" IN (SELECT unnest(CAST(? AS VARCHAR[])))', [REASON, theirs])
+    if known and "other_emails" in _columns(db, "cleaned"):
+        others = db.execute("SELECT DISTINCT unnest(other_emails) FROM cleaned").fetchall()
+        theirs = [str(v) for (v,) in others if known.knows("email", str(v))]
+        db.execute("UPDATE cleaned SET wrong = ? WHERE list_has_any(other_emails, CAST(? AS VARCHAR[]))", [REASON, theirs])
+        there.append("other_emails")
     count = _value(db, f"SELECT count(*) FROM cleaned WHERE wrong = '{REASON}'") if there else 0
     return [f"{count} rows are about people you told us to forget; they are left out."] if count else []
 
@@ -130,6 +140,9 @@ def _as_export(db: duckdb.DuckDBPyConnection, export: Export, header: Sequence[s
     if export.ids and (own := columns_of(export, header).get("customer_id")):
         c = f"c{list(header).index(own)}"
         db.execute(f"UPDATE given SET {c} = '{export.ids}' || ltrim(trim({c}), '''') WHERE trim({c}) <> ''")
+    if export.is_phone_international and (own := columns_of(export, header).get("phone")):
+        c = f"c{list(header).index(own)}"
+        db.execute(f"UPDATE given SET {c} = '+' || trim({c}) WHERE regexp_matches(trim({c}), '^[1-9][0-9 ]{{6,}}$')")
     if export.continues:
         names = [squash(h) for h in header]
         column = f"c{names.index(squash(export.continues))}"
@@ -193,9 +206,10 @@ def _stage(
 ) -> dict[str, list[str]]:
     """Write records.parquet, bad.parquet and one file per table; gives the columns of each table."""
     columns = _model_columns(kind, found, currency) | ({"attributes": "attributes"} if with_attributes else {})
-    select = ", ".join(f'{v} AS "{c}"' for c, v in columns.items())
+    beside = [n for n in ("email", "other_emails") if n in found and n not in columns]
+    select = ", ".join(f'{v} AS "{c}"' for c, v in [*columns.items(), *((n, n) for n in beside)])
     db.execute(f"CREATE TABLE rows AS SELECT line, record_id, {select} FROM keyed")
-    text = ", ".join(f"coalesce(\"{c}\"::VARCHAR, '')" for c in columns if c != "line_id")
+    text = ", ".join(f"coalesce(\"{c}\"::VARCHAR, '')" for c in (*columns, *beside) if c != "line_id")
     one = f"md5(concat_ws(chr(31), {text}))"
     whole = KEY_SQL.format(f"string_agg({one}, '' ORDER BY {one})")
     records_query = f"""SELECT record_id, {KEY_SQL.format("record_id")} AS record_key, greatest({whole}, 1) AS content_hash,
@@ -206,9 +220,13 @@ def _stage(
     _write(db, folder, "counts", counts)
     tables = {kind.table: list(columns)}
     _write(db, folder, kind.table, "SELECT * EXCLUDE (line) FROM rows")
-    if kind.name == "contacts" and "email" in found:
-        _write(db, folder, "identifiers", "SELECT record_id, contact_id, 'email' AS kind, email AS value, true AS is_main "
-               "FROM rows WHERE email IS NOT NULL")  # fmt: skip
+    addresses = [
+        f"SELECT DISTINCT record_id, contact_id, 'email' AS kind, {value} AS value, {is_main} AS is_main FROM rows"
+        for name, value, is_main in (("email", "email", True), ("other_emails", "unnest(other_emails)", False))
+        if name in found and kind.name in ("contacts", "order_lines")
+    ]
+    if addresses:
+        _write(db, folder, "identifiers", f"SELECT * FROM ({' UNION ALL '.join(addresses)}) WHERE value IS NOT NULL")
         tables["identifiers"] = ["contact_id", "kind", "value", "is_main"]
     return tables
 
@@ -225,12 +243,8 @@ def _model_columns(kind: Kind, found: Sequence[str], currency: str) -> dict[str,
         who = [f'"{n}"' for n in ("customer_id", "email") if n in found]
         columns["contact_id"] = f"coalesce({', '.join(who)})" if who else "NULL::VARCHAR"
     if "currency" in types:
-        signs = " ".join(f"WHEN '{sign}' THEN '{code}'" for sign, code in CURRENCY_SIGNS.items())
-        theirs = f"CASE currency {signs} ELSE upper(currency) END" if "currency" in found else "NULL"
         # A line that says none has that of its order: exports name it in the first line only.
-        columns["currency"] = (
-            f"CAST({theirs} AS VARCHAR)" if kind.name == "order_lines" else f"coalesce({theirs}, '{currency}')"
-        )
+        columns["currency"] = "CAST(currency AS VARCHAR)" if kind.name == "order_lines" else f"coalesce(currency, '{currency}')"
     if kind.name == "contacts":
         columns["state"] = "'live'"
     if kind.name == "orders":
@@ -262,11 +276,8 @@ def _order_columns(found: Sequence[str]) -> dict[str, str]:
 def _line_columns(found: Sequence[str]) -> dict[str, str]:
     quantity = "quantity" if "quantity" in found else "NULL::DECIMAL(18,4)"
     off = "coalesce(line_discount, 0)" if "line_discount" in found else "0"
-    price = (
-        f"round({quantity} * price - {off}, 4)::DECIMAL(18,4)"
-        if "price" in found and "quantity" in found
-        else "NULL::DECIMAL(18,4)"
-    )
+    pieces = quantity if "quantity" in found else "1"  # a file without quantities has a row a piece
+    price = f"round({pieces} * price - {off}, 4)::DECIMAL(18,4)" if "price" in found else "NULL::DECIMAL(18,4)"
     return {
         "line_id": "row_number() OVER (PARTITION BY record_id ORDER BY line)::VARCHAR",
         "quantity_kept": quantity,
@@ -275,9 +286,9 @@ def _line_columns(found: Sequence[str]) -> dict[str, str]:
 
 
 def _store(
-    store: Store, kind: Kind, tables: dict[str, list[str]], folder: Path, run_id: str
+    store: Store, kind: Kind, tables: dict[str, list[str]], folder: Path, run_id: str, *, is_whole: bool
 ) -> tuple[StreamCount, list[tuple[int, str]]]:
-    """Bring what is new or different into the store; unchanged records are not touched."""
+    """Bring what is new or different into the store; unchanged records are not touched. `is_whole`: all addresses are told."""
 
     def staged(name: str) -> str:
         return f"read_parquet('{str(folder / f'{name}.parquet').replace(chr(39), chr(39) * 2)}')"
@@ -299,7 +310,8 @@ def _store(
             if has_old:
                 store.sql(
                     f'DELETE FROM "{table}" WHERE source = ? AND stream = ? AND record_id IN '
-                    "(SELECT record_id FROM import_changed WHERE existed)",
+                    "(SELECT record_id FROM import_changed WHERE existed)"
+                    + (" AND is_main" if table == "identifiers" and not is_whole else ""),
                     key,
                 )
             names = ", ".join(f'"{c}"' for c in ("record_id", *columns))
@@ -390,11 +402,19 @@ def _complete(store: Store) -> None:
         """INSERT INTO orders (source, stream, record_id, order_id, contact_id, kind, ordered_at, status, is_test, is_cancelled,
                                currency, total, net)
            SELECT ?, ?, order_id, order_id, max(contact_id), 'order', min(ordered_at),
-                  CASE WHEN sum(amount) < 0 THEN 'refunded' ELSE 'paid' END, false, false, max(currency),
+                  CASE WHEN sum(amount) < 0 THEN 'refunded' ELSE 'paid' END, false,
+                  coalesce(max(quantity) < 0 AND sum(amount) = 0, false), max(currency),
                   sum(amount), sum(amount)
            FROM order_lines WHERE source = ? AND order_id NOT IN (SELECT order_id FROM orders WHERE source = ?)
            GROUP BY order_id HAVING min(ordered_at) IS NOT NULL""",
         [SOURCE, FROM_LINES, SOURCE, SOURCE],
+    )
+    store.sql("DELETE FROM companies WHERE source = ? AND stream = ?", [SOURCE, SIZES])
+    store.sql(
+        f"INSERT INTO companies (source, stream, record_id, company_id, employees) SELECT DISTINCT ?, ?, company_id, company_id, "
+        f"CAST(substr(company_id, {len(imports_clean.SIZE) + 1}) AS BIGINT) FROM contacts "
+        f"WHERE source = ? AND starts_with(company_id, '{imports_clean.SIZE}')",
+        [SOURCE, SIZES, SOURCE],
     )
     for table in ("contacts", "identifiers"):
         store.sql(f"DELETE FROM {table} WHERE source = ? AND stream = ?", [SOURCE, CUSTOMERS])
@@ -406,9 +426,14 @@ def _complete(store: Store) -> None:
             ("carts", "email", "started_at"), ("subscriptions", "email", "started_at"),
         )
     )  # fmt: skip
+    parts += (
+        f" UNION ALL SELECT contact_id, value, NULL FROM identifiers WHERE source = '{SOURCE}' AND kind = 'email'"
+        " AND stream = 'import:order_lines'"
+    )
     store.sql(
         f"""INSERT INTO contacts (source, stream, record_id, contact_id, email, created_at, state)
-            SELECT ?, ?, contact_id, contact_id, max_by(email, at_utc) FILTER (email IS NOT NULL), min(at_utc), 'live'
+            SELECT ?, ?, contact_id, contact_id,
+              coalesce(max_by(email, at_utc) FILTER (email IS NOT NULL), max(email)), min(at_utc), 'live'
             FROM ({parts}) WHERE contact_id NOT IN (SELECT contact_id FROM contacts WHERE source = ?) GROUP BY contact_id""",
         [SOURCE, CUSTOMERS, SOURCE],
     )

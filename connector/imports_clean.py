@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from connector import countries
+from connector.config import Shop
 from connector.imports_kinds import Kind, MapFile
 from models.records import EVENT_KINDS
 
@@ -30,6 +32,23 @@ DATE_ALONE = (
 )
 ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
 
+CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN"}
+"""Signs of one currency alone ($ and ¥ stand for several)."""
+DOLLARS = ("USD", "AUD", "CAD", "NZD", "HKD", "SGD", "MXN", "CLP", "COP", "ARS", "TWD")
+"""Currencies of which shops write $."""
+
+CURRENCIES = (
+    *DOLLARS, "EUR", "GBP", "CHF", "PLN", "CZK", "DKK", "SEK", "NOK", "ISK", "HUF", "RON", "BGN", "RSD", "UAH", "TRY", "RUB", "ILS",
+    "AED", "SAR", "ZAR", "NGN", "KES", "EGP", "MAD", "INR", "PKR", "BDT", "LKR", "THB", "VND", "IDR", "MYR", "PHP", "KRW", "JPY",
+    "CNY", "BRL", "PEN", "UYU",
+)  # fmt: skip
+"""What beside an amount is a currency: three letters may be anything else too (12 pcs)."""
+
+SIZE = "employees:"
+"""What stands before the number in the id of a company of which nothing but its size is known."""
+
+OBJECT = r'\{".*\}|\{\}'
+
 STAGES = (
     "'subscriber', 'lead', 'marketingqualifiedlead', 'salesqualifiedlead', 'opportunity', 'customer', 'evangelist', 'other'"
 )
@@ -41,10 +60,17 @@ MACROS = (
     # Ann <ann@x.de>, mailto:ann@x.de and a full stop behind it are how people write the address of one.
     r"""CREATE MACRO address(t) AS nullif(regexp_extract(
           lower(t), '^(?:.*<|mailto:)?([^\s@<>,;:"]+@[^\s@<>,;:"]*[^\s@<>,;:".])[>.]?$', 1), '')""",
+    r"""CREATE MACRO addresses(t) AS list_distinct(list_filter(
+          list_transform(regexp_split_to_array(t, '[;,]'), lambda w: address(trim(w))), lambda w: w IS NOT NULL))""",
     "CREATE MACRO joined(t) AS regexp_replace(lower(trim(t)), '[ -]+', '_', 'g')",
     f"CREATE MACRO event_kind(t) AS list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1)",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
-    "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|^[A-Z]{3}|[A-Z]{3}$', '', 'g')",
+    "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|zł|^[A-Z]{3}|[A-Z]{3}$', '', 'gi')",
+    # What a cell of an amount says of its currency: USD 100, 100usd, 100 $.
+    rf"""CREATE MACRO cell_currency(t) AS CASE WHEN regexp_matches(t, '[A-Za-z€$£¥]') THEN coalesce(
+          nullif(regexp_extract(t, '^\s*(?i)({"|".join(CURRENCIES)})[^A-Za-z]', 1), ''),
+          nullif(regexp_extract(t, '[0-9]\s*(?i)({"|".join(CURRENCIES)})\s*$', 1), ''),
+          nullif(regexp_extract(t, '[€$£¥]|zł'), '')) END""",
     f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
     """CREATE MACRO full_year(y) AS CASE WHEN length(y) = 4 THEN y WHEN y < '70' THEN '20' || y ELSE '19' || y END""",
     """CREATE MACRO clock(t) AS CASE WHEN coalesce(trim(t), '') = '' THEN TIME '00:00:00'
@@ -69,24 +95,65 @@ class _Value:
 
 
 def clean(
-    db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, timezone: str, free: dict[str, int]
+    db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, shop: Shop, free: dict[str, int]
 ) -> list[str]:
     """Make the table `cleaned(line, <field>..., wrong)`; gives what was found out about dates and numbers.
 
-    `free`: columns that become one JSON object, `attributes`.
+    `free`: columns that become one JSON object, `attributes`. There is a column `currency` too where cells of amounts name one.
     """
-    for macro in MACROS:
+    for macro in (*MACROS, _currency_macro(shop.currency)):
         db.execute(macro)
     notes: list[str] = []
+    timezone = shop.timezone
     amounts = [number for name, number in found.items() if kind.fields[name].type == "amount"]
     _define_amount(db, given.decimal or _decimal(db, amounts, notes))
     values = {name: _value(db, name, kind.fields[name].type, number, given, timezone, notes) for name, number in found.items()}
     wrongs = [v.wrong for v in values.values() if v.wrong] + [_missing(group, values) for group in kind.required]
+    if "currency" in kind.fields:
+        values["currency"] = _currency(db, values.get("currency"), amounts)
+        wrongs.append(values["currency"].wrong)
     columns = ", ".join(f'{v.value} AS "{n}"' for n, v in values.items())
     if free:
         columns += f", {_attributes(free)} AS attributes"
     db.execute(f"CREATE TABLE cleaned AS SELECT line, {columns}, coalesce({', '.join(wrongs)}) AS wrong FROM given")
+    if "country" in values:
+        _one_spelling(db)
     return notes
+
+
+def _currency_macro(own: str) -> str:
+    """Macro currency_of: the code of a sign or word. $ and ¥ are those of the shop where it counts in such, else USD and JPY."""
+    dollar, yen = own if own in DOLLARS else "USD", own if own == "CNY" else "JPY"
+    signs = " ".join(f"WHEN '{s}' THEN '{c}'" for s, c in {**CURRENCY_SIGNS, "$": dollar, "¥": yen}.items())
+    return f"CREATE MACRO currency_of(t) AS CASE t {signs} ELSE upper(t) END"
+
+
+def _currency(db: duckdb.DuckDBPyConnection, column: _Value | None, amounts: list[int]) -> _Value:
+    """Of a row: what its column says, else what its amounts say; a row in which two differ is wrong."""
+    own = f"currency_of({column.value})" if column else "CAST(NULL AS VARCHAR)"
+    named_in = " OR ".join(f"cell_currency(c{n}) IS NOT NULL" for n in amounts) or "false"
+    if not db.execute(f"SELECT coalesce(bool_or({named_in}), false) FROM given").fetchall()[0][0]:
+        return _Value(own, "NULL")
+    cells = ", ".join(f"cell_currency(c{n})" for n in amounts)
+    named = f"list_filter([{cells}], lambda s: s IS NOT NULL)"
+    codes = f"list_distinct(list_transform({named}, lambda s: currency_of(s)))"
+    known = f"list_distinct(list_transform(list_filter({named}, lambda s: s NOT IN ('$', '¥')), lambda s: currency_of(s)))"
+    differs = f"len({codes}) > 1 OR (len({known}) = 1 AND {own} <> {known}[1])"
+    dollars = f"list_contains({named}, '$') AND {own} NOT IN ({', '.join(repr(d) for d in sorted(DOLLARS))})"
+    return _Value(
+        f"coalesce({own}, {codes}[1])",
+        f"CASE WHEN {differs} OR {dollars} THEN 'currency: an amount names another one than the rest of the row' END",
+    )
+
+
+def _one_spelling(db: duckdb.DuckDBPyConnection) -> None:
+    """Countries by their code, whether a row names them or gives the code; what is no country stays as it is."""
+    given = [str(n) for (n,) in db.execute("SELECT DISTINCT country FROM cleaned WHERE country IS NOT NULL").fetchall()]
+    known = {n: code for n in given if (code := countries.code_of(n)) and code != n}
+    if known:
+        db.execute("CREATE TABLE spelled AS SELECT unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS code",
+                   [list(known), list(known.values())])  # fmt: skip
+        db.execute("UPDATE cleaned SET country = s.code FROM spelled AS s WHERE s.name = cleaned.country")
 
 
 def _attributes(free: dict[str, int]) -> str:
@@ -104,7 +171,9 @@ def _value(
     text = f"unguarded(nullif(trim(c{number}), ''))"
     match kind:
         case "id":
-            return _Value(_id(db, f"ltrim({text}, '''')"))  # a spreadsheet's sign for text
+            # the apostrophe is a spreadsheet's sign for text
+            wrong = f"CASE WHEN regexp_full_match({text}, '{OBJECT}') THEN '{name}: a JSON object and no id' END"
+            return _Value(_id(db, f"ltrim({text}, '''')"), wrong if name.endswith("_id") else "")
         case "email":
             _note_addresses(db, text, notes)
             return _Value(f"address({text})")
@@ -115,6 +184,11 @@ def _value(
         case "time":
             order = given.date_order or _date_order(db, text, name, notes)
             return _checked(text, _moment(db, text, number, order, timezone), f"{name}: not a date")
+        case "stock":  # words are as good as numbers here; what says neither is not known
+            is_none = (
+                f"regexp_replace(lower({text}), '[^a-z]', '', 'g') IN ('no', 'false', 'soldout', 'outofstock', 'notinstock')"
+            )
+            return _Value(f"CASE WHEN {is_none} THEN 0 ELSE as_amount({text}) END")
         case "degrees":  # 0 stands for a place that is not known
             degrees = f"CAST(nullif(as_amount({text}), 0) AS DOUBLE)"
             return _checked(text, degrees, f"{name}: not a number", f"as_amount({text})")
@@ -123,6 +197,11 @@ def _value(
             return _Value(f"coalesce(strftime(born(local_{number}({text})), '%Y-%m-%d'), {text})")
         case "event":
             return _checked(text, f"event_kind({text})", f"{name}: no kind of event we know ({', '.join(EVENT_KINDS)})")
+        case "emails":
+            return _Value(f"addresses({text})")
+        case "size":  # of a band ('51-200') its lower end; the company is known by its size alone
+            size = f"CAST(as_amount(regexp_extract({text}, '[0-9][0-9.,]*')) AS BIGINT)"
+            return _Value(f"'{SIZE}' || {size}")
         case "stage":
             return _Value(f"stage({text})")
         case "words":

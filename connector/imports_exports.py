@@ -17,6 +17,7 @@ class Export:
     """`marks`: headers that together give the file away. `columns`: ours -> theirs, several where versions differ.
 
     `ids`: what stands before the program's own ids of people, which are small numbers that other programs give too.
+    `is_phone_international`: telephone numbers begin with the code of the country, without a plus.
     `continues`: a column that is filled in the first row of each record only; the rows without it are further lines.
     """
 
@@ -26,6 +27,7 @@ class Export:
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     continues: str = ""
     ids: str = ""
+    is_phone_international: bool = False
 
 
 EXPORTS = (
@@ -53,7 +55,7 @@ EXPORTS = (
         "Associated Company"), "job_title": ("Job Title",), "created_at": ("Create Date",), "city": ("City",),
         "region": ("State/Region",), "country": ("Country/Region",), "postcode": ("Postal Code",),
         "signup_source": ("Original Source", "Original Traffic Source"),
-        "lifecycle_stage": ("Lifecycle Stage",)}, ids="hubspot:"),
+        "lifecycle_stage": ("Lifecycle Stage",), "other_emails": ("Additional email addresses",)}, ids="hubspot:"),
     Export("a WooCommerce order export", "orders", ("Order Number", "Order Status", "Order Date", "Email (Billing)"), {
         "order_id": ("Order Number",), "email": ("Email (Billing)",), "date": ("Order Date",), "amount": ("Order Total Amount",
         "Order Total"), "status": ("Order Status",), "discount": ("Cart Discount Amount", "Discount Amount"),
@@ -67,7 +69,7 @@ EXPORTS = (
         "email": ("Email (Billing)",)}),
     Export("Brevo's contact export", "contacts", ("CONTACT ID", "EMAIL", "ADDED_TIME"), {
         "customer_id": ("CONTACT ID",), "email": ("EMAIL",), "first_name": ("FIRSTNAME",), "last_name": ("LASTNAME",),
-        "phone": ("SMS", "WHATSAPP"), "created_at": ("ADDED_TIME",)}, ids="brevo:"),
+        "phone": ("SMS", "WHATSAPP"), "created_at": ("ADDED_TIME",)}, ids="brevo:", is_phone_international=True),
     Export("Constant Contact's contact export", "contacts", ("Email address", "First name", "Email status"), {
         "email": ("Email address",), "first_name": ("First name",), "last_name": ("Last name",), "company": ("Company",),
         "job_title": ("Job title",), "phone": ("Phone - mobile", "Phone - home", "Phone - work"),

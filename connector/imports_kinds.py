@@ -12,7 +12,9 @@ from typing import Any, Literal
 
 from models.errors import ConfigError, UsageError
 
-Type = Literal["id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event"]
+Type = Literal[
+    "id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event", "emails", "size", "stock"
+]  # fmt: skip
 
 CUSTOMER = "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
 EMAIL = "emailaddress mail customeremail"
@@ -78,6 +80,8 @@ KINDS: dict[str, Kind] = {
                 "company": _field("text", "company", "companyname organisation organization"),
                 "job_title": _field("text", "job_title", "jobtitle occupation position"),
                 "industry": _field("text", "industry"),
+                "company_size": _field("size", "company_id", "employees numberofemployees numemployees employeecount"),
+                "other_emails": _field("emails", "", "additionalemailaddresses additionalemails otheremails secondaryemail"),
                 **_PLACE,
                 "language": _field("text", "language", "locale preferredlanguage"),
                 "birthday": _field("birthday", "birthday", "birthdate dateofbirth dob"),
@@ -144,6 +148,9 @@ KINDS: dict[str, Kind] = {
                 "vendor": _field("text", "vendor", "brand manufacturer"),
                 "price": _field("amount", "price", f"{PRICE} amount"),
                 "currency": _field("text", "currency", "currencycode"),
+                "list_price": _field("amount", "list_price", "compareatprice usualprice rrp msrp"),
+                "stock": _field("stock", "stock", "inventory stockquantity stockstatus onhand quantityinstock inventoryquantity"),
+                "created_at": _field("time", "created_at", "created createdat createdon addedat launchedat"),
                 "status": _field("text", "status"),
             },
             (("product_id",),),

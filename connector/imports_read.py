@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -24,6 +25,9 @@ from models.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
+TITLE_ROWS = 10
+"""Rows of a sheet among which the names of the columns are looked for: the first with more than one cell filled."""
+PARQUET = (".parquet", ".pq")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 FIELD_LIMIT = 10_000_000
 SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
@@ -46,22 +50,48 @@ def read(path: Path, db: duckdb.DuckDBPyConnection, folder: Path) -> Given:
     """Fill `given` and `broken`; `folder` is private and emptied by the caller. Raises UsageError."""
     if not path.is_file():
         raise UsageError(f"There is no file {path}.")
-    suffixes = [s.lower() for s in path.suffixes[-2:]]
-    ending = suffixes[-2] if suffixes and suffixes[-1] == ".gz" and len(suffixes) == 2 else (suffixes or [""])[-1]
     db.execute("CREATE TABLE broken (line BIGINT, key VARCHAR, reason VARCHAR)")
     try:
-        if ending in (".parquet", ".pq"):
+        if _ending(path) in PARQUET:
             return _parquet(path, db)
-        if ending in (".xlsx", ".xlsm"):
-            return _staged(db, folder, lambda broken: _excel(path))
-        if ending in (".jsonl", ".ndjson", ".json"):
-            return _staged(db, folder, lambda broken: _json_lines(path, broken))
-        return _staged(db, folder, lambda broken: _csv(path, broken))
+        return _staged(db, folder, lambda broken: _opened(path, broken))
     except OSError as e:
         raise UsageError(f"{path} cannot be read: {e.strerror or 'it is damaged'}.") from e
 
 
-def _parquet(path: Path, db: duckdb.DuckDBPyConnection) -> Given:
+def first_rows(path: Path, limit: int) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns and the first rows, without reading the rest. Raises UsageError."""
+    import duckdb
+
+    if not path.is_file():
+        raise UsageError(f"There is no file {path}.")
+    try:
+        if _ending(path) in PARQUET:
+            with duckdb.connect(":memory:") as db:
+                given = _parquet(path, db, limit)
+                rows = db.execute("SELECT * EXCLUDE (line) FROM given").fetchall()
+                return given.header, [[_cell(v) for v in row] for row in rows]
+        given, lines = _opened(path, lambda *_: None)
+        return given.header, [values for _, values in islice(lines, limit)]
+    except OSError as e:
+        raise UsageError(f"{path} cannot be read: {e.strerror or 'it is damaged'}.") from e
+
+
+def _ending(path: Path) -> str:
+    """The ending of the name, in small letters; of x.csv.gz it is .csv."""
+    suffixes = [s.lower() for s in path.suffixes[-2:]]
+    return suffixes[-2] if suffixes and suffixes[-1] == ".gz" and len(suffixes) == 2 else (suffixes or [""])[-1]
+
+
+def _opened(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+    if _ending(path) in (".xlsx", ".xlsm"):
+        return _excel(path)
+    if _ending(path) in (".jsonl", ".ndjson", ".json"):
+        return _json_lines(path, broken)
+    return _csv(path, broken)
+
+
+def _parquet(path: Path, db: duckdb.DuckDBPyConnection, limit: int | None = None) -> Given:
     import duckdb
 
     name = str(path).replace("'", "''")
@@ -70,7 +100,7 @@ def _parquet(path: Path, db: duckdb.DuckDBPyConnection) -> Given:
         columns = ", ".join(f'CAST("{c.replace(chr(34), chr(34) * 2)}" AS VARCHAR) AS c{n}' for n, c in enumerate(header))
         db.execute(
             f"CREATE TABLE given AS SELECT file_row_number + 1 AS line, {columns} "
-            f"FROM read_parquet('{name}', file_row_number = true)"
+            f"FROM read_parquet('{name}', file_row_number = true) {f'LIMIT {limit}' if limit else ''}"
         )
     except duckdb.Error as e:
         raise UsageError(f"{path} cannot be read as Parquet. Write it again, or use CSV.") from e
@@ -150,9 +180,11 @@ def _excel(path: Path) -> tuple[Given, Iterator[Line]]:
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         rows = book.worksheets[0].iter_rows(values_only=True)
-        header = [_cell(v).strip() for v in next(rows, ())]
+        first = list(islice(rows, TITLE_ROWS))
     except (zipfile.BadZipFile, KeyError, ValueError) as e:
         raise UsageError(f"{path} cannot be read as Excel. Save it as .xlsx or CSV.") from e
+    titles = next((n for n, row in enumerate(first) if sum(_cell(v).strip() != "" for v in row) > 1), 0)
+    header = [_cell(v).strip() for v in first[titles]] if first else []
     while header and not header[-1]:
         header.pop()
     if not header:
@@ -160,12 +192,13 @@ def _excel(path: Path) -> tuple[Given, Iterator[Line]]:
     width = len(header)
 
     def lines() -> Iterator[Line]:
-        for line, row in enumerate(rows, 2):
+        for line, row in enumerate(chain(first[titles + 1 :], rows), titles + 2):
             values = [_cell(v) for v in row[:width]]
             if any(values):
                 yield line, values + [""] * (width - len(values))
 
-    return Given(header, [f"Format: Excel, first sheet; line = row of the sheet ({book.sheetnames[0]})."]), lines()
+    above = f" Rows above the names of the columns, not read: {titles}." if titles else ""
+    return Given(header, [f"Format: Excel, first sheet; line = row of the sheet ({book.sheetnames[0]}).{above}"]), lines()
 
 
 def _json_lines(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:

@@ -75,11 +75,13 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
 
     Reading the same file twice changes nothing. Rows that cannot be used are set aside with their line.
     The kind no_profiling is a list of addresses or customer ids of whom no score is to be made.
+    In a folder without rollcall.toml a small one is written first; the answer says what is in it.
     Example: rollcall import orders orders.csv
     """
-    from connector import imports, show
+    from connector import first_config, imports, show
     from connector.session import session
 
+    begun = () if o.is_config_named else first_config.write_where_none(o.config_path, kind, file, map_file)
     config = o.config()
     if kind == "no_profiling":
         return _import_no_profiling(o, config, file)
@@ -88,7 +90,7 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
         s.new_set_aside = found.count.new_set_aside
         s.summary["import"] = vars(found.count)
         code = s.exit_code
-    say(o, *(f"Read column '{theirs}' as {ours}" for ours, theirs in found.columns.items()))
+    say(o, *begun, *(f"Read column '{theirs}' as {ours}" for ours, theirs in found.columns.items()))
     say(o, *found.notes)
     say(o, show.streams([found.count]), sum_line([found.count]))
     for line, reason in found.set_aside[:10]:
@@ -98,7 +100,7 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
         {
             "run": s.run_id,
             "columns": found.columns,
-            "notes": list(found.notes),
+            "notes": [*begun, *found.notes],
             "streams": show.stream_json([found.count]),
             "set_aside": [{"line": n, "reason": r} for n, r in found.set_aside],
         },

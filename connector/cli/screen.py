@@ -34,6 +34,7 @@ class Options:
     """What every command takes, before or after its name."""
 
     config_path: Path = Path("rollcall.toml")
+    is_config_named: bool = False
     as_of: date | None = None
     verbose: int = 0
     quiet: bool = False
@@ -70,6 +71,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         ctx = click.get_current_context()
         known: Options = ctx.find_object(Options) or Options()
         known.config_path = config_path or known.config_path
+        known.is_config_named = known.is_config_named or config_path is not None
         known.as_of = as_of.date() if as_of else known.as_of
         known.verbose = verbose or known.verbose
         known.quiet = quiet or known.quiet

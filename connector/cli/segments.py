@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,13 +228,37 @@ def _new_rule(wizard: Any, name: str) -> tuple[str, str]:
         try:
             words = wizard.words_for(field)
             word = click.prompt("Condition", type=click.Choice(words), default=words[0], err=True)
-            value = click.prompt("Value", err=True) if wizard.needs_value(field, word) else ""
-            wizard.add(field, word, value)
+            if wizard.needs_value(field, word):
+                _add_value(wizard, field, word)
+            else:
+                wizard.add(field, word, "")
         except ConnectorError as e:
             click.echo(str(e), err=True)
 
 
-@segment_group.command("test")
+def _add_value(wizard: Any, field: str, word: str) -> None:
+    """Ask until the value can be used; nothing goes back to the fields."""
+    value = click.prompt("Value", err=True)
+    while value:
+        try:
+            wizard.add(field, word, value)
+            return
+        except ConnectorError as e:
+            click.echo(str(e), err=True)
+        value = click.prompt("Value (empty: another field)", default="", show_default=False, err=True)
+
+
+class RuleFirst(click.Command):
+    """Takes a rule that begins with a minus for a rule, and not for options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rules = [a for a in args if re.match(r"-(\d|\(|[a-z_]+\s)", a)] if "--" not in args else []
+        if len(rules) == 1:
+            args = [*(a for a in args if a is not rules[0]), "--", *rules]
+        return super().parse_args(ctx, args)
+
+
+@segment_group.command("test", cls=RuleFirst)
 @click.argument("where")
 @click.option("--addresses", is_flag=True, help="Show addresses in full.")
 @options

@@ -63,7 +63,9 @@ class Compared(Syntax):
         at = left.place if left.op == "literal" and right.op != "literal" else right.place
         if left.kind != right.kind:
             raise self.error(self._mismatch(left, right), left.place if left.kind == "list" else at)
-        if left.kind in ("list", "span", "nothing"):
+        if left.kind == "span":
+            raise self.error("Spans are not compared. Count days: current_date - last_order_on > 30.", at)
+        if left.kind in ("list", "nothing"):
             name = left.name if left.op == "column" else "the list"
             reason = f"A list cannot be compared like this. Write 'x' in {name}, or list_has_any({name}, ['x', 'y'])."
             raise self.error(reason, left.place)

@@ -16,6 +16,8 @@ from connector.rules.nearest import hint
 from connector.rules.tree import Kind, Place, RuleError
 from connector.rules.writing import Writing
 
+SLIPS = (AttributeError, TypeError, LookupError)
+"""Of the parser, on texts nobody would write."""
 LENGTH_LIMIT = 4000
 
 
@@ -76,6 +78,7 @@ PLACEHOLDER = "A rule cannot hold placeholders; write the value itself."
 PATTERN = "Use like or ilike with % for patterns."
 DAYS = "Subtract days instead: current_date - last_order_on."
 TYPES = "A rule cannot change types; every column has its type already."
+ROW = "A rule looks at one person, whose columns are sums already."
 
 REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     "Select": (QUERY, ()), "Subquery": (QUERY, ()), "Exists": (QUERY, ()),
@@ -93,6 +96,12 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
     "JSONExtractScalar": ("This form is not allowed in a rule.", ("->>",)),
     "RawString": ("Put text in single quotes: '...'.", ()),
     "DateDiff": (DAYS, ()), "TimestampDiff": (DAYS, ()),
+    "Max": (f"{ROW} For the larger of two values write greatest(a, b); for the last time, last_order_on or last(...).", ()),
+    "Min": (f"{ROW} For the smaller of two values write least(a, b); for the first time, first_order_on or first(...).", ()),
+    "Count": (f"{ROW} Write orders_total, or a measure that counts: ordered(days => 90), bought(category => 'Tea').", ()),
+    "Sum": (f"{ROW} Write revenue_total, or spent(category => 'Tea', days => 90).", ()),
+    "Avg": (f"{ROW} Write aov for the average order, or avg_rating.", ()),
+    "Pow": ("Multiply instead: aov * aov.", ()),
 }  # fmt: skip
 """Kind of syntax -> why it is refused, and the words in the rule that show where."""
 
@@ -134,7 +143,7 @@ class Syntax(Writing):
             tree = sqlglot.parse_one(self.text, read=Words)
         except ParseError as e:
             raise self.explain(e) from e
-        except (SqlglotError, ValueError, RecursionError) as e:
+        except (SqlglotError, ValueError, RecursionError, *SLIPS) as e:
             raise self.error("This cannot be read as a condition.") from e
         self._place_words(tree)
         return tree

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -230,6 +230,15 @@ def test_products_carts_and_subscriptions(store: Store, tmp_path: Path) -> None:
     assert store.sql("SELECT plan, subscription_id IS NULL FROM subscriptions") == [("Monthly", True)]
 
 
+def test_products_tell_stock_usual_price_and_since_when_and_words_are_as_good_as_numbers(store: Store, tmp_path: Path) -> None:
+    rows = ["1,12,9.5,12.50,2026-06-20", "2,0,9.5,,", "3,out of stock,9.5,,", "4,unlimited,9.5,,", "5,,9.5,,"]
+    load(store, tmp_path, "products", "product_id,inventory,price,compare_at_price,created_at\n" + "\n".join(rows) + "\n")
+    assert store.sql("SELECT product_id, stock, list_price, CAST(created_at AS DATE) FROM products ORDER BY 1") == [
+        ("1", Decimal(12), Decimal("12.5"), date(2026, 6, 20)), ("2", Decimal(0), None, None), ("3", Decimal(0), None, None),
+        ("4", None, None, None), ("5", None, None, None),
+    ]  # fmt: skip
+
+
 def test_columns_of_the_owners_become_attributes_and_birthdays_are_read_in_every_form(store: Store, tmp_path: Path) -> None:
     text = 'email;Geburtstag;Birthday;Favourite "Roast";Consent;tags\n'
     text += "a@x.de;;31.12.1965;dark;yes;[]\nb@x.de;;04.05.90;;no;\nc@x.de;;05/04;=1+1;;\nd@x.de;;1990-05-04 00:00:00;;;\n"
@@ -307,3 +316,44 @@ def test_a_later_file_of_the_same_people_changes_only_what_it_speaks_of(store: S
     load(store, tmp_path, "contacts", first)
     assert store.sql("SELECT city FROM contacts WHERE email = 'a@x.de'") == [("Bonn",)]
     assert store.sql("SELECT count(*), count(DISTINCT value) FROM identifiers") == [(2, 2)]
+
+
+def test_an_amount_that_names_its_currency_has_it_and_none_that_contradicts_its_row(store: Store, tmp_path: Path) -> None:
+    given = ["USD 100", "100 $", "1,000.50EUR", "€ 7", "8"]
+    text = "order_id,customer_id,date,amount\n" + "".join(f'{i},c,2026-01-01,"{a}"\n' for i, a in enumerate(given))
+    load(store, tmp_path, "orders", text)
+    assert store.sql("SELECT total::DOUBLE, currency FROM orders ORDER BY order_id") == [
+        (100, "USD"), (100, "NZD"), (1000.5, "EUR"), (7, "EUR"), (8, "NZD"),
+    ]  # fmt: skip
+
+    rows = [("USD 1", "USD"), ("1 USD", "eur"), ("1 $", "CAD"), ("$1", "EUR"), ("1", "gbp"), ("£1", "")]
+    text = "order_id,customer_id,date,amount,currency\n" + "".join(
+        f"x{i},c,2026-01-01,{a},{c}\n" for i, (a, c) in enumerate(rows)
+    )
+    found = load(store, tmp_path, "orders", text)
+    assert [line for line, _ in found.set_aside] == [3, 5] and "another one" in found.set_aside[0][1]
+    assert store.sql("SELECT currency FROM orders WHERE order_id LIKE 'x%' ORDER BY order_id") == [
+        ("USD",), ("CAD",), ("GBP",), ("GBP",),
+    ]  # fmt: skip
+
+
+def test_countries_are_one_however_a_file_names_them(store: Store, tmp_path: Path) -> None:
+    given = ["Germany", "deutschland", "DE", "de", "United Kingdom", "UK", "USA", " Pays-Bas", "Nowhere"]
+    load(store, tmp_path, "contacts", "email,country\n" + "".join(f"{i}@x.de,{c}\n" for i, c in enumerate(given)))
+    found = [c for (c,) in store.sql("SELECT country FROM contacts ORDER BY email")]
+    assert found == ["DE", "DE", "DE", "DE", "GB", "GB", "US", "NL", "Nowhere"]
+
+
+def test_rows_above_the_header_of_a_sheet_are_passed_over(store: Store, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in [["Orders of January"], [], ["customer_id", "date", "amount"], ["7", "2026-01-05", 5], ["8", "never", 6]]:
+        book.active.append(row)  # type: ignore[union-attr]  # a new workbook has a sheet
+    book.save(tmp_path / "in.xlsx")
+    found = imports.import_file(store, CONFIG, "orders", tmp_path / "in.xlsx", "r")
+    assert (numbers(found), found.set_aside) == ((2, 1, 0, 1), [(5, "date: not a date")])
+
+
+def test_an_object_where_an_id_belongs_is_set_aside(store: Store, tmp_path: Path) -> None:
+    text = '{"customer_id": {"id": 5}, "date": "2026-01-05"}\n{"customer_id": "{5F-1}", "date": "2026-01-05"}\n'
+    found = load(store, tmp_path, "orders", text, name="in.jsonl")
+    assert (numbers(found), found.set_aside) == ((2, 1, 0, 1), [(1, "customer_id: a JSON object and no id")])

@@ -185,3 +185,28 @@ def test_a_line_of_shopifys_order_export_costs_its_price_and_not_the_orders_tota
 
     assert store.sql("SELECT title, amount FROM order_lines ORDER BY 1") == [("Cup", Decimal(20)), ("Mug", Decimal(8))]
     assert store.sql("SELECT total FROM orders") == [(Decimal(28),)], "made of all its lines, dated or not"
+
+
+def test_additional_addresses_of_a_hubspot_export_are_the_persons_too_until_one_says_otherwise(tmp_path):
+    head = "Record ID,First Name,Email,Additional email addresses,Create Date,Number of Employees\n"
+    first = head + "9,Di,di@x.de,Old@x.de; di@home.example,2024-01-02,51-200\n"
+    shop = "customer_id,email\n77,di@home.example\n78,old@x.de\n"
+
+    store = imported(tmp_path, ("contacts", first), ("contacts", shop))
+
+    assert row(store, "import", "77")["person_id"] == row(store, "import", "hubspot:9")["person_id"]
+    assert row(store, "import", "78")["company_size"] == 51
+    short = "Record ID,First Name,Email,Create Date\n9,Dina,di@x.de,2024-01-02\n"
+    kept = imported(tmp_path, ("contacts", first), ("contacts", short))
+    assert kept.sql("SELECT value FROM identifiers WHERE NOT is_main ORDER BY 1") == [("di@home.example",), ("old@x.de",)]
+    gone = imported(tmp_path, ("contacts", first), ("contacts", first.replace("Old@x.de; ", "")))
+    assert gone.sql("SELECT value FROM identifiers ORDER BY 1") == [("di@home.example",), ("di@x.de",)]
+
+
+def test_the_number_in_a_brevo_export_has_the_code_of_its_country(tmp_path):
+    text = "CONTACT ID;EMAIL;FIRSTNAME;SMS;WHATSAPP;ADDED_TIME\n9;ed@x.de;Ed;33612345678;;02-01-2024 10:00:00\n"
+    text += "10;fay@x.de;Fay;;+33687654321;02-01-2024 10:00:00\n11;gus@x.de;Gus;0612345678;;02-01-2024 10:00:00\n"
+
+    store = imported(tmp_path, ("contacts", text))
+
+    assert store.sql("SELECT phone FROM contacts ORDER BY email") == [("+33612345678",), ("+33687654321",), ("0612345678",)]

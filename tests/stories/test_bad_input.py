@@ -46,6 +46,11 @@ def secret(story: Story, platform: str, text: str) -> None:
         ('push = ["mailchimp"]', 'push = ["mailchip"]', ("line ", "segment[1].push", "'mailchimp'")),
         ('token = "file:secrets/mailchimp"', 'token = "0123456789"', ("must not hold the secret itself",)),
         ('token = "file:secrets/mailchimp"', 'token = "file:secrets/none"', ("mailchimp.token", "No such file")),
+        (
+            "[[segment]]",
+            '[[ordered]]\nname = "Loyalty"\nsegments = ["Frequnt", "Lapsed 180"]\n\n[[segment]]',
+            ("[[ordered]] 'Loyalty' speaks of an unknown segment 'Frequnt'", "Did you mean 'Frequent'?"),
+        ),
     ],
 )
 def test_a_faulty_configuration_is_refused_with_its_place(
