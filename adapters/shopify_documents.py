@@ -86,9 +86,9 @@ _LINE = f"""id name sku vendor quantity currentQuantity isGiftCard product{{id}}
  originalUnitPriceSet{_MONEY} originalTotalSet{_MONEY} discountedTotalSet{_MONEY_AND_CURRENCY}"""
 
 _PRODUCT = """id legacyResourceId title handle status vendor productType tags isGiftCard createdAt updatedAt publishedAt
- category{id name fullName level isArchived}
+ totalInventory tracksInventory category{id name fullName level isArchived}
  priceRangeV2{minVariantPrice{amount currencyCode} maxVariantPrice{amount}}"""
-_VARIANT = "id sku title price updatedAt"
+_VARIANT = "id sku title price compareAtPrice availableForSale inventoryPolicy updatedAt"
 _COLLECTION = "id title handle"
 
 _CHECKOUT = f"""id name createdAt updatedAt completedAt discountCodes customer{{id defaultEmailAddress{{emailAddress}}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from adapters.base import Record
@@ -17,8 +18,8 @@ PERSONAL = ("defaultEmailAddress", "defaultPhoneNumber", "defaultAddress", "firs
 
 
 def attach(stream: str, record: Record) -> None:
-    """The first variant's SKU and the first collection of a product, the items of a checkout, and the SMS consent of older
-    versions in its newer place."""
+    """The first variant's SKU and the first collection of a product, its usual price and its stock, the items of a checkout, and
+    the SMS consent of older versions in its newer place."""
     if stream == "customers":
         phone = record.get("defaultPhoneNumber")
         if not phone:
@@ -29,7 +30,9 @@ def attach(stream: str, record: Record) -> None:
         if consent.get("state") == ERASED:  # e-mail consent has no such word since it moved to the address
             record["_state"] = ERASED
     elif stream == "products":
-        record["_sku"] = next((v["sku"] for v in _nodes(record, "variants") if v.get("sku")), None)
+        variants = _nodes(record, "variants")
+        record["_sku"] = next((v["sku"] for v in variants if v.get("sku")), None)
+        record["_list_price"], record["_stock"] = _list_price(variants), _stock(record, variants)
         record["_collection"] = next((c["title"] for c in _nodes(record, "collections") if c.get("title")), None)
     elif stream == "checkouts":
         record["_items"] = [
@@ -37,6 +40,24 @@ def attach(stream: str, record: Record) -> None:
              "quantity": n.get("quantity")}
             for n in _nodes(record, "lineItems")
         ]  # fmt: skip
+
+
+def _list_price(variants: list[dict[str, Any]]) -> str | None:
+    """What the cheapest variant costs when it is not on offer; None where nothing says so."""
+    priced = [v for v in variants if v.get("price")]
+    return min(priced, key=lambda v: Decimal(v["price"])).get("compareAtPrice") or None if priced else None
+
+
+def _stock(record: Record, variants: list[dict[str, Any]]) -> int | None:
+    """Pieces of all variants together; None where they are not counted, or where a variant sells on with none left.
+
+    totalInventory adds up what may be mixed: a variant nobody counts, one with less than nothing.
+    """
+    stock = record.get("totalInventory")
+    if stock is None or not record.get("tracksInventory"):
+        return None
+    sells_on = any(v.get("availableForSale") or v.get("inventoryPolicy") == "CONTINUE" for v in variants)
+    return None if stock <= 0 and sells_on else int(stock)
 
 
 def is_blank(record: Record) -> bool:

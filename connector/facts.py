@@ -115,7 +115,7 @@ def sources() -> dict[str, str]:
         "line_rows": """
             SELECT o.person_id, o.purchase_id, o.ordered_on, l.quantity, l.amount, coalesce(l.category, p.category) AS category,
               coalesce(l.product_id, l.sku, l.title) AS product, coalesce(l.title, p.title) AS title,
-              coalesce(l.currency, o.currency) AS currency
+              coalesce(l.currency, o.currency) AS currency, l.source, l.is_gift_card
             FROM line_orders AS o
             JOIN order_lines AS l ON l.source = o.source AND l.order_id = o.order_id
               AND (l.source = 'import' OR l.stream = o.stream)

@@ -166,8 +166,16 @@ PARTS = (
     "CREATE TABLE IF NOT EXISTS given (platform VARCHAR, segment VARCHAR, contact_id VARCHAR)",
 )
 
+GOODS = tuple(
+    f"ALTER TABLE products ADD COLUMN IF NOT EXISTS {name} DECIMAL(18,4)" for name in ("list_price", "stock")
+)  # a new store has them from its first step
+
+MOVES = ("CREATE TABLE IF NOT EXISTS order_moves (source VARCHAR, contact_id VARCHAR, now_id VARCHAR)",)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
     PARTS,
+    GOODS,
+    MOVES,
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

@@ -11,6 +11,7 @@ import numpy as np
 from connector.config import Config
 from connector.facts import marks, sources
 from connector.no_profiling import not_profiled
+from connector.score_catalogue import Goods, Sold, goods
 from connector.store import Store
 from models.scores.history import Floats, Ints, Lines, Orders
 from models.segments import AsOf
@@ -42,7 +43,7 @@ class ShopData:
     orders: Orders
     lines: Lines | None
     products: list[tuple[str, str]]
-    """(id, title) by the numbers in `lines`."""
+    """(id, title) by the numbers in `lines`; behind those, products that no line has."""
     cutoff: int
     day: date
     currency: str
@@ -51,6 +52,8 @@ class ShopData:
     not_profiled: int = 0
     unpriced: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     """People with an order in another currency, where those are too many to be passed over."""
+    goods: Goods | None = None
+    """What can be offered; None where the lines are unknown."""
     checked: dict[str, Checked] = field(default_factory=dict)
     """By score; filled while scores are made."""
 
@@ -77,10 +80,11 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     )  # fmt: skip
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
     refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
-    lines, products = _lines(store, config, as_of, place)
+    lines, shelf = _lines(store, config, as_of, place, cutoff)
     apart = is_order & (found["currency"] != own)
     unpriced = np.unique(person[apart]) if foreign > FOREIGN_SHARE * int(is_order.sum()) else np.empty(0, np.int64)
-    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced)
+    products = shelf.products if shelf else []
+    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf)
 
 
 def no_profiling(store: Store, config: Config) -> set[str]:
@@ -100,10 +104,10 @@ def customer_ids(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, s
     ]
 
 
-def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int]) -> tuple[Lines | None, list[tuple[str, str]]]:
+def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int], cutoff: int) -> tuple[Lines | None, Goods | None]:
     """Order lines of the people scored, and what the product numbers stand for; None where there are none."""
     if not store.sql("SELECT 1 FROM order_lines LIMIT 1"):
-        return None, []
+        return None, None
     made, known = sources(), marks(config, as_of)
     parts = ", ".join(f"{n} AS ({made[n].format_map(known)})" for n in ("order_rows", "line_orders", "line_rows"))
     store.sql("CREATE OR REPLACE TEMP TABLE score_people (person_id VARCHAR, place INTEGER)")
@@ -111,10 +115,15 @@ def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int]) -> 
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE score_lines AS WITH {parts}
         SELECT s.place, date_diff('day', DATE '1970-01-01', l.ordered_on) AS day, l.product, l.title, l.category,
-          CAST(coalesce(l.quantity, 1) AS DOUBLE) AS quantity, CAST(coalesce(l.amount, 0) AS DOUBLE) AS amount
+          CAST(coalesce(l.quantity, 1) AS DOUBLE) AS quantity, CAST(coalesce(l.amount, 0) AS DOUBLE) AS amount,
+          l.source, coalesce(l.is_gift_card, FALSE) AS is_gift_card
         FROM line_rows AS l JOIN score_people AS s USING (person_id)
         WHERE l.product IS NOT NULL AND NOT {_sensitive(config)}""")
-    products = store.sql("SELECT product, coalesce(max(title), product) FROM score_lines GROUP BY product ORDER BY product")
+    sold = store.sql("""
+        SELECT product, coalesce(max(title), ''), coalesce(max(category), ''), list_sort(list_distinct(list(source))),
+          bool_or(is_gift_card)
+        FROM score_lines GROUP BY product ORDER BY product""")
+    names = [str(c) for (c,) in store.sql("SELECT DISTINCT category FROM score_lines WHERE category IS NOT NULL ORDER BY 1")]
     found = store.arrays("""
         WITH p AS (SELECT product, row_number() OVER (ORDER BY product) - 1 AS n FROM score_lines GROUP BY product),
         c AS (SELECT category, row_number() OVER (ORDER BY category) - 1 AS k FROM score_lines
@@ -126,7 +135,8 @@ def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int]) -> 
     whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n", "k")}
     numbers = np.asarray(found["quantity"], dtype=float), np.asarray(found["amount"], dtype=float)
     lines = Lines.of(whole["place"], whole["day"], whole["n"], *numbers, whole["k"])
-    return lines, [(str(p), str(t)) for p, t in products]
+    products = [Sold(str(p), str(t), str(c), tuple(s), bool(g)) for p, t, c, s, g in sold]
+    return lines, goods(store, config, as_of, cutoff, products, names, _sensitive(config))
 
 
 def _sensitive(config: Config) -> str:

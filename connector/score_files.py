@@ -79,7 +79,8 @@ def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]],
         told = "" if published else RULE
         rows += [[customer, str(rank), str(item["product_id"]), told] for rank, item in enumerate(items, 1)]
         if not items:
-            rows.append([customer, "", "", HIDDEN if person in hidden else "refused: no order lines are known"])
+            why = "refused: nothing known can be bought now" if person in found else "refused: no order lines are known"
+            rows.append([customer, "", "", HIDDEN if person in hidden else why])
     _save_with_status(file, ["customer_id", "rank", "product_id"], rows)
     return file
 

@@ -244,6 +244,8 @@ class Product(Row):
     is_gift_card: bool | None = means("a gift card")
     created_at: datetime | None = means("created on the platform", "UTC")
     updated_at: datetime | None = means("last changed on the platform", "UTC")
+    list_price: Decimal | None = means("usual price of the variant at the lowest price, where one is named", "money")
+    stock: Decimal | None = means("how many can be sold now; NULL where nobody counts or more is sold than there is", "pieces")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,9 @@ GOODS: tuple[tuple[str, str, str, str, int], ...] = (
     ("MR-701", "Gift card 25", "Gift card", "25.00", 1),
     ("MR-702", "Gift card 50", "Gift card", "50.00", 1),
 )
+USUAL_PRICES = {"MR-103": Decimal("17.90")}
+STOCK = {"MR-501": 14, "MR-502": 31, "MR-504": 0}
+"""Of what is counted; coffee is roasted as it is ordered."""
 SEASON = (0.95, 0.85, 0.9, 0.95, 0.85, 0.75, 0.65, 0.7, 0.95, 1.1, 1.6, 1.9)  # January to December
 CODES = (("WELCOME10", 10), ("SPRING15", 15), ("BLACKROAST20", 20))
 SOURCES: tuple[dict[str, str], ...] = (
@@ -69,7 +72,10 @@ def sample_shop(seed: int = 7, until: datetime | None = None, customers: int = 2
     dice = random.Random(seed)
     start = end - timedelta(days=YEARS_DAYS)
     kinds = people(dice, start, end, customers)
-    products = [Product(number, title, category, NAME, Decimal(price)) for number, title, category, price, _ in GOODS]
+    products = [
+        Product(number, title, category, NAME, Decimal(price), list_price=USUAL_PRICES.get(number), stock=STOCK.get(number))
+        for number, title, category, price, _ in GOODS
+    ]
     purchases = _purchases(dice, kinds, end)
     _copy_to_platforms(dice, purchases, {k.customer.customer_id: k.customer for k in kinds})
     persons = [k.customer for k in kinds]

@@ -70,11 +70,18 @@ class Purchase:
 
 @dataclass
 class Product:
+    """list_price: what it costs when it is not on offer. stock: None is not counted. created_at: None is with the shop."""
+
     product_id: str
     title: str
     category: str
     vendor: str
     price: Decimal
+    list_price: Decimal | None = None
+    stock: int | None = None
+    sells_on: bool = False
+    status: str = "active"
+    created_at: datetime | None = None
 
 
 @dataclass

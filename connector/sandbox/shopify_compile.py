@@ -34,7 +34,8 @@ WITHHELD = frozenset(
         *(f"Customer.{n}" for n in ("firstName", "lastName", "email", "phone", "defaultEmailAddress", "defaultPhoneNumber",
                                     "defaultAddress")),
         *(f"Order.{n}" for n in ("email", "shippingAddress", "customer", "customerJourneySummary", "attribution", "refunds")),
-        "AbandonedCheckout.shippingAddress", "LineItem.product", "Product.collections", "Refund.refundLineItems",
+        "AbandonedCheckout.shippingAddress", "LineItem.product", "Product.collections", "Product.totalInventory",
+        "ProductVariant.inventoryPolicy", "Refund.refundLineItems",
     )
 )  # fmt: skip
 """Fields that the switch `denied_fields` can close one by one, as a plan or an app's approval may."""

@@ -328,7 +328,8 @@ def _add_products(world: World, shop: Shop) -> dict[str, ProductNode]:
     products: dict[str, ProductNode] = {}
     for place, product in enumerate(shop.products):
         number = PRODUCTS_FROM + place
-        node = ProductNode(number, f"gid://shopify/Product/{number}", product, world.created_at, world.created_at)
+        then = product.created_at or world.created_at
+        node = ProductNode(number, f"gid://shopify/Product/{number}", product, then, then)
         products[product.product_id] = node
         world.products.append(node)
         world.by_id[node.id] = node

@@ -92,6 +92,18 @@ def test_opening_brings_an_older_store_up_to_date(tmp_path: Path) -> None:
         assert store.value("SELECT value FROM meta WHERE name = 'schema_version'") == str(len(steps))
 
 
+def test_a_store_made_before_stock_was_known_learns_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "r.duckdb"
+    with Store(path) as store:
+        for name in ("stock", "list_price"):
+            store.sql(f"ALTER TABLE products DROP COLUMN {name}")
+        store.sql("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
+        store.sql("INSERT INTO products (product_id) VALUES ('1')")
+    with Store(path) as store:
+        store.insert("products", [{"product_id": "2", "stock": "3", "list_price": "9.5"}])
+        assert store.sql("SELECT product_id, stock FROM products ORDER BY 1") == [("1", None), ("2", 3)]
+
+
 def test_a_store_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "r.duckdb"
     with Store(path) as store:

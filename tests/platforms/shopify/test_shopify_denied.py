@@ -89,6 +89,8 @@ def test_a_plan_that_begins_to_withhold_personal_data_stops_what_depends_on_it_u
         ("Order.customerJourneySummary", "orders", ("customerJourneySummary",)),
         ("Order.refunds", "orders", ("refunds",)),
         ("Product.collections", "products", ("collections",)),
+        ("Product.totalInventory", "products", ("totalInventory",)),
+        ("ProductVariant.inventoryPolicy", "products", ("variants", "inventoryPolicy")),
     ],
 )
 @pytest.mark.parametrize("bulk", ["never", "always"])

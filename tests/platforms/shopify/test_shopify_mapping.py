@@ -164,3 +164,43 @@ def test_only_a_buyer_of_whom_nothing_is_left_looks_erased() -> None:
     assert not is_blank({**blank, "numberOfOrders": "0"}), "somebody made by hand and never filled in"
     assert not is_blank({**blank, "numberOfOrders": "3", "lastName": "Doe"}), "known at the till only"
     assert not is_blank({"numberOfOrders": "3"}), "these fields were denied, not empty"
+
+
+def goods(stock: int | None, *variants: dict[str, Any], counted: bool = True) -> dict[str, Any]:
+    base = {"id": "gid://shopify/Product/7", "title": "Beans", "status": "ACTIVE", "tags": [], "tracksInventory": counted}
+    known = {} if stock is None else {"totalInventory": stock}
+    return base | known | {"variants": {"nodes": list(variants)}}
+
+
+def variant(price: str, usual: str | None = None, *, is_sold: bool = False, policy: str = "DENY") -> dict[str, Any]:
+    return {"price": price, "compareAtPrice": usual, "availableForSale": is_sold, "inventoryPolicy": policy}
+
+
+@pytest.mark.parametrize(
+    ("record", "stock"),
+    [
+        (goods(3, variant("9", is_sold=True)), 3),
+        (goods(0, variant("9")), 0),
+        (goods(-2, variant("9"), variant("8")), -2),
+        (goods(0, variant("9", is_sold=True, policy="CONTINUE")), None),
+        (goods(0, variant("9", policy="CONTINUE")), None),
+        (goods(0, variant("9"), variant("8", is_sold=True)), None),
+        (goods(0, variant("9"), counted=False), None),
+        (goods(None, variant("9")), None),
+    ],
+)
+def test_stock_is_what_can_be_sold_and_unknown_where_nobody_counts_or_a_variant_sells_on(
+    normalizer: Normalizer, record: dict[str, Any], stock: int | None
+) -> None:
+    attach("products", record)
+    (found,) = normalizer.normalize("products", record)["products"]
+    assert (None if found["stock"] is None else int(found["stock"])) == stock
+
+
+def test_the_usual_price_is_that_of_the_cheapest_variant(normalizer: Normalizer) -> None:
+    cheap, dear = variant("9.50", "12.00"), variant("10", "30")
+    for variants, usual in (((dear, cheap), "12.00"), ((variant("9"), dear), None), ((), None)):
+        record = goods(1, *variants)
+        attach("products", record)
+        (found,) = normalizer.normalize("products", record)["products"]
+        assert found["list_price"] == usual
