@@ -247,6 +247,8 @@ class ShopifyAdapter(Adapter):
         return self._fields.write(rows)
 
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
+        """A job of the batch's may still be under way; only then are its customers read."""
+        self._tags.let_jobs_end(batch)
         return read_back(self._tags, batch)
 
     def _ours(self, target: Target) -> None:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 WORTH_IT = 300
 MOST_POLLS = 400
+LATE_POLLS = 40
+"""Of a job that an earlier try, or an earlier run, began and never saw the end of."""
 UPLOAD_TRIES = 4
 UPLOAD_TIMEOUT_S = (10.0, 120.0)
 STAGE = {"resource": "BULK_MUTATION_VARIABLES", "filename": "tags.jsonl", "mimeType": "text/jsonl", "httpMethod": "POST"}
@@ -46,7 +48,7 @@ class BulkTags:
 
         Raises NotAsJob before anything was written, AmbiguousWriteError when the job's end is not known.
         """
-        document = documents.write_tag(kind, f"rollcall tags {mark} {kind}")
+        document = _document(kind, mark)
         try:
             path = self._upload(b"".join(_line(contact_id, name) for contact_id in contact_ids))
         except ScopeError:
@@ -67,7 +69,7 @@ class BulkTags:
             found = self._mine(document)
             if not found:
                 raise
-            return found
+            return str(found[0]["id"])
         except ScopeError:
             raise
         except PermanentApiError as e:
@@ -77,14 +79,24 @@ class BulkTags:
             raise NotAsJob(f"Shopify refused the job ({(errors or [{}])[0].get('code') or 'no code'})")
         return str(operation["id"])
 
-    def _mine(self, document: str) -> str:
-        """The job with exactly our document, mark and all."""
-        jobs = self.api.ask(documents.BULK_MUTATIONS)["bulkOperations"]["nodes"]
-        return next((str(j["id"]) for j in jobs if j and str(j.get("query") or "").strip() == document.strip()), "")
+    def let_end(self, mark: str) -> None:
+        """Wait for jobs of this mark that still run: what they have yet to change cannot be read back before. Raises
+        AmbiguousWriteError when they do not end in time."""
+        texts = {_document(kind, mark).strip() for kind in ("add", "remove")}
+        for job in self._jobs():
+            if str(job.get("query") or "").strip() in texts and str(job.get("status") or "").upper() in RUNNING:
+                self._finished(str(job["id"]), LATE_POLLS)
 
-    def _finished(self, operation: str) -> dict[str, Any]:
+    def _jobs(self) -> list[dict[str, Any]]:
+        return [j for j in self.api.ask(documents.BULK_MUTATIONS)["bulkOperations"]["nodes"] if j]
+
+    def _mine(self, document: str) -> list[dict[str, Any]]:
+        """The jobs with exactly our document, mark and all; newest first."""
+        return [j for j in self._jobs() if str(j.get("query") or "").strip() == document.strip()]
+
+    def _finished(self, operation: str, polls: int = MOST_POLLS) -> dict[str, Any]:
         wait_s = POLL_FIRST_S
-        for _ in range(MOST_POLLS):
+        for _ in range(polls):
             try:
                 job: dict[str, Any] = self.api.ask(documents.BULK_POLL, {"id": operation})["bulkOperation"] or {}
             except RetryableApiError as e:
@@ -141,6 +153,10 @@ class BulkTags:
             if left:
                 self._sleep(POLL_FIRST_S)
         raise RetryableApiError("The list of tag changes could not be uploaded.", platform="shopify", status=status)
+
+
+def _document(kind: str, mark: str) -> str:
+    return documents.write_tag(kind, f"rollcall tags {mark} {kind}")
 
 
 def _line(contact_id: str, name: str) -> bytes:

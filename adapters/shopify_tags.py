@@ -106,6 +106,10 @@ class Tags:
                 outcomes[outcome.kind, outcome.contact_id] = outcome
         return [outcomes[key] for key in _keys(batch)]
 
+    def let_jobs_end(self, batch: Batch) -> None:
+        """A job goes on at Shopify whatever became of the run that began it."""
+        BulkTags(self.api, self._sleep).let_end(batch.batch_id)
+
     def _as_jobs(self, batch: Batch, todo: list[tuple[str, str]]) -> list[Outcome]:
         """The outcomes of what was worth a job of its own; the rest, and what a job could not begin with, is left over."""
         outcomes: list[Outcome] = []

@@ -77,6 +77,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
     """The temporary table wanted_people: person_id, blocked (why not, '' = may), is_staying."""
     earlier = _earlier_in_set(config, segment.name)
     stay = {g.name or g.use: g.stay_days for g in config.segment}
+    names = [segment.name, *({segment.was} - {"", *stay})]  # the stays of before a rename are kept under the old name
     store.sql(
         """
         CREATE OR REPLACE TEMP TABLE wanted_people AS
@@ -84,7 +85,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           SELECT person_id, false AS is_staying FROM members WHERE segment = $segment
           UNION ALL
           SELECT person_id, true FROM memberships
-          WHERE segment = $segment AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
+          WHERE list_contains($names, segment) AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
           UNION ALL
           SELECT l.person_id, true FROM ledger g
           JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
@@ -123,6 +124,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
         """,
         {
             "segment": segment.name,
+            "names": names,
             "platform": platform,
             "stay": segment.stay_days,
             "day": day,

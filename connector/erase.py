@@ -40,6 +40,7 @@ def erase(store: Store, traces: Traces) -> dict[str, int]:
             if where := _theirs(columns):
                 deleted = len(store.sql(f'DELETE FROM "{table}" WHERE {where} RETURNING 1'))
                 counts |= {table: deleted} if deleted else {}
+        store.sql("DELETE FROM order_moves WHERE (source, now_id) IN (SELECT (source, contact_id) FROM gone_contacts)")
         store.sql(
             """DELETE FROM set_aside WHERE record_id IN (SELECT email FROM gone_emails)
                OR (source, record_id) IN (SELECT (source, contact_id) FROM gone_contacts)"""

@@ -233,6 +233,8 @@ def plan_triggers(
             continue
         triggers.recover(s.store, trigger, s.run_id, s.now())
         held = stop or _segment_waits(s, g) or old[g.name]
+        if goal and not s.config.platform(goal).push:
+            held = f"[{goal}] has no push = true, and without it nothing is written there"
         if goal and not held:
             try:
                 accounts.setdefault(goal, s.accounts.setdefault(goal, known_account(s, s.adapter(goal))).id)

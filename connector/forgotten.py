@@ -222,6 +222,8 @@ def scrub_journal(store: Store, contacts: set[tuple[str, str]], *, only: str = "
         is_open = row["state"] in ("intended", "unknown")
         intent, outcome = orjson.loads(row["intent"]), orjson.loads(row["outcome"] or "[]")
         opened = {m[0] for m in intent["add"] if m[0] in theirs} if is_open else set()
+        if row["state"] == "recovered":
+            opened = {m[0] for m in intent["add"] if m[0] in theirs and _is_unseen(store, row, m[0], outcome, key)}
         for kind in ("add", "remove"):
             kept = [m if m[0] not in theirs else [ledger_id(key, row["platform"], m[0]), "", ""] for m in intent[kind]]
             intent[kind] = [m for m in kept if not (is_open and m[0].startswith(MARK))]
@@ -232,6 +234,17 @@ def scrub_journal(store: Store, contacts: set[tuple[str, str]], *, only: str = "
         store.sql("UPDATE journal SET intent = ?, outcome = ?, state = ? WHERE batch_id = ?", [*values, row["batch_id"]])
         changed += 1
     return changed
+
+
+def _is_unseen(store: Store, row: dict[str, Any], contact: str, outcome: list[list[str]], key: bytes) -> bool:
+    """What an unfinished run did with the contact was never told: a platform may show it only later."""
+    if any(o[0] == contact and o[2] != "unknown" for o in outcome):
+        return False
+    later = """SELECT 1 FROM journal AS j JOIN journal AS r ON r.batch_id = $batch
+        WHERE j.platform = r.platform AND j.object_id = r.object_id AND j.intended_at > r.intended_at
+          AND (contains(j.intent, $contact) OR contains(j.intent, $hash)) LIMIT 1"""
+    names = {"batch": row["batch_id"], "contact": contact, "hash": ledger_id(key, row["platform"], contact)}
+    return not store.sql(later, names)
 
 
 def _count_as_ours(store: Store, row: dict[str, Any], contacts: set[str], key: bytes) -> None:

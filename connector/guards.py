@@ -59,9 +59,16 @@ def stops(store: Store, config: Config) -> list[Stop]:
 
 
 def _shrunken(store: Store, config: Config, platform: str, stream: str, title: str) -> Stop | None:
+    """Less than it had, since the owner last said that a loss was right: what was there then is what is compared from then on."""
     totals = store.sql(
-        """SELECT platform_total FROM stream_counts
-           WHERE source = ? AND stream = ? AND platform_total IS NOT NULL AND is_complete ORDER BY run_id DESC LIMIT 20""",
+        """WITH told AS (
+             SELECT run_id, platform_total FROM stream_counts
+             WHERE source = ? AND stream = ? AND platform_total IS NOT NULL AND is_complete),
+           agreed AS (
+             SELECT max(run_id) AS run_id FROM told
+             WHERE run_id <= (SELECT max(run_id) FROM overrides WHERE guard = 'shrunken_source'))
+           SELECT platform_total FROM told WHERE run_id >= coalesce((SELECT run_id FROM agreed), '')
+           ORDER BY run_id DESC LIMIT 20""",
         [platform, stream],
     )
     if not totals:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import orjson
 
 from adapters.base import Page
-from connector import features, forgotten, packing
+from connector import features, forgotten, merges, packing
 from connector.figures import Figures
 from connector.forgotten import REASON, Forgotten
 from connector.known import Known, digest, key_of, numbers, print_of, prints
@@ -370,11 +370,17 @@ class Intake:
         for layout, rows, arrays in zip(self._layouts, found, columns, strict=True):
             if layout.table == "consents" and rows:
                 self._write_history(layout, rows, arrays, batch.ids_of(batch.again))
-        self.store.remove(self.source, self.stream, batch.ids_of(batch.again))
+        again = batch.ids_of(batch.again)
+        may_move = again if self.source in merges.NAMELESS and any(x.table == "orders" for x in self._layouts) else []
+        before = merges.whose_orders(self.store, self.source, self.stream, may_move) if may_move else {}
+        self.store.remove(self.source, self.stream, again)
         for layout, arrays in zip(self._layouts, columns, strict=True):
             if arrays:
                 self.store.append_columns(layout.table, arrays, layout.fixed)
                 self.store.filled(self.source, self.stream).add(layout.table)
+        if before:
+            now = merges.whose_orders(self.store, self.source, self.stream, may_move)
+            merges.note_moved(self.store, self.source, before, now)
 
     def _write_history(self, layout: Layout, rows: list[tuple[Any, ...]], arrays: packing.Columns, again: list[str]) -> None:
         """Every answer about consent that is not the one held now."""

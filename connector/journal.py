@@ -114,6 +114,26 @@ def _with_late_effects(store: Store, ended: Ended, now: datetime) -> Ended:
     return replace(ended, outcomes=outcomes)
 
 
+def never_seen(store: Store, platform: str, object_id: str, since: datetime) -> dict[str, datetime]:
+    """Contacts whom an unfinished batch was about to add, who were not there when it was settled, and of whom no later batch
+    tells -> when the batch was sent; by the id they live on under."""
+    rows = store.sql(
+        """SELECT intent, outcome, state, intended_at FROM journal WHERE platform = $p AND object_id = $o AND intended_at >= (
+             SELECT min(intended_at) FROM journal
+             WHERE platform = $p AND object_id = $o AND state = 'recovered' AND intended_at > $since)
+           ORDER BY intended_at, batch_id""",
+        {"p": platform, "o": object_id, "since": since},
+    )
+    found: dict[str, datetime] = {}
+    for intent, outcome, state, intended_at in rows:
+        told = {o[0] for o in orjson.loads(outcome or "[]") if o[2] not in ("unknown", "missing")}
+        found = {c: at for c, at in found.items() if c not in told}
+        if state == "recovered":
+            found |= {m[0]: intended_at for m in orjson.loads(intent)["add"] if m[0] not in told}
+    now = merges.survivors(store, platform, sorted(found)) if found else {}
+    return {now.get(c, c): at for c, at in found.items()}
+
+
 FAILED = (("add", "missing"), ("add", "refused"), ("remove", "refused"))
 
 
@@ -281,7 +301,7 @@ def _way_out(kind: str) -> str:
 
 
 def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> dict[str, int]:
-    """Contact -> how many other segments with starts = "journey" it entered since then, by the journal."""
+    """Contact -> how often it entered segments with starts = "journey" other than `segment` since then, by the journal."""
     return dict(
         store.sql(
             """

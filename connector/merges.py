@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from connector.store import Store
 
 STABLE = {"mailchimp": "mailchimp_contact"}
 """platform -> kind of identifier that stays when the platform's own id of a contact changes."""
+
+
+NAMELESS = ("shopify",)
+"""Platforms that do not say into whom a contact was merged. Its orders do: they belong to the survivor from then on."""
+
+
+def whose_orders(store: Store, source: str, stream: str, record_ids: Sequence[str]) -> dict[str, str]:
+    """Of these orders those that belong to a contact -> which."""
+    return dict(
+        store.sql(
+            "SELECT record_id, contact_id FROM orders WHERE source = ? AND stream = ? AND contact_id IS NOT NULL "
+            "AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
+            [source, stream, list(record_ids)],
+        )
+    )
+
+
+def note_moved(store: Store, source: str, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Orders that belong to another contact than before: whoever is gone and left all of them to one was merged into that one."""
+    moves = {(source, was, now[order]) for order, was in before.items() if now.get(order, was) != was}
+    known = set(store.sql("SELECT source, contact_id, now_id FROM order_moves")) if moves else set()
+    store.insert("order_moves", [dict(zip(("source", "contact_id", "now_id"), m, strict=True)) for m in sorted(moves - known)])
 
 
 def settle(store: Store) -> int:
@@ -36,7 +58,16 @@ def settle(store: Store) -> int:
                 {"p": platform, "k": kind},
             )
         )
-    return marked
+    return marked + len(
+        store.sql("""
+            WITH into_one AS (
+              SELECT source, contact_id, min(now_id) AS survivor FROM order_moves GROUP BY ALL HAVING count(DISTINCT now_id) = 1)
+            UPDATE contacts SET state = 'merged', merged_into = m.survivor FROM into_one AS m
+            WHERE contacts.source = m.source AND contacts.contact_id = m.contact_id AND contacts.state = 'gone'
+              AND NOT EXISTS (SELECT 1 FROM orders AS o WHERE o.source = m.source AND o.contact_id = m.contact_id)
+              AND EXISTS (SELECT 1 FROM contacts AS c WHERE c.source = m.source AND c.contact_id = m.survivor)
+            RETURNING 1""")
+    )
 
 
 def survivors(store: Store, platform: str, contacts: Sequence[str]) -> dict[str, str]:

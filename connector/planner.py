@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from functools import partial
 
 from adapters.base import Adapter
 from connector import (
+    audit,
     choices,
     clock,
     consent,
@@ -246,7 +248,8 @@ def _in_journeys(s: Session, want: planning.Wanted, begun: Counter[str]) -> dict
     """Who may enter no further journey now, and why. Whoever is in the segment already stays."""
     limit, days = s.config.push.max_journeys_per_person, s.config.push.journeys_days
     since = s.now() - timedelta(days=days)
-    before = journal.in_journeys(s.store, want.target.platform, want.target.segment, since)
+    filled = want.target.segment if want.is_first_fill else ""  # a fill that the owner agreed to puts back whom it had before
+    before = journal.in_journeys(s.store, want.target.platform, filled, since)
     also = Counter[str]() if want.is_first_fill else begun
     reason = f"entered {limit} journeys within {days} days"
     return {c: reason for c in want.desired if before.get(c, 0) + also[c] >= limit}
@@ -284,6 +287,11 @@ def _owned(s: Session, adapter: Adapter, want: planning.Wanted, seen: Observed) 
         want = replace(want, has_go_ahead=False, is_first_fill=True)
     if not want.is_our_object:
         return want
+    if late := push.came_late(s.store, adapter, seen.object_id, seen.members - want.ours, s.now()):
+        ledger.count_as_ours(s.store, want.target, seen.object_id, late, s.now(), s.run_id)
+        told = f"{len(late)} of an unfinished run counted as ours"
+        audit.note(s.store, "late", s.now(), s.run_id, platform=adapter.name, object_id=seen.object_id, detail=told)
+        want = replace(want, ours=want.ours | late)
     if want.is_unproven:  # who is not there was taken off since then, by us or by hand
         want = replace(want, ours=want.ours & seen.members)
     ledger.mark_seen(s.store, adapter.name, seen.object_id, seen.members)
@@ -416,17 +424,27 @@ def _foretold(s: Session, platform: str, targets: Sequence[TargetPlan], fields: 
     return consequences.foretell(s.store, s.adapter(platform), own, [f for f in fields if f.platform == platform])
 
 
-def note_parked(s: Session, plan: Plan) -> None:
-    """Exit code 3 for what is parked or waits for a go-ahead for the first time; what was known before is only counted."""
+def note_parked(s: Session, plan: Plan, *, begun: bool = False) -> None:
+    """Exit code 3 for what is parked or waits for a go-ahead for the first time; what was known before is only counted.
+
+    begun: triggers that waited for a go-ahead got it in this run.
+    """
     name = "parked_before"
     before = s.store.value("SELECT value FROM meta WHERE name = ?", [name]) or "[]"
     waiting = [(t.target.platform, f"{t.target.platform}:{t.target.segment}:", t.object_name, t.parked) for t in plan.targets]
     waiting += [(f.platform, f"{f.platform}:field:{f.name}:", f"field {f.name}", f.parked) for f in plan.fields]
+    told = [(t, "" if begun and t.waits_for_go_ahead else t.parked) for t in plan.triggers]
+    waiting += [("", f"trigger:{t.name}:", f"Trigger {t.name}", parked) for t, parked in told]
     others = [kept for kept in json.loads(before) if not kept.startswith(tuple(key for _, key, _, _ in waiting))]
-    now = sorted([*others, *(f"{key}{parked.split(':')[0]}" for _, key, _, parked in waiting if parked)])
+    now = sorted([*others, *(key + _kind(parked) for _, key, _, parked in waiting if parked)])
     with s.store.transaction():
         s.store.sql("DELETE FROM meta WHERE name = ?", [name])
         s.store.insert("meta", [{"name": name, "value": json.dumps(now)}])
     for platform, key, name, parked in waiting:
-        if parked and f"{key}{parked.split(':')[0]}" not in json.loads(before):
-            s.problems.append(Problem(f"{platform} '{name}' waits: {parked}", 3, platform))
+        if parked and key + _kind(parked) not in json.loads(before):
+            s.problems.append(Problem(f"{platform} '{name}' waits: {parked}" if platform else f"{name}: {parked}", 3, platform))
+
+
+def _kind(parked: str) -> str:
+    """Why something waits, without the numbers of this night."""
+    return re.sub(r"\d[\d,.]*", "", parked.split(":")[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,6 +28,8 @@ READ_BACKS = 3
 UNDER_WAY = timedelta(hours=2)
 """A write may take effect so long after it was sent, and no longer."""
 CLOCKS_DIFFER = timedelta(minutes=5)
+SHOWN_LATE = timedelta(days=7)
+"""A platform shows what it did hours later, perhaps; and so long after that somebody looks."""
 ASKED_AGAIN = timedelta(hours=1)
 """What was asked about consent before a write holds so long."""
 DOUBTFUL = "nobody can tell who put them there"
@@ -339,12 +341,23 @@ def _ours_or_doubtful(
 ) -> list[Outcome]:
     """Of those whom the platform shows: ours are those who entered when our write was under way, by the platform's own dates;
     where it has none, only those whom we find soon after it."""
-    found = [o.contact_id for o in outcomes if o.kind == "add"]
+    found = {o.contact_id: intent.intended_at for o in outcomes if o.kind == "add"}
     if not found:
         return list(outcomes)
-    earliest, latest = intent.intended_at - CLOCKS_DIFFER, intent.intended_at + UNDER_WAY
-    since = adapter.joined(intent.batch.object_id, found, earliest)
-    ours = {i for i in found if earliest <= since.get(i, now) <= latest}
+    ours = _entered_by_us(adapter, intent.batch.object_id, found, now)
     return [
         o if o.kind == "remove" or o.contact_id in ours else Outcome(o.contact_id, "add", "already", DOUBTFUL) for o in outcomes
     ]
+
+
+def _entered_by_us(adapter: Adapter, object_id: str, sent_at: Mapping[str, datetime], now: datetime) -> frozenset[str]:
+    since = adapter.joined(object_id, list(sent_at), min(sent_at.values()) - CLOCKS_DIFFER)
+    return frozenset(i for i, at in sent_at.items() if at - CLOCKS_DIFFER <= since.get(i, now) <= at + UNDER_WAY)
+
+
+def came_late(store: Store, adapter: Adapter, object_id: str, members: frozenset[str], now: datetime) -> frozenset[str]:
+    """Those of the members whom an unfinished run of ours put there, and whom the platform did not show yet when that run was
+    settled."""
+    sent_at = journal.never_seen(store, adapter.name, object_id, now - SHOWN_LATE)
+    found = {i: at for i, at in sent_at.items() if i in members}
+    return _entered_by_us(adapter, object_id, found, now) if found else frozenset()

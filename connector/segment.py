@@ -34,6 +34,7 @@ BEGINNING = date(1970, 1, 1)
 NOBODY = "false"
 
 REFERENCE = re.compile(r"""\bsegment\s*\(\s*'((?:[^']|'')+)'\s*\)""", re.IGNORECASE)
+OTHERS = re.compile(r"\beveryone_else\s*\(", re.IGNORECASE)
 ORDER_STREAMS = ("orders", "shop_orders", "deals")
 
 
@@ -87,10 +88,11 @@ def resolve(config: Config) -> list[Segment]:
 
 
 def _behind(name: str, rules: Mapping[str, str]) -> tuple[str, ...]:
-    met = [name]
+    met, by_name = [name], {n.casefold(): n for n in rules}  # rules name segments without regard to case
     for one in met:
-        named = (n.replace("''", "'") for n in REFERENCE.findall(rules[one]))
-        met += [n for n in dict.fromkeys(named) if n in rules and n not in met]
+        named = (by_name.get(n.replace("''", "'").casefold(), "") for n in REFERENCE.findall(rules[one]))
+        others = sorted(rules) if OTHERS.search(rules[one]) else []  # who is left over depends on all of them
+        met += [n for n in dict.fromkeys([*named, *others]) if n in rules and n not in met]
     return tuple(rules[n] for n in met[1:])
 
 

@@ -246,7 +246,7 @@ def noun(platform: str) -> str:
 def target_notes(t: TargetPlan) -> list[str]:
     lines = []
     if t.parked:
-        lines.append(f"{t.held or len(t.changes) - len(t.writable):,} changes wait: {t.parked}")
+        lines.append(f"{t.held + len(t.changes) - len(t.writable):,} changes wait: {t.parked}")
     if t.excluded:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(t.excluded.items(), key=lambda e: (-e[1], e[0])))
         lines.append(f"{sum(t.excluded.values()):,} left out: {reasons}")

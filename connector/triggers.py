@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from connector import consent
+from connector import consent, desired
 from connector.columns import COLUMNS
 from connector.config import Config, Trigger
 from connector.keys import store_key
@@ -143,11 +143,12 @@ def _due(store: Store, config: Config, trigger: Trigger, segment: Segment, now: 
     if not rows:
         return [], {}
     closed, places = _consent(store, config, trigger, segment)
-    cooling = _cooling(store, trigger, now)
+    out = dict.fromkeys(_cooling(store, trigger, now), "told of within the cool-down")
+    out |= (_kept_out(store, segment) if trigger.on == "enter" else {}) | closed
     found, excluded = [], dict[str, int]()
     for person_id, happened_on, message_id in rows:
         contact_id, email = places.get(person_id, ("", ""))
-        reason = closed.get(person_id, "") or ("told of within the cool-down" if person_id in cooling else "")
+        reason = out.get(person_id, "")
         if not reason and trigger.mailchimp_event and not contact_id:
             reason = consent.NOT_THERE
         if reason:
@@ -193,6 +194,15 @@ def _consent(
                 if why:
                     closed.setdefault(person, why)
     return closed, places
+
+
+def _kept_out(store: Store, segment: Segment) -> dict[str, str]:
+    """Person -> why they are never in the segment's tags, by the owner's word: the rule alone does not bring them in."""
+    found: dict[str, str] = {}
+    if segment.purpose != "service" and store.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'globally_excluded'"):
+        found = dict.fromkeys((p for (p,) in store.sql("SELECT person_id FROM globally_excluded")), desired.EXCLUDED)
+    pinned = store.sql("SELECT person_id FROM pins WHERE kind = 'never' AND lower(segment) = lower(?)", [segment.name])
+    return found | dict.fromkeys((p for (p,) in pinned), "pinned: never")
 
 
 _EVERYWHERE = """

@@ -127,14 +127,16 @@ def restricted(plan: Plan, emails: Sequence[str], limit: int | None) -> Plan:
     def some(t: TargetPlan) -> TargetPlan:
         changes = tuple(c for c in t.changes if not wanted or c.email.lower() in wanted)[: limit if limit is not None else None]
         entered = sum(c.kind == "add" for c in changes)
-        left = len(changes) - entered
+        left, cut = len(changes) - entered, len(t.changes) - len(changes)
         return replace(
             t,
             changes=changes,
             entered=entered,
             left=left,
             after=t.before + entered - left,
-            held=t.held + len(t.changes) - len(changes),
+            held=t.held + cut,
+            enters_as={} if cut else t.enters_as,  # of whom, nobody has counted
+            notes=(*t.notes, f"{cut:,} more changes are left out of this trial") if cut else t.notes,
         )
 
     return replace(plan, targets=tuple(some(t) for t in plan.targets), triggers=(), fields=())

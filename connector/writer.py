@@ -65,12 +65,9 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
             waiting = sum(len(t.writable) for t in plan.targets if t.target.platform == platform)
             waiting += sum(len(f.writable) for f in values)
             if waiting:
-                s.problems.append(
-                    Problem(
-                        f"{platform}: {waiting} changes are not written because [{platform}] has no push = true.", 3, platform
-                    )
-                )
+                _tell_unwritten(s, platform, waiting)
             continue
+        s.store.sql("DELETE FROM meta WHERE name = ?", [_UNWRITTEN.format(platform)])
         adapter = s.adapter(platform)
         if plan.accounts.get(platform) != known_account(s, adapter).id:
             raise StalePlan(f"The plan was made for another {adapter.title} account. Make a new plan.")
@@ -118,6 +115,20 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
     if s.results or s.field_results:
         backup.after_push(s.store, s.config, s.now())
     return s.results
+
+
+_UNWRITTEN = "unwritten:{}"
+
+
+def _tell_unwritten(s: Session, platform: str, changes: int) -> None:
+    """A problem of the first run that meets it: an owner who leaves the line out means it."""
+    text = f"{platform}: {changes} changes are not written because [{platform}] has no push = true."
+    name = _UNWRITTEN.format(platform)
+    if s.store.sql("SELECT 1 FROM meta WHERE name = ?", [name]):
+        s.notices.append(text)
+        return
+    s.store.insert("meta", [{"name": name, "value": "said"}])
+    s.problems.append(Problem(text, 3, platform))
 
 
 def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:

@@ -87,7 +87,6 @@ def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
     if not (plan.targets or plan.fields):
         nowhere = 'No segment is pushed anywhere. Give one push = ["mailchimp"] in the configuration.'
         say(o, nowhere if plan.is_complete else "Nothing could be compared with the platforms; the reasons are below.")
-        return
     if plan.targets:
         say(o, show.plan_table(plan))
     if plan.fields:
@@ -98,7 +97,7 @@ def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
     waiting = sum(t.held + len(t.changes) - len(t.writable) for t in (*plan.targets, *plan.fields))
     if waiting:
         say(o, f"{waiting:,} changes wait, for the reasons above; {now:,} would be made now.")
-    elif not plan.has_changes:
+    elif not plan.has_changes and (plan.targets or plan.fields):
         say(o, "Nothing would change: the platforms are in step.")
 
 
@@ -147,7 +146,7 @@ def push(
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
         writer.carry_out(s, plan, first=first, canary=canary)
-        code = _waiting(s, plan)
+        code = _waiting(s, plan, begun=first)
     return _tell_results(o, s, plan, code)
 
 
@@ -161,7 +160,7 @@ def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
     Example: rollcall undo 20261121T203000
     """
     from connector import choices, sync, writer
-    from connector.session import session
+    from connector.session import Problem, session
 
     config = o.config()
     writer.allow_writing(config, as_of=o.as_of, platforms=_written(config, ()))
@@ -170,6 +169,8 @@ def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
         tell_plan(o, plan)
         say(o, *left)
         writer.carry_out(s, plan)
+        s.problems += [Problem(f"{t.target.platform} '{t.object_name}' waits: {t.parked}", 3) for t in plan.targets if t.parked]
+        s.problems += [Problem(f"{f.platform} field {f.name} waits: {f.parked}", 3) for f in plan.fields if f.parked]
         code = s.exit_code
     say(o, "The segments it touched are paused: `rollcall segment resume NAME` goes on with them.")
     if plan.fields:
@@ -193,11 +194,11 @@ def _ask_for_names(s: Session, plan: Any) -> None:
             raise UsageError(f"That is not the name of the {platform} account. Nothing was written.")
 
 
-def _waiting(s: Session, plan: Any) -> int:
+def _waiting(s: Session, plan: Any, *, begun: bool = False) -> int:
     """The exit code, 3 when something was parked or waits for a go-ahead for the first time."""
     from connector import planner
 
-    planner.note_parked(s, plan)
+    planner.note_parked(s, plan, begun=begun)
     return s.exit_code
 
 
@@ -211,13 +212,7 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
         say(o, "", show.field_results(s.field_results))
     if not (s.results or s.field_results or told):
         say(o, "Nothing was written.")
-    say(o, *(f"Trigger {row['trigger']}: {row.get('done', 0):,} of {row['planned']:,} told." for row in told))
-    dropped = s.summary.get("dropped_at_the_last_moment", 0)
-    outdated = s.summary.get("dropped_since_saved", 0)
-    if outdated:
-        say(o, f"{outdated} changes of the saved plan were dropped: a plan of now would no longer make them.")
-    if dropped:
-        say(o, f"{dropped} entries were dropped: their consent, read again just before writing, no longer permits them.")
+    _tell_beside(o, s)
     tell_problems(o, s)
     answer(
         o,
@@ -227,14 +222,24 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
             "results": show.results_json(s.results),
             "triggers": s.summary.get("triggers", []),
             "fields": s.field_results,
-            "dropped": dropped,
+            "dropped": s.summary.get("dropped_at_the_last_moment", 0),
             "consent_not_heard": s.summary.get("consent_not_heard", 0),
-            "dropped_since_saved": outdated,
+            "dropped_since_saved": s.summary.get("dropped_since_saved", 0),
             "problems": problems_json(s),
             "notices": s.notices,
         },
     )
     return code
+
+
+def _tell_beside(o: Options, s: Session) -> None:
+    """What the table of results does not say: who was told of, and what of the plan was not sent."""
+    told: Any = s.summary.get("triggers", [])
+    say(o, *(f"Trigger {row['trigger']}: {row.get('done', 0):,} of {row['planned']:,} told." for row in told))
+    if outdated := s.summary.get("dropped_since_saved", 0):
+        say(o, f"{outdated} changes of the saved plan were dropped: a plan of now would no longer make them.")
+    if dropped := s.summary.get("dropped_at_the_last_moment", 0):
+        say(o, f"{dropped} entries were dropped: their consent, read again just before writing, no longer permits them.")
 
 
 @click.command()
@@ -261,7 +266,7 @@ def apply(o: Options, file: Path, first: bool, only: tuple[str, ...], named: tup
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
         writer.carry_out(s, plan, first=first)
-        code = _waiting(s, plan)
+        code = _waiting(s, plan, begun=first)
     return _tell_results(o, s, plan, code)
 
 
@@ -289,7 +294,7 @@ def sync_(o: Options, dry_run: bool) -> int:
         sync.rescore(s)
         plan = sync.make_plan(s)
         tell_plan(o, plan)
-        if writing:
+        if writing or (plan.triggers and not dry_run):
             writer.carry_out(s, plan)
         code = _waiting(s, plan)
         page = report.write(s.store, config, s.as_of, plan=plan, says=ask.said(s, sync.resolved(config)))
@@ -306,6 +311,7 @@ def _tell_results_of_sync(o: Options, s: Session, counts: Any, plan: Any, page: 
         say(o, show.results(s.results))
     if s.field_results:
         say(o, show.field_results(s.field_results))
+    _tell_beside(o, s)
     tell_problems(o, s)
     answer(
         o,
@@ -316,6 +322,8 @@ def _tell_results_of_sync(o: Options, s: Session, counts: Any, plan: Any, page: 
             "results": show.results_json(s.results),
             "triggers": s.summary.get("triggers", []),
             "fields": s.field_results,
+            "dropped": s.summary.get("dropped_at_the_last_moment", 0),
+            "consent_not_heard": s.summary.get("consent_not_heard", 0),
             "report": str(page),
             "problems": problems_json(s),
             "notices": s.notices,

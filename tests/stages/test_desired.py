@@ -110,6 +110,10 @@ def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
     assert set(staying.members) == {"fresh"}
     assert staying.notes == ("1 no longer match the rule and stay: their 14 days are not over",)
     assert who(store).members == {}
+    renamed = Segment("Gold", "orders_total > 5", was="VIP", stay_days=14)
+    assert set(who(store, renamed).members) == {"fresh"}
+    another = [{"name": "VIP", "where": "true"}]
+    assert who(store, renamed, segment=another).members == {}, "their stays are those of the segment that has the name now"
 
 
 def entered(store: Store, segment: str, *contacts: str) -> None:

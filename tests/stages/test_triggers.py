@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import triggers
+from connector import choices, desired, triggers
 from connector.config import Config, load
 from connector.store import Store
 from models.changes import Outcome, OutcomeKind, Told, TriggerPlan
@@ -238,3 +238,14 @@ def test_a_trigger_that_begins_again_keeps_its_cool_down(tmp_path: Path) -> None
     world.now += timedelta(days=2)
     world.enters("ana", day=DAY + timedelta(days=2))
     assert world.names() == [] and world.plan().excluded == {"told of within the cool-down": 1}
+
+
+def test_whom_the_owner_keeps_out_of_a_segment_enters_it_for_no_trigger(event: World) -> None:
+    event.start()
+    choices.pin(event.store, "ana", "vip", "never", "asked on the phone", NOW, "r")
+    desired.set_global_exclusions(event.store, ["ben"])
+    event.enters("ana", "ben", "cleo")
+    assert event.names() == ["cleo"]
+    assert event.plan().excluded == {"excluded by [exclude]": 1, "pinned: never": 1}
+    choices.unpin(event.store, "ana", "VIP")
+    assert event.names() == ["ana", "cleo"]

@@ -9,7 +9,7 @@ import pytest
 import responses
 
 from adapters.hubspot_property import PROPERTY
-from connector import choices, planner, show
+from connector import choices, planner, show, undo
 from connector.sandbox.hubspot_flows import Workflow
 from models.changes import FieldPlan, Plan
 from tests.stories.shopkeeper import NAME, VIP, Shopkeeper, mails, of_hubspot
@@ -210,3 +210,13 @@ def test_a_customer_with_no_room_for_a_tag_is_left_out_and_counted_in_the_plan(
     assert target.excluded == {"245 tags or more already, of the 250 that Shopify allows a customer": 1}
     assert target.entered == 3 and not s.problems
     assert keeper.world.contact_id("shopify", 1) not in keeper.world.members("shopify", NAME)
+
+
+def test_a_trial_tells_what_enters_of_its_own_people_only_and_counts_all_who_wait(keeper: Shopkeeper) -> None:
+    keeper.owner.believe({"VIP": range(9)})
+    told = show.plan_notes(undo.restricted(keeper.owner.plan(keeper.owner.session(), first=False), (), 2))
+    assert "  3 more changes are left out of this trial" in told and "marketing" not in "".join(told)
+    keeper.owner.change_rule('>= 1"', '>= 2"')
+    keeper.owner.believe({"VIP": range(9)})
+    told = show.plan_notes(undo.restricted(keeper.owner.plan(keeper.owner.session(), first=False), (), 2))
+    assert "  5 changes wait: its rule or purpose changed" in "\n".join(told)

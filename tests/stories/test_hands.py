@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
 import pytest
 import responses
 
-from connector import choices, planner, rebuild, sync, undo, writer
+from connector import choices, planner, privacy, rebuild, sync, undo, writer
 from connector.sandbox.base import Request, Response
 from connector.sandbox.faults import answer
-from connector.sandbox.shop import Shop
+from connector.sandbox.shop import Purchase, Shop
+from connector.sandbox.shopify_bulk import Job
 from models.changes import Batch, Member, Target
 from models.errors import AuthError
 from tests.simulated import between
+from tests.stories import small_world
 from tests.stories.shopkeeper import NAME, VIP, Shopkeeper
-from tests.stories.small_world import NOW
+from tests.stories.small_world import NOW, Fuse, Killed, address
 
 
 @pytest.fixture(params=["mailchimp", "shopify"])
@@ -263,3 +266,135 @@ def test_a_canary_is_no_usual_night(shop: Shopkeeper) -> None:
         plan = shop.owner.plan(s, first=False)
         writer.carry_out(s, undo.restricted(plan, (), 1) if canary else plan, canary=canary)
         assert shop.owner.store.value("SELECT count(*) FROM nights") == nights
+
+
+def tagging(keeper: Shopkeeper) -> list[Job]:
+    """The jobs that change tags."""
+    return [job for job in keeper.world.shopify.jobs.values() if job.type == "MUTATION"]
+
+
+def test_a_job_that_outlives_its_run_is_waited_for_and_whom_it_tagged_loses_the_tag_on_saying_no(tmp_path: Path) -> None:
+    begun: list[dict[str, list[str]]] = []
+
+    def later(request: Request, handle: Callable[[Request], Response]) -> Response:
+        """The first job changes nobody yet when it is begun, but when it is looked at for the third time."""
+        shop, is_job = keeper.world.shopify, b"bulkOperationRunMutation" in request.body
+        before = {name: list(c.tags) for name, c in shop.world.by_source.items()}
+        found = handle(request)
+        if is_job and not begun:
+            begun.append({name: list(c.tags) for name, c in shop.world.by_source.items()})
+            for name, tags in before.items():
+                shop.world.by_source[name].tags = tags
+            tagging(keeper)[0].polls = 2
+        elif begun and begun[0] and tagging(keeper)[0].status == "COMPLETED":
+            for name, tags in begun[0].items():
+                shop.change(name, {"tags": tags})
+            begun[0] = {}
+        return found
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "shopify"), only="shopify", more='bulk = "always"')
+        keeper.owner.believe({"VIP": range(4)})
+        with between(keeper.world.shopify, later):
+            with pytest.raises(Killed):
+                keeper.owner.push(Fuse(lambda boundary: bool(begun) and boundary == "after shopify"))
+            keeper.owner.reopen()
+            assert keeper.world.members("shopify", NAME) == set()
+            keeper.world.shopify.change("p00003", {"status": "unsubscribed"})
+            keeper.owner.pull()
+            keeper.owner.push(first=False)
+        assert begun == [{}] and [carries(keeper, n) for n in range(4)] == [True, True, True, False]
+        assert keeper.owner.held() == keeper.owner.live()
+
+
+def test_a_job_that_does_not_end_keeps_its_batch_open(tmp_path: Path) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "shopify"), only="shopify", more='bulk = "always"')
+        keeper.world.shopify.switches.bulk_polls = 10_000
+        keeper.owner.believe({"VIP": range(4)})
+        keeper.owner.push()
+        keeper.world.shopify.switches.bulk_polls = 1
+        s, plan = keeper.owner.push(first=False)
+        assert plan.targets == () and s.exit_code != 0 and "did not end in time" in s.problems[0].text
+        (job,) = tagging(keeper)
+        job.polls = 0
+        keeper.owner.push(first=False)
+        assert len(keeper.owner.held()) == 4 and keeper.owner.held() == keeper.owner.live()
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_whom_an_unfinished_run_tagged_and_mailchimp_shows_only_later_loses_the_tag_on_saying_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_forgotten: bool
+) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "mailchimp"), only="mailchimp")
+        keeper.owner.believe({"VIP": range(2)})
+        keeper.owner.push()
+        keeper.world.mailchimp.switches.list_lag_s = 600
+        keeper.owner.believe({"VIP": range(5)})
+        with pytest.raises(Killed):
+            keeper.owner.push(Fuse(lambda boundary: boundary == "after mailchimp"), first=False)
+        keeper.owner.reopen()
+        keeper.world.mailchimp.change("p00003", {"status": "unsubscribed"})
+        keeper.owner.pull()
+        _, plan = keeper.owner.push(first=False)
+        assert plan.targets[0].before == 2 and len(keeper.owner.held()) == 4
+        if is_forgotten:
+            privacy.forget(keeper.owner.store, keeper.owner.config, address(3), "r", now=lambda: NOW)
+        monkeypatch.setattr(small_world, "NOW", NOW + timedelta(days=1))
+        by_hand(keeper, 6, on=True)
+        keeper.owner.push(first=False)
+        assert [carries(keeper, n) for n in range(7)] == [True, True, True, False, True, False, True]
+
+
+def test_whom_an_unfinished_run_tagged_and_who_changed_the_address_before_the_next_loses_the_tag_on_saying_no(
+    tmp_path: Path,
+) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "mailchimp"), only="mailchimp")
+        keeper.owner.believe({"VIP": range(2)})
+        keeper.owner.push()
+        keeper.owner.believe({"VIP": range(5)})
+        with pytest.raises(Killed):
+            keeper.owner.push(Fuse(lambda boundary: boundary == "after mailchimp"), first=False)
+        keeper.owner.reopen()
+        keeper.world.mailchimp.change("p00003", {"email": "new@shop.example"})
+        keeper.owner.push(first=False)
+        keeper.world.mailchimp.change("p00003", {"status": "unsubscribed"})
+        keeper.owner.pull()
+        keeper.owner.push(first=False)
+        assert [carries(keeper, n) for n in range(5)] == [True, True, True, False, True]
+
+
+def nightly_read(keeper: Shopkeeper) -> None:
+    """A pull, and a look at everybody who is still there."""
+    keeper.owner.pull()
+    s = keeper.owner.session("sync")
+    sync.read_in_full(s)
+    sync.identify(s)
+
+
+@pytest.mark.parametrize("has_orders", [True, False])
+def test_who_was_merged_on_shopify_loses_our_tag_on_saying_no_where_the_orders_tell_into_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_orders: bool
+) -> None:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "shopify"), only="shopify")
+        shop = keeper.world.shopify
+        people = [c.source for c in shop.world.customers]
+        bought = [Purchase(order, "p00003", NOW, Decimal(9)) for order in ("1", "2")]
+        shop.load(Shop("Small", "EUR", "UTC", people, [], bought if has_orders else [], []))
+        nightly_read(keeper)
+        keeper.owner.believe({"VIP": range(4)})
+        keeper.owner.push()
+        monkeypatch.setattr(small_world, "NOW", NOW + timedelta(days=8))
+        shop.merge("p00007", "p00003")
+        nightly_read(keeper)
+        shop.change("p00007", {"status": "unsubscribed"})
+        nightly_read(keeper)
+        for days in (16, 24):  # who is missed once may be back
+            monkeypatch.setattr(small_world, "NOW", NOW + timedelta(days=days))
+            nightly_read(keeper)
+            keeper.owner.believe({"VIP": range(3)})
+            keeper.owner.push(first=False)
+        assert [carries(keeper, n) for n in (0, 1, 2, 7)] == [True, True, True, not has_orders]

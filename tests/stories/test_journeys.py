@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import responses
 
+from connector import planner
 from tests.stories.shopkeeper import Shopkeeper
 
 NAMES = ("A", "B", "C")
@@ -39,3 +40,52 @@ def test_nobody_enters_more_journeys_in_one_night_than_allowed_and_the_next_plan
         assert [t.entered for t in plan.targets] == [entering // 2, entering // 2, 0]
         assert plan.targets[2].excluded == {"entered 2 journeys within 30 days": 1}
         assert sum(t.left for t in plan.targets) == 0
+
+
+def test_who_comes_and_goes_starts_no_more_journeys_than_somebody_may(keeper: Shopkeeper) -> None:
+    everybody = range(4)
+    keeper.owner.believe(dict.fromkeys(NAMES, everybody) | {"A": (0, 1, 2), "B": (), "C": ()})
+    keeper.owner.push()
+    entered = []
+    for is_in in (True, False, True, False, True, False, True):
+        keeper.owner.believe({"A": everybody if is_in else (0, 1, 2), "B": (), "C": ()})
+        _, plan = keeper.owner.push(first=False)
+        entered.append(plan.targets[0].entered)
+    assert entered == [1, 0, 1, 0, 0, 0, 0]
+    assert plan.targets[0].excluded == {"entered 2 journeys within 30 days": 1}
+
+
+def test_who_waits_for_another_day_is_news_on_the_first_night_only(keeper: Shopkeeper) -> None:
+    keeper.owner.change_rule("[guards]", "[push]\nmax_starts_per_day = 0\n[guards]")
+    keeper.owner.believe({"A": (0,), "B": (), "C": ()})
+    keeper.owner.push()
+    codes = []
+    for waiting in (5, 4, 3, 0, 3):
+        keeper.owner.believe({"A": range(1 + waiting), "B": (), "C": ()})
+        s, plan = keeper.owner.push(first=False)
+        planner.note_parked(s, plan)
+        codes.append(s.exit_code)
+    assert codes == [3, 0, 0, 0, 3]
+
+
+def test_a_platform_that_is_not_to_be_written_any_more_is_news_on_the_first_night_only(keeper: Shopkeeper) -> None:
+    keeper.owner.believe({"A": (0, 1), "B": (), "C": ()})
+    keeper.owner.push()
+    codes = []
+    for says, people in (("false", (0, 1, 2)), ("false", (0,)), ("true", (0, 1)), ("false", (0,))):
+        text = keeper.owner.config.path.read_text()
+        keeper.owner.change_rule("push = true" if "push = true" in text else "push = false", f"push = {says}")
+        keeper.owner.believe({"A": people, "B": (), "C": ()})
+        codes.append(keeper.owner.push(first=False)[0].exit_code)
+    assert codes == [3, 0, 0, 3]
+
+
+@pytest.mark.parametrize("rule", ["everyone_else()", "not segment('a')"])
+def test_whom_another_segments_new_rule_leaves_to_this_one_waits_for_a_go_ahead(keeper: Shopkeeper, rule: str) -> None:
+    keeper.owner.change_rule('name = "C"\nwhere = "orders_total >= 1"', f'name = "C"\nwhere = "{rule}"')
+    keeper.owner.believe({"A": range(6), "B": (), "C": (6,)})
+    keeper.owner.push()
+    keeper.owner.change_rule('name = "A"\nwhere = "orders_total >= 1"', 'name = "A"\nwhere = "orders_total >= 2"')
+    keeper.owner.believe({"A": range(2), "B": (), "C": range(2, 7)})
+    _, plan = keeper.owner.push(first=False)
+    assert [t.waits_for_go_ahead for t in plan.targets] == [True, False, True] and len(keeper.owner.held()) == 7

@@ -147,3 +147,10 @@ def test_a_ledger_from_an_old_backup_learns_what_was_written_since(pushed: Story
     frequent = next(p for p in found if p["segment"] == "Frequent")
     assert not frequent["is_new"] and frequent["count_as_ours"] == len(members) > frequent["known_before"]
     assert pushed.ok("runs", "verify").code == 0
+
+
+def test_an_undo_that_a_guard_holds_back_is_only_partly_done(pushed: Story) -> None:
+    pushed.configure(more="[guards]\nmin_members = 0\nmax_leave_pct = 0\n")
+    ((run,),) = pushed.sql("SELECT max(run_id) FROM journal")
+    answer = pushed.run("undo", run, "--as-of", AS_OF)
+    assert answer.code == 3 and "guard max_leave_pct" in answer.err and "Nothing was written" in answer.out

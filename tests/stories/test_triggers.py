@@ -163,3 +163,35 @@ def test_a_webhook_off_this_machine_counts_as_writing(pulled: Story) -> None:
     pulled.configure(BASE.format(purpose="service") + HOOK.format(on="enter", url="https://x.example", more=""))
     answer = pulled.run("push", "--first")
     assert answer.code == 2 and "trigger 'hook'" in answer.err
+
+
+def without_push(story: Story) -> None:
+    story.config.write_text(story.config.read_text().replace("push = true", "push = false"))
+
+
+def test_an_event_is_not_sent_to_a_mailchimp_that_is_not_to_be_written(pulled: Story) -> None:
+    newcomers(pulled, "00001")
+    begin(pulled, EVENT.format(more=""))
+    without_push(pulled)
+    enter(pulled, "00001")
+    answer = pulled.run("push")
+    assert "[mailchimp] has no push = true" in answer.out and " told." not in answer.out
+    assert [e for e in pulled.writes() if e["kind"] == "member.event"] == []
+
+
+def test_the_nightly_run_tells_a_webhook_where_no_platform_is_written_and_says_so(pulled: Story, receiver: Receiver) -> None:
+    newcomers(pulled, "00001")
+    pulled.configure(
+        BASE.format(purpose="service").replace('["mailchimp"]', "[]") + HOOK.format(on="enter", url=receiver.url, more="")
+    )
+    (pulled.folder / "secrets/hook").write_text(SECRET)
+    (pulled.folder / "secrets/hook").chmod(0o600)
+    with_two_out(pulled)
+    without_push(pulled)
+    waiting = pulled.run("push")
+    assert waiting.code == 3 and "people of now will set off nothing" in waiting.out, "waits for a go-ahead for the first time"
+    pulled.ok("push")
+    pulled.ok("push", "--first")
+    enter(pulled, "00001")
+    assert receiver.got == []
+    assert "Trigger hook: 1 of 1 told" in pulled.ok("sync").out and len(receiver.got) == 1
