@@ -530,3 +530,16 @@ def test_a_backup_from_before_renames_in_a_row_finds_every_option_beside_its_lis
     rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
     assert keeper.owner.push(first=False)[1].changes == ()
     assert (holders("vip"), holders("gold"), listed(keeper)) == ({0, 1, 2}, {5, 7}, 5)
+
+
+def test_a_rebuild_right_after_a_rename_finds_the_list_under_the_new_name(keeper: Shopkeeper) -> None:
+    keeper.push(range(4), first=True)
+    ((_, list_id, _), *_) = keeper.owner.held()
+    keeper.owner.change_rule('name = "VIP"', 'name = "Best"\nwas = "VIP"\nadopt = true')
+    keeper.owner.believe({"Best": range(3)})
+    keeper.world.hubspot.add_list("Rollcall: Best", "MANUAL")
+    s = keeper.owner.session("ledger rebuild")
+    rebuild.carry_out(s, rebuild.propose(s, sync.resolved(keeper.owner.config)))
+    _, plan = keeper.owner.push(first=False)
+    assert {(o, n) for _, o, n in keeper.owner.held()} == {(list_id, keeper.world.contact_id("hubspot", n)) for n in range(3)}
+    assert carriers(keeper.world) == {0, 1, 2} and not [n for n in plan.notes if "still on" in n]
