@@ -170,6 +170,11 @@ tellers AS (  -- joins on equal values only: one with OR would compare every com
 REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"
 """Everybody who refused by an event, whether a platform of ours knows them or not. $channel: 'email', 'sms'."""
 
+REFUSING = """
+SELECT DISTINCT k.email FROM consents c JOIN contacts k USING (source, contact_id)
+WHERE c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased') AND k.email IS NOT NULL"""
+"""Addresses that said no themselves, whoever holds them: shared by many, or by people whom the owner keeps apart."""
+
 _VERDICTS = r"""
 CREATE OR REPLACE TEMP TABLE verdicts AS
 WITH names AS (SELECT unnest(CAST($sources AS VARCHAR[])) AS source, unnest(CAST($titles AS VARCHAR[])) AS title),

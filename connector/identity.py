@@ -21,7 +21,7 @@ import adapters
 from connector import compact, identity_erased, identity_news, moved, news, purchases
 from connector.config import Config
 from connector.fresh import News
-from connector.identity_rules import ROLES, folded
+from connector.identity_rules import folded
 from connector.store import Store
 
 log = logging.getLogger(__name__)
@@ -29,15 +29,14 @@ log = logging.getLogger(__name__)
 SHARED_BY = 5
 """An address or number carried by more contacts than this belongs to nobody in particular (info@, a shop's own phone)."""
 
-ERASED = 7
+ERASED = 6
 
 EVIDENCE = {
     1: "merged on the platform",
     2: "id kept by another platform",
     3: "same e-mail",
     4: "same e-mail on an order",
-    5: "same role address and given name",
-    6: "same phone",
+    5: "same phone",
     ERASED: "one person before it was erased",
 }
 """Strongest first; a link shows the strongest evidence it has."""
@@ -102,7 +101,7 @@ def _remember(store: Store, state: str, counts: dict[str, int], day: date | None
 
 def _drop(store: Store) -> None:
     for table in ("nodes", "identifiers", "phones", "edges", "components", "claims", "names", "seeds", "seen_now", "circle",
-                  "sharers", "there", "people_before", "named"):  # fmt: skip
+                  "sharers", "there", "people_before"):  # fmt: skip
         store.sql(f"DROP TABLE IF EXISTS temp.id_{table}")
 
 
@@ -257,35 +256,31 @@ def e164(number: str, country: str = "") -> str:
 def _make_edges(store: Store) -> None:
     """Table id_edges(a, b, evidence), without the identifiers that too many contacts share.
 
-    A phone, or the address of a role (info@), joins no two contacts with different given names (a family has one number, an
-    office one address), and where its holders have different names, none without a name.
+    A phone joins no two contacts with different given names (a family has one number), and where its holders have
+    different names, none without a name.
     """
-    roles = ", ".join(f"'{r}'" for r in ROLES)
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE id_claims AS
         SELECT kind, value, min(n) AS first_n, count(DISTINCT n) AS holders,
           count(DISTINCT n) FILTER (n IN (SELECT n FROM id_nodes WHERE source <> 'email')) > {SHARED_BY} AS is_shared
         FROM id_identifiers GROUP BY kind, value HAVING count(DISTINCT n) > 1""")
-    store.sql(f"""
-        CREATE OR REPLACE TEMP TABLE id_named AS
-        SELECT i.kind, i.value, i.n, lower(trim(c.first_name)) AS first_name,
-          min(lower(trim(c.first_name))) OVER (PARTITION BY i.kind, i.value)
-            IS DISTINCT FROM max(lower(trim(c.first_name))) OVER (PARTITION BY i.kind, i.value) AS is_family
-        FROM id_claims AS k JOIN id_identifiers AS i USING (kind, value)
-        JOIN id_nodes AS n ON n.n = i.n
-        LEFT JOIN contacts AS c ON c.source = n.source AND c.contact_id = n.contact_id
-        WHERE NOT k.is_shared AND (k.kind = 'phone' OR split_part(k.value, '@', 1) IN ({roles}))""")
     store.sql("""
         CREATE OR REPLACE TEMP TABLE id_edges AS
         SELECT c.first_n AS a, i.n AS b, CASE WHEN bool_and(i.on_order) THEN 4 ELSE 3 END AS evidence
         FROM id_claims AS c JOIN id_identifiers AS i USING (kind, value)
-        WHERE c.kind = 'email' AND NOT c.is_shared AND i.n <> c.first_n
-          AND c.value NOT IN (SELECT value FROM id_named WHERE kind = 'email' AND is_family) GROUP BY ALL""")
+        WHERE c.kind = 'email' AND NOT c.is_shared AND i.n <> c.first_n GROUP BY ALL""")
     store.sql("""
         INSERT INTO id_edges
-        SELECT DISTINCT x.n, y.n, CASE x.kind WHEN 'phone' THEN 6 ELSE 5 END
-        FROM id_named AS x JOIN id_named AS y ON x.kind = y.kind AND x.value = y.value AND x.n < y.n
-        WHERE x.first_name = y.first_name AND (x.is_family OR x.kind = 'phone') OR x.kind = 'phone' AND NOT x.is_family""")
+        WITH held AS (
+          SELECT i.value, i.n, lower(trim(c.first_name)) AS first_name,
+            min(lower(trim(c.first_name))) OVER (PARTITION BY i.value)
+              IS DISTINCT FROM max(lower(trim(c.first_name))) OVER (PARTITION BY i.value) AS is_family
+          FROM id_claims AS k JOIN id_identifiers AS i USING (kind, value)
+          JOIN id_nodes AS n ON n.n = i.n
+          LEFT JOIN contacts AS c ON c.source = n.source AND c.contact_id = n.contact_id
+          WHERE k.kind = 'phone' AND NOT k.is_shared)
+        SELECT DISTINCT x.n, y.n, 5 FROM held AS x JOIN held AS y ON x.value = y.value AND x.n < y.n
+        WHERE x.first_name = y.first_name OR NOT x.is_family""")
     platforms = ", ".join(f"'{p}'" for p in (*adapters.installed(), "import"))
     store.sql(f"""
         INSERT INTO id_edges

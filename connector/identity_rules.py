@@ -11,17 +11,6 @@ PLUS = ("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com",
 DOTLESS = ("gmail.com", "googlemail.com")
 """The one provider that ignores dots before the @, and its old name."""
 
-ROLES = (
-    "info", "office", "sales", "shop", "store", "contact", "hello", "mail", "post", "admin", "administration", "team", "support",
-    "service", "help", "billing", "invoice", "invoices", "accounts", "accounting", "order", "orders", "purchasing", "enquiries",
-    "inquiries", "marketing", "reception", "booking", "bookings", "reservations", "secretary", "webmaster", "postmaster", "noreply",
-    "no-reply", "kontakt", "hallo", "buero", "büro", "rechnung", "rechnungen", "buchhaltung", "bestellung", "bestellungen", "einkauf",
-    "verkauf", "vertrieb", "verwaltung", "sekretariat", "empfang", "praxis", "kundenservice", "bonjour", "accueil", "commande",
-    "commandes", "compta", "comptabilite", "contacto", "hola", "ventas", "pedidos", "contatto", "ordini", "verkoop", "inkoop",
-    "biuro", "sklep",
-)  # fmt: skip
-"""What stands before the @ of an address that belongs to a post and not to a person, whoever sits there."""
-
 
 def folded(address: str, config: Config) -> str:
     """SQL of an address without what its provider is known to ignore, as far as the owner wants that."""

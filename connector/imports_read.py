@@ -40,6 +40,14 @@ class Given:
     header: list[str]
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """A file without names of columns begins with somebody's data, which no message of ours may repeat."""
+        if any(re.search(r"\S@\S+\.\S", name) for name in self.header):
+            raise UsageError(
+                "The first line of this file holds an e-mail address where the names of the columns should stand. Put a line with "
+                "their names above it, such as email, first_name."
+            )
+
 
 Line = tuple[int, list[str]]
 Broken = Callable[[int, str, str], None]

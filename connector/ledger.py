@@ -13,6 +13,7 @@ from connector import audit, merges, parts
 from connector.forgotten import MARK
 from connector.store import Store
 from models.changes import Target
+from models.segments import Segment
 
 LAG_HOURS = 2
 RENAMED = "renamed:"
@@ -118,6 +119,11 @@ def count_as_ours(store: Store, target: Target, object_id: str, contacts: Iterab
            WHERE c.contact_id NOT IN (SELECT contact_id FROM ledger WHERE platform = $p AND object_id = $o)""",
         {"p": target.platform, "o": object_id, "g": target.segment, "now": now, "run": run_id, "contacts": sorted(contacts)},
     )
+
+
+def rename_as_configured(store: Store, platforms: Iterable[str], segments: Sequence[Segment]) -> None:
+    """Whatever the configuration's `was` says and has not been done."""
+    rename_segments(store, [(g.was, g.name) for g in segments if g.was], platforms, [g.name for g in segments])
 
 
 def rename_segments(

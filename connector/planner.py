@@ -67,7 +67,7 @@ def plan_derived(
     matching = {g.name: segment.matching(s.store, s.config, s.as_of, g.stays_while) for g in segments if g.stays_while}
     desired.set_staying(s.store, matching)
     stop = run_stop(s, allowed)
-    _rename(s)
+    ledger.rename_as_configured(s.store, s.config.platforms, segment.resolve(s.config))
     targets: list[TargetPlan] = []
     fields: list[FieldPlan] = []
     problems: list[str] = []
@@ -111,12 +111,6 @@ def plan_derived(
         triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
         fields=tuple(fields),
     )
-
-
-def _rename(s: Session) -> None:
-    configured = segment.resolve(s.config)
-    names = [(g.was, g.name) for g in configured if g.was]
-    ledger.rename_segments(s.store, names, s.config.platforms, [g.name for g in configured])
 
 
 def _tell(s: Session, platform: str, text: str) -> None:
@@ -388,7 +382,7 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
     if restore.doubt(s.store):
         raise UsageError("The ledger came from a backup. Run `rollcall ledger rebuild` before a run is undone.")
     run_id = undo.full_id(s.store, run_id)
-    _rename(s)  # the run is told of under the names of now
+    ledger.rename_as_configured(s.store, s.config.platforms, segment.resolve(s.config))  # the run is told of under these names
     image = undo.before_image(s.store, run_id)
     places = sorted({p for p, _ in image} | set(extras.field_platforms(s, run_id)))
     fresh = plan_derived(s, segment.resolve(s.config), only=places, allowed=allowed)

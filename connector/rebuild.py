@@ -45,8 +45,7 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
     """One proposal per object that exists on a platform. The table `members` must hold this evaluation. Raises AuthError where
     the configuration names another account, shop or audience than the ledger's."""
     found = []
-    names = [(g.was, g.name) for g in segments if g.was]
-    ledger.rename_segments(s.store, names, s.config.platforms, [g.name for g in segments])  # no plan may have been made since
+    ledger.rename_as_configured(s.store, s.config.platforms, segments)  # no plan may have been made since
     for platform in s.config.platforms:
         pushed = [g for g in segments if platform in g.push]
         if not pushed:

@@ -178,6 +178,7 @@ def _consent(
     if segment.purpose != "service":
         refused = store.sql(_EVERYWHERE, {"channel": segment.channel, "status": "unsubscribed"})
         refused += store.sql(consent.REFUSED, {"channel": segment.channel})
+        refused += store.sql(_HOLDERS) if segment.channel == "email" else []
         closed |= {p: "said no" for (p,) in refused if p not in closed}
     places: dict[str, tuple[str, str]] = {}
     for platform in config.platforms:
@@ -208,6 +209,12 @@ def _kept_out(store: Store, segment: Segment) -> dict[str, str]:
 _EVERYWHERE = """
 SELECT DISTINCT l.person_id FROM consents c JOIN person_links l USING (source, contact_id)
 WHERE c.topic = '' AND c.status = $status AND (c.channel = $channel OR $status = 'erased')
+"""
+
+_HOLDERS = f"""
+WITH said AS ({consent.REFUSING})
+SELECT l.person_id FROM contacts k SEMI JOIN said USING (email) JOIN person_links l USING (source, contact_id)
+UNION SELECT l.person_id FROM person_links l SEMI JOIN said ON l.source = 'email' AND l.contact_id = said.email
 """
 
 

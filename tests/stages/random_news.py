@@ -31,14 +31,7 @@ SETTINGS: tuple[Config, ...] = (
 def mails(w):
     """The addresses of a corner."""
     own = (f"m0-{w}@x.example", f"m1-{w}@x.example", f"M2-{w}@x.example", f"m3-{w}@x.example")
-    return (
-        *own,
-        f"office@corner{w}.example",
-        f"ann{w}@gmail.com",
-        f"ann{w}+a@gmail.com",
-        f"a.nn{w}@gmail.com",
-        f"no address {w}",
-    )
+    return (*own, f"ann{w}@gmail.com", f"ann{w}+a@gmail.com", f"a.nn{w}@gmail.com", f"no address {w}")
 
 
 def phones(w):
@@ -76,7 +69,7 @@ def shop(corners, seed=0):
 
 def mail(chance, w):
     """One of them now more, now fewer share than may."""
-    return chance.choice((*mails(w), *mails(w)[:1] * 4, *mails(w)[4:5] * 3)) if chance.random() < 0.8 else None
+    return chance.choice((*mails(w), *mails(w)[:1] * 4)) if chance.random() < 0.8 else None
 
 
 def who(chance, w):

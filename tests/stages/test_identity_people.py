@@ -68,37 +68,6 @@ def test_a_family_phone_joins_nobody_with_another_name():
     assert person_of(store, "hubspot", "4") not in (ann, bob)
 
 
-def test_the_address_of_a_role_joins_nobody_with_another_given_name():
-    store = new_store()
-    store.insert(
-        "contacts",
-        [
-            contact("shopify", "1", email="Info@x.de", first_name="Ann"),
-            contact("shopify", "2", email="info@x.de", first_name="Bob"),
-            contact("hubspot", "3", email="info@x.de", first_name="ann "),
-            contact("hubspot", "4", email="info@x.de", first_name=None),
-            contact("shopify", "5", email="info@one.de", first_name="Cy"),
-            contact("hubspot", "6", email="info@one.de", first_name=None),
-            contact("shopify", "7", email="two@x.de", first_name="Di"),
-            contact("hubspot", "8", email="two@x.de", first_name="Ed"),
-        ],
-    )
-    store.insert("orders", [order("shopify", "o1", None, "2026-01-01", "10", email="info@x.de")])
-
-    assert identify(store, shop_config())["people"] == 4 + 2
-
-    ann = person_of(store, "shopify", "1")
-    assert person_of(store, "hubspot", "3") == ann
-    assert dict(store.sql("SELECT contact_id, evidence FROM person_links WHERE source = 'hubspot'")) == {
-        "3": "same role address and given name", "4": "only record", "6": "same e-mail", "8": "same e-mail",
-    }  # fmt: skip
-    assert person_of(store, "email", "info@x.de") not in {
-        ann,
-        person_of(store, "shopify", "2"),
-        person_of(store, "hubspot", "4"),
-    }
-
-
 def test_an_address_shared_by_more_than_five_contacts_joins_nobody_and_is_counted():
     store = new_store()
     store.insert("contacts", [contact("shopify", str(i), email="info@x.de") for i in range(6)])

@@ -357,3 +357,13 @@ def test_an_object_where_an_id_belongs_is_set_aside(store: Store, tmp_path: Path
     text = '{"customer_id": {"id": 5}, "date": "2026-01-05"}\n{"customer_id": "{5F-1}", "date": "2026-01-05"}\n'
     found = load(store, tmp_path, "orders", text, name="in.jsonl")
     assert (numbers(found), found.set_aside) == ((2, 1, 0, 1), [(1, "customer_id: a JSON object and no id")])
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_a_file_without_names_of_columns_is_refused_without_repeating_whom_it_names(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    text = "ann@x.de;Ann\nbob@x.de;Bob\n" if name.endswith("csv") else '{"ann@x.de": "Ann", "email": "a@x.de"}\n'
+    with pytest.raises(UsageError, match="Put a line with their names") as refused:
+        load(store, tmp_path, "contacts", text, name=name)
+    assert "ann" not in str(refused.value).lower()

@@ -48,6 +48,21 @@ def test_an_export_carries_consent_and_nothing_a_spreadsheet_would_run(tmp_path)
     assert [safe(v) for v in ("-1", -1, "@x", None, ["a", "=b"], True)] == ["'-1", "-1", "'@x", "", "a; =b", "yes"]
 
 
+def test_an_address_that_said_no_is_exported_so_whoever_holds_it(tmp_path):
+    store, config = small_shop(), shop_config({"name": "Buyers", "where": "orders_total > 0"})
+    store.insert("contacts", [contact("mailchimp", "9", email="ann@x.de", first_name="Not Ann")])
+    store.insert(
+        "consents", [{"source": "mailchimp", "contact_id": "9", "channel": "email", "topic": "", "status": "unsubscribed"}]
+    )
+    apart = config.identity.model_copy(update={"keep_apart": (("shopify:1", "mailchimp:9"),)})
+    config = config.model_copy(update={"identity": apart})
+    evaluate(store, config, resolve(config), derive(store, config), "r1")
+
+    assert segment_file(store, "Buyers", tmp_path / "out.csv") == 2
+    rows = {r["email"]: r for r in csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8-sig"))}
+    assert (rows["ann@x.de"]["may_be_mailed"], rows["ann@x.de"]["consent_email"]) == ("no", "unsubscribed")
+
+
 def test_sensitive_products_reach_neither_taste_nor_tags():
     store = small_shop()
     store.insert(

@@ -249,3 +249,16 @@ def test_whom_the_owner_keeps_out_of_a_segment_enters_it_for_no_trigger(event: W
     assert event.plan().excluded == {"excluded by [exclude]": 1, "pinned: never": 1}
     choices.unpin(event.store, "ana", "VIP")
     assert event.names() == ["ana", "cleo"]
+
+
+def test_nobody_is_told_of_whose_address_said_no_through_somebody_else(hook: World) -> None:
+    hook.start()
+    for name, place in (("dan", "import"), ("ben@shop.example", "email")):
+        hook.store.insert("person_links", [{"source": place, "contact_id": name, "person_id": name}])
+    hook.store.insert(
+        "contacts", [{"source": "import", "contact_id": "dan", "email": "ben@shop.example", "stream": "import:customers"}]
+    )
+    hook.enters("ana", "ben", "dan", "ben@shop.example")
+    assert len(hook.names()) == 4
+    hook.consent("ben", "unsubscribed")
+    assert hook.names() == ["ana"]
