@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -301,8 +302,8 @@ def without_times(value: Any) -> Any:
 def doubled(writes: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Writes that took the same effect twice."""
     changing = [w for w in writes if w["result"] != "unchanged"]
-    keys = [(w["platform"], w["kind"], w["object"], w["contact"], w["result"]) for w in changing]
-    return sorted({k for k in keys if keys.count(k) > 1})
+    keys = Counter((w["platform"], w["kind"], w["object"], w["contact"], w["result"]) for w in changing)
+    return sorted(k for k, times in keys.items() if times > 1)
 
 
 def plan_of(answer: Answer) -> dict[tuple[str, str], dict[str, Any]]:
