@@ -57,7 +57,7 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
     hubspot = config.hubspot
     titles = {p: adapters.title(p) for p in config.platforms} | TITLES
     store.sql(
-        _VERDICTS.replace("{told}", _TOLD.strip()),
+        _VERDICTS.replace("{told}", _TOLD.strip()).replace("{hidden}", _HIDDEN.strip()).replace("{erased}", _ERASED.strip()),
         {
             "platform": platform,
             "channel": channel,
@@ -167,13 +167,51 @@ tellers AS (  -- joins on equal values only: one with OR would compare every com
   JOIN contacts k ON k.email = t.place JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id)"""
 """Who complained or left, where an event is all that tells of it: person, source, when (UTC)."""
 
+_HIDDEN = r"""
+hidden AS (  -- a refusal is not forgotten where the contact was archived later, died, or has yet to confirm that it means yes
+  SELECT a.source, a.person_id FROM (
+    SELECT source, contact_id, person_id FROM answers WHERE topic = ''
+    GROUP BY ALL HAVING bool_and(status IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))) a
+  JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
+  GROUP BY a.source, a.contact_id, a.person_id
+  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))
+    = 'unsubscribed')"""
+"""Who refused, and whose record does not say so any more: person, source. Over `answers`."""
+
+_ERASED = r"""
+SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
+  WHERE c.status = 'erased' GROUP BY l.person_id, c.source
+  UNION ALL  -- Mailchimp and HubSpot keep whom an owner removes in view (archived); who is out of sight was erased there
+  SELECT l.person_id, c.source, NULL, true, true FROM contacts c JOIN person_links l USING (source, contact_id)
+  WHERE c.state = 'erased' OR (c.state = 'gone' AND c.source IN ('mailchimp', 'hubspot')) GROUP BY l.person_id, c.source"""
+
 REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"
 """Everybody who refused by an event, whether a platform of ours knows them or not. $channel: 'email', 'sms'."""
 
 REFUSING = """
 SELECT DISTINCT k.email FROM consents c JOIN contacts k USING (source, contact_id)
-WHERE c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased') AND k.email IS NOT NULL"""
+WHERE c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased') AND k.email IS NOT NULL
+UNION
+SELECT f.email FROM consents c JOIN former_addresses f USING (source, contact_id)
+WHERE f.email IS NOT NULL AND c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased')
+  AND NOT EXISTS (SELECT 1 FROM contacts k WHERE k.source = f.source AND k.email = f.email)"""
 """Addresses that said no themselves, whoever holds them: shared by many, or by people whom the owner keeps apart."""
+
+DEAD = """
+SELECT DISTINCT k.email FROM consents c JOIN contacts k USING (source, contact_id)
+WHERE c.topic = '' AND c.channel = 'email' AND c.status = 'dead' AND k.email IS NOT NULL"""
+"""Addresses that bounced for good, on whatever platform."""
+
+CLOSED = f"""
+WITH answers AS (
+  SELECT c.source, c.contact_id, l.person_id, c.topic, c.status FROM consents c JOIN person_links l USING (source, contact_id)
+  WHERE c.channel = $channel),
+{_HIDDEN.strip()},
+{_TOLD.strip()}
+SELECT person_id FROM hidden UNION SELECT person_id FROM tellers UNION SELECT person_id FROM ({_ERASED})""".replace(
+    "$channel", "'email'"
+)
+"""People who may not be mailed for what no record of theirs says at this moment: an earlier no, a complaint, an erasure."""
 
 _VERDICTS = r"""
 CREATE OR REPLACE TEMP TABLE verdicts AS
@@ -213,13 +251,14 @@ permissions AS (
 places AS (
   SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
     AS place FROM contacts),
-hidden AS (  -- a refusal is not forgotten where the owner archived the contact later, or its address died
-  SELECT a.source, a.person_id FROM (
-    SELECT source, contact_id, person_id FROM answers WHERE topic = ''
-    GROUP BY ALL HAVING bool_and(status IN ('archived', 'dead'))) a
-  JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
-  GROUP BY a.source, a.contact_id, a.person_id
-  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead')) = 'unsubscribed'),
+speaking AS (  -- whoever speaks for an address: also the contact that had it before, until another of its platform has it
+  SELECT source, contact_id, place FROM places
+  UNION ALL
+  SELECT f.source, f.contact_id, f.place FROM (
+    SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
+      AS place FROM former_addresses) f
+  WHERE f.place IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places c WHERE c.source = f.source AND c.place = f.place)),
+{hidden},
 {told},
 refusals AS (
   SELECT person_id, source, max(changed_at) AS no_at, bool_or(changed_at IS NULL) AS is_undated, false AS is_erasure
@@ -228,18 +267,14 @@ refusals AS (
   SELECT person_id, source, NULL, true, false FROM hidden
   UNION ALL  -- the address itself said no, also where its holders are not one person (shared, kept apart)
   SELECT l.person_id, a.source, max(a.changed_at), bool_or(a.changed_at IS NULL), false
-  FROM answers a JOIN places said ON said.source = a.source AND said.contact_id = a.contact_id
+  FROM answers a JOIN speaking said ON said.source = a.source AND said.contact_id = a.contact_id
   JOIN places k ON k.source = $platform AND k.place = said.place
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
   SELECT person_id, source, max(occurred_at), false, false FROM tellers GROUP BY person_id, source
   UNION ALL
-  SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
-  WHERE c.status = 'erased' GROUP BY l.person_id, c.source
-  UNION ALL  -- Mailchimp and HubSpot keep whom an owner removes in view (archived); who is out of sight was erased there
-  SELECT l.person_id, c.source, NULL, true, true FROM contacts c JOIN person_links l USING (source, contact_id)
-  WHERE c.state = 'erased' OR (c.state = 'gone' AND c.source IN ('mailchimp', 'hubspot')) GROUP BY l.person_id, c.source),
+  {erased}),
 nos AS (
   SELECT r.person_id, c.contact_id,
     arg_min(coalesce(n.title, r.source), r.source) FILTER (WHERE NOT r.is_erasure) AS said_no_on,

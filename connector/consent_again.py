@@ -72,6 +72,9 @@ known AS (
   UNION  -- the address itself may have said no, whoever holds it
   SELECT p.asked, k.source, k.contact_id FROM places p JOIN contacts k ON k.email = p.place
   UNION
+  SELECT p.asked, f.source, f.contact_id FROM places p JOIN former_addresses f
+  ON coalesce(f.email, regexp_replace(f.phone, '[^0-9]', '', 'g')) = p.place WHERE p.place <> ''
+  UNION
   SELECT p.asked, k.source, k.contact_id FROM places p
   JOIN contacts k ON regexp_replace(k.phone, '[^0-9]', '', 'g') = p.place WHERE p.place <> '')
 SELECT DISTINCT n.asked, n.source, n.contact_id, coalesce(k.state, '') IN ('merged', 'gone', 'erased')

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from connector.consent import REFUSING
+from connector.consent import CLOSED, DEAD, REFUSING
 from connector.store import Store
 from models.errors import UsageError
 
@@ -38,10 +38,13 @@ def segment_file(store: Store, segment: str, path: Path, columns: tuple[str, ...
     picked = ", ".join(f'p."{n}"' for n in dict.fromkeys(columns or USUAL) if n not in ALWAYS)
     query = f"""
         SELECT q.person_id, q.email, q.first_name, q.last_name,
-          coalesce(p.is_subscribed, FALSE) AND n.email IS NULL AS may_be_mailed,
-          CASE WHEN n.email IS NULL THEN p.consent_email ELSE 'unsubscribed' END AS consent_email{", " + picked if picked else ""}
+          coalesce(p.is_subscribed, FALSE) AND n.email IS NULL AND x.person_id IS NULL AND d.email IS NULL AS may_be_mailed,
+          CASE WHEN n.email IS NULL AND x.person_id IS NULL THEN p.consent_email ELSE 'unsubscribed' END AS consent_email
+          {", " + picked if picked else ""}
         FROM members AS m JOIN people AS q USING (person_id) JOIN profile AS p USING (person_id)
         LEFT JOIN ({REFUSING}) AS n ON n.email = q.email
+        LEFT JOIN ({CLOSED}) AS x ON x.person_id = q.person_id
+        LEFT JOIN ({DEAD}) AS d ON d.email = q.email
         WHERE m.segment = {_quoted(segment)} ORDER BY q.person_id"""
     if path.suffix.lower() == ".parquet":
         return _parquet(store, query, path)

@@ -168,12 +168,14 @@ class _Reading:
         return len(gone), ""
 
     def _mark(self, keys: Sequence[int]) -> None:
-        """Their rows stay; only the hashes are cleared, so that one that comes back is stored again."""
+        """Their rows stay; only the hashes are cleared, so that one that comes back is stored again. Who lives on under another id
+        (a new address, a merge) was erased by nobody."""
         if not keys:
             return
         self.store.sql(
-            "UPDATE contacts SET state = 'gone' WHERE source = ? AND stream = ? AND record_id IN (SELECT record_id "
-            "FROM source_records WHERE source = ? AND stream = ? AND record_key IN (SELECT unnest(CAST(? AS UBIGINT[]))))",
+            "UPDATE contacts SET state = 'gone' WHERE state IS DISTINCT FROM 'merged' AND source = ? AND stream = ? AND record_id IN ("
+            "SELECT record_id FROM source_records WHERE source = ? AND stream = ? "
+            "AND record_key IN (SELECT unnest(CAST(? AS UBIGINT[]))))",
             [*self.key, *self.key, list(keys)],
         )
         self.store.sql(

@@ -63,7 +63,11 @@ MACROS = (
     r"""CREATE MACRO addresses(t) AS list_distinct(list_filter(
           list_transform(regexp_split_to_array(t, '[;,]'), lambda w: address(trim(w))), lambda w: w IS NOT NULL))""",
     "CREATE MACRO joined(t) AS regexp_replace(lower(trim(t)), '[ -]+', '_', 'g')",
-    f"CREATE MACRO event_kind(t) AS list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1)",
+    # A no is a no in whatever words a program's file has it.
+    f"""CREATE MACRO event_kind(t) AS CASE
+          WHEN regexp_matches(joined(t), '^(global_|list_)?(unsub|unsubscribed|unsubscription|opt_?(ed_)?out)s?$') THEN 'unsubscribe'
+          WHEN regexp_matches(joined(t), '^(marked_as_|reported_)?(spam|abuse)(_complaint|_report)?s?$|^complained$') THEN 'complaint'
+          ELSE list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1) END""",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
     "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|zł|^[A-Z]{3}|[A-Z]{3}$', '', 'gi')",
     # What a cell of an amount says of its currency: USD 100, 100usd, 100 $.

@@ -172,10 +172,16 @@ GOODS = tuple(
 
 MOVES = ("CREATE TABLE IF NOT EXISTS order_moves (source VARCHAR, contact_id VARCHAR, now_id VARCHAR)",)
 
+ADDRESSES = (
+    # One row per address or number that a contact had before it got another: what it says, it says for that one too.
+    "CREATE TABLE IF NOT EXISTS former_addresses (source VARCHAR, contact_id VARCHAR, email VARCHAR, phone VARCHAR)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
     PARTS,
     GOODS,
     MOVES,
+    ADDRESSES,
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

@@ -367,3 +367,13 @@ def test_a_file_without_names_of_columns_is_refused_without_repeating_whom_it_na
     with pytest.raises(UsageError, match="Put a line with their names") as refused:
         load(store, tmp_path, "contacts", text, name=name)
     assert "ann" not in str(refused.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("Unsubscribed", "unsubscribe"), ("opt-out", "unsubscribe"), ("Opted out", "unsubscribe"), ("Unsub", "unsubscribe"),
+     ("Spam complaint", "complaint"), ("spam report", "complaint"), ("Marked as spam", "complaint"), ("abuse", "complaint")],
+)  # fmt: skip
+def test_a_no_in_a_file_of_events_is_heard_in_other_programs_words(store: Store, tmp_path: Path, word: str, kind: str) -> None:
+    load(store, tmp_path, "events", f"email,kind,date\nana@shop.example,{word},2026-05-01\n")
+    assert store.sql("SELECT kind FROM events") == [(kind,)]

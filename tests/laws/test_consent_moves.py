@@ -1,0 +1,140 @@
+"""A no that nobody says at this moment any more: its contact got another address, confirms anew, was archived or erased."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connector import exports, sync
+from tests.laws.consent_shop import EVERYWHERE, PLATFORMS, Laws
+from tests.laws.consent_table import MARKETING, SERVICE, bought, person
+
+SEGMENTS = f"""
+[[segment]]
+name = "Mail"
+where = "records >= 1"
+push = {EVERYWHERE}
+[[segment]]
+name = "Care"
+where = "records >= 1"
+push = {EVERYWHERE}
+purpose = "service"
+"""
+NO = {"shopify": "unsubscribed", "mailchimp": "unsubscribed", "hubspot": "opted_out"}
+YES = {"shopify": "subscribed", "mailchimp": "subscribed", "hubspot": "opted_in"}
+MORE = "[pull]\nfull_read_days = 1\n"
+
+
+@pytest.fixture
+def laws(tmp_path: Path) -> Iterator[Laws]:
+    people = [person(n) for n in ("ana", "bo", "cy", "di", "eve", "fay", "gus")]
+    made = Laws(tmp_path, people, SEGMENTS, bought([person("cy")]), more=MORE)
+    made.pull(full=True)
+    made.push(first=True)
+    yield made
+    made.close()
+
+
+def night(laws: Laws, *, whole: bool = False) -> None:
+    laws.later(days=1)
+    laws.pull()
+    if whole:
+        laws.read_in_full()
+    laws.push()
+
+
+def carrying(laws: Laws, name: str, who: str) -> list[str]:
+    return [p for p in PLATFORMS if any(c.partition("-")[0] == who for c in laws.carrying(p, name))]
+
+
+@pytest.mark.parametrize("platform", ["shopify", "hubspot"])
+@pytest.mark.parametrize("when", ["before", "between", "after"])
+def test_an_address_that_said_no_stays_closed_when_its_contact_gets_another_address(
+    laws: Laws, platform: str, when: str
+) -> None:
+    moves = {"before": (2, 1), "between": (1, 1), "after": (1, 2)}[when]
+    for step in (1, 2):
+        if moves[0] == step:
+            laws.change(platform, "ana", status=NO[platform])
+        if moves[1] == step:
+            laws.change(platform, "ana", email="ana-new@shop.example")
+        night(laws)
+    assert carrying(laws, MARKETING, "ana") == [] and carrying(laws, SERVICE, "ana") == list(PLATFORMS)
+    assert not laws.plan().changes
+    laws.change(platform, "ana", status=YES[platform])
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS), "the same contact says yes again"
+
+
+def test_an_address_that_another_contact_of_the_platform_has_now_is_spoken_for_by_that_one(laws: Laws) -> None:
+    laws.change("shopify", "ana", status="unsubscribed")
+    laws.change("shopify", "ana", email="ana-new@shop.example")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == []
+    laws.change("shopify", "bo", email="ana@shop.example")
+    night(laws)
+    assert laws.carrying("mailchimp", MARKETING) >= {"ana"}
+
+
+def test_who_got_another_address_on_mailchimp_was_not_erased_there(laws: Laws) -> None:
+    laws.change("mailchimp", "ana", email="ana-new@shop.example")
+    for _ in range(4):
+        night(laws, whole=True)
+    assert carrying(laws, MARKETING, "ana") == carrying(laws, SERVICE, "ana") == list(PLATFORMS)
+
+
+def test_a_number_that_said_no_to_texts_stays_closed_when_its_contact_gets_another_number(tmp_path: Path) -> None:
+    texted, other = person("tia", shopify="absent", hubspot="absent"), person("tom", mailchimp="absent", hubspot="absent")
+    texted.phone = other.phone = "+4915112345002"
+    texted.extra["mailchimp"] |= {"sms_phone_number": texted.phone, "sms_subscription_status": "subscribed"}
+    other.extra["shopify"] = {"sms": "SUBSCRIBED"}
+    text = SEGMENTS.replace('name = "Mail"', 'name = "Mail"\nchannel = "sms"')
+    laws = Laws(tmp_path, [texted, other], text, more=MORE)
+    laws.pull(full=True)
+    laws.push(first=True)
+    assert laws.carrying("mailchimp", MARKETING) == {"tia"}
+    laws.change("shopify", "tom", sms="UNSUBSCRIBED")
+    night(laws)
+    laws.change("shopify", "tom", phone="+4915112349999")
+    night(laws)
+    assert laws.carrying("mailchimp", MARKETING) == laws.carrying("shopify", MARKETING) == set()
+    laws.close()
+
+
+@pytest.mark.parametrize(
+    ("platform", "later"), [("mailchimp", "pending"), ("mailchimp", "transactional"), ("shopify", "pending")]
+)
+def test_a_no_holds_until_a_new_yes_is_confirmed(laws: Laws, platform: str, later: str) -> None:
+    for status in ("unsubscribed", later):
+        laws.change(platform, "ana", status=status)
+        night(laws)
+        assert carrying(laws, MARKETING, "ana") == []
+    laws.change(platform, "ana", status="subscribed")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS)
+
+
+def test_an_export_calls_nobody_mailable_who_said_no_before_or_was_erased(laws: Laws) -> None:
+    laws.change("mailchimp", "ana", status="unsubscribed")
+    laws.change("shopify", "bo", status="unsubscribed")
+    laws.change("shopify", "gus", status="unsubscribed")
+    night(laws)
+    laws.change("mailchimp", "ana", status="archived")
+    laws.change("shopify", "bo", status="pending")
+    laws.change("shopify", "gus", email="gus-new@shop.example")
+    laws.change("shopify", "cy", status="redacted")
+    laws.change("hubspot", "di", erased=True)
+    laws.change("mailchimp", "eve", status="cleaned")
+    for _ in range(3):
+        night(laws, whole=True)
+    with laws.session("plan") as s:
+        sync.derive(s, sync.resolved(laws.config))
+    exports.segment_file(laws.store, "Mail", laws.folder / "mail.csv")
+    with (laws.folder / "mail.csv").open(encoding="utf-8-sig") as f:
+        mailable = {row["email"].partition("@")[0] for row in csv.DictReader(f) if row["may_be_mailed"] == "yes"}
+    assert mailable == {"fay"}
+
+    assert laws.carrying("mailchimp", MARKETING) == {"fay"}
