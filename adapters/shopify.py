@@ -254,7 +254,9 @@ class ShopifyAdapter(Adapter):
     def _ours(self, target: Target) -> None:
         prefix = str(self.settings.get("prefix") or "")
         name = target.name
-        if not name or name != name.strip() or "," in name or len(name) > 255 or not name.startswith(prefix):
+        is_kept = target.object_id == name  # one that we made keeps its name, whatever the prefix has become since
+        is_fit = name == name.strip() and "," not in name and 0 < len(name) <= 255
+        if not is_fit or not (is_kept or name.startswith(prefix)):
             raise PermanentApiError(
                 "This name cannot be one of our Shopify tags. Give the segment another tag.", platform=self.name
             )

@@ -86,6 +86,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           UNION ALL
           SELECT person_id, true FROM memberships
           WHERE list_contains($names, segment) AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
+            AND entered_on <= $day::DATE -- of a day yet to come, by a clock that was wrong, no days can be over
           UNION ALL
           SELECT l.person_id, true FROM ledger g
           JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
@@ -99,7 +100,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           SELECT person_id, segment FROM members SEMI JOIN set_before USING (segment)
           UNION
           SELECT m.person_id, b.segment FROM memberships m JOIN set_before b USING (segment)
-          WHERE m.left_on IS NOT NULL AND b.stay > 0 AND m.entered_on > $day::DATE - b.stay
+          WHERE m.left_on IS NOT NULL AND b.stay > 0 AND m.entered_on > $day::DATE - b.stay AND m.entered_on <= $day::DATE
           UNION
           SELECT l.person_id, g.segment FROM ledger g SEMI JOIN set_before USING (segment)
           JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id

@@ -99,6 +99,12 @@ def stale(store: Store, config: Config, now: datetime) -> Stop | None:
             if pulled_at is None:
                 continue
             age_hours = (now - pulled_at).total_seconds() / 3600
+            if age_hours < -config.guards.max_age_hours:
+                return Stop(
+                    "stale_source",
+                    f"{load(platform).title} {stream} were last pulled on {pulled_at:%Y-%m-%d %H:%M} UTC, which is yet to come: "
+                    "the clock was wrong then, or is now, and nobody can tell how old they are; set it right and run `rollcall pull`",
+                )
             if age_hours > config.guards.max_age_hours:
                 return Stop(
                     "stale_source",

@@ -315,16 +315,17 @@ def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> d
     )
 
 
-def started_since(store: Store, platform: str, since: datetime) -> int:
-    """How many contacts entered segments with starts = "journey" on the platform since then."""
+def started_since(store: Store, platform: str, since: datetime, now: datetime) -> int:
+    """How many contacts entered segments with starts = "journey" on the platform since then; none of days yet to come, on which
+    a clock that was wrong dated them."""
     return int(
         store.value(
             """
             SELECT count(*) FROM (
               SELECT unnest(from_json(outcome, '[["VARCHAR"]]')) AS o FROM journal
-              WHERE platform = ? AND starts = 'journey' AND ended_at > ? AND outcome IS NOT NULL)
+              WHERE platform = ? AND starts = 'journey' AND ended_at > ? AND ended_at <= ? AND outcome IS NOT NULL)
             WHERE o[2] = 'add' AND o[3] = 'done'
             """,
-            [platform, since],
+            [platform, since, now],
         )
     )

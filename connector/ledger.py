@@ -300,7 +300,9 @@ def go_ahead(store: Store, platform: str, segment: str) -> str | None:
 
 
 def give_go_ahead(store: Store, platform: str, segment: str, digest: str, people: int, now: datetime, run_id: str) -> None:
+    """The latest counts: one of a later date, given when the clock was wrong, is over."""
     with store.transaction():
+        store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ? AND given_at > ?", [platform, segment, now])
         store.insert(
             "go_aheads",
             [

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Literal, get_args
 
 from adapters.base import Adapter
 from connector import (
@@ -46,6 +47,7 @@ from models.segments import Segment
 log = logging.getLogger(__name__)
 
 MOST_CONFLICTS = 20
+CHANNELS = Literal["email", "sms", "ads"]
 PAUSED = "paused ("
 
 
@@ -181,7 +183,7 @@ def _plan_platform(
     stop: str,
     allowed: frozenset[str],
 ) -> list[TargetPlan]:
-    wanted = _wanted(s, adapter, segments, stop, allowed)
+    wanted = _wanted(s, adapter, segments, stop, allowed, with_go_ahead)
     maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.given for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
@@ -251,7 +253,7 @@ def _in_journeys(s: Session, want: planning.Wanted, begun: Counter[str]) -> dict
 
 def _started_today(s: Session, platform: str) -> int:
     today = clock.local_day(s.now(), s.config.shop.timezone)
-    return journal.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone))
+    return journal.started_since(s.store, platform, clock.midnight_utc(today, s.config.shop.timezone), s.now())
 
 
 def _not_taken(s: Session, want: planning.Wanted, seen: Observed) -> planning.Wanted:
@@ -301,7 +303,7 @@ def _limits(s: Session, platform: str, name: str, allowed: frozenset[str]) -> pl
 
 
 def _wanted(
-    s: Session, adapter: Adapter, segments: Sequence[Segment], stop: str, allowed: frozenset[str]
+    s: Session, adapter: Adapter, segments: Sequence[Segment], stop: str, allowed: frozenset[str], with_go_ahead: bool
 ) -> list[planning.Wanted]:
     words = segment.sentences(s.store, s.config, list(segments))
     old = staleness.of_segments(s, segments, allowed)
@@ -311,8 +313,22 @@ def _wanted(
         consent.judge(s.store, s.config, adapter.name, channel)
         s.conflicts.update({(adapter.name, c.contact_id): c for c in consent.conflicts(s.store, adapter.name)})
         for g in (g for g in segments if g.channel == channel):
-            found.append(_wanted_one(s, adapter, g, stop, old[g.name], words[g.name], held[g.name]))
+            want = _wanted_one(s, adapter, g, stop, old[g.name], words[g.name], held[g.name])
+            found.append(want if with_go_ahead else _as_agreed(s, adapter, g, want))
     return sorted(found, key=lambda w: w.target.segment)
+
+
+def _as_agreed(s: Session, adapter: Adapter, g: Segment, want: planning.Wanted) -> planning.Wanted:
+    """Until the owner agrees to another channel, whoever said no on the one it was for may not carry the tag either."""
+    known = ledger.go_ahead(s.store, adapter.name, g.name)
+    others = (replace(g, channel=c) for c in get_args(CHANNELS) if c != g.channel)
+    before = next((o.channel for o in others if known == rule_digest(o, adapter.name)), "")
+    if not before:
+        return want
+    consent.judge(s.store, s.config, adapter.name, before)
+    closed = consent.desired(s.store, purpose_there(s.store, adapter.name, g)).closed
+    consent.judge(s.store, s.config, adapter.name, g.channel)
+    return replace(want, closed={**closed, **want.closed}, desired={c: m for c, m in want.desired.items() if c not in closed})
 
 
 def _wanted_one(

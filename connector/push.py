@@ -157,7 +157,9 @@ class _Push:
         ended: list[tuple[_Lane, journal.Ended]] = []
         with self._errands:
             while True:
-                if self.ask is not None and self.now() - self._asked_at >= ASKED_AGAIN:
+                if (
+                    self.ask is not None and not timedelta(0) <= self.now() - self._asked_at < ASKED_AGAIN
+                ):  # a clock may be set back
                     with self.store.transaction():
                         self._write_down(ended)
                     ended = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -16,6 +16,8 @@ from models.people import StreamCount
 
 log = logging.getLogger(__name__)
 
+STAMP = "%Y%m%dT%H%M%S%f"
+
 
 def begin(
     store: Store,
@@ -25,10 +27,12 @@ def begin(
     now_utc: Callable[[], datetime] = clock.now_utc,
     suffix: Callable[[], str] = lambda: secrets.token_hex(2),
 ) -> str:
-    """A new run id; ids sort by time. Runs that never ended are marked interrupted (the caller holds the lock)."""
+    """A new run id; ids sort in the order in which runs began, also where the clock was set back in between. Runs that never
+    ended are marked interrupted (the caller holds the lock)."""
     now = now_utc()
-    run_id = f"{now:%Y%m%dT%H%M%S%f}-{suffix()}"
     with store.transaction():
+        last = str(store.value("SELECT max(run_id) FROM runs") or "")
+        run_id = f"{_after(last, now):{STAMP}}-{suffix()}"
         left = store.sql("UPDATE runs SET state = 'interrupted' WHERE state = 'running' RETURNING run_id, command")
         store.sql(
             "INSERT INTO runs (run_id, command, started_at, as_of, state) VALUES (?, ?, ?, ?, 'running')",
@@ -37,6 +41,15 @@ def begin(
     for earlier, what in left:
         log.warning("The run %s (%s) did not end; this one goes on from where it stopped.", earlier, what)
     return run_id
+
+
+def _after(last: str, now: datetime) -> datetime:
+    """Now, or just after the run `last` where that one has a later time: its clock was wrong then, or is wrong now."""
+    try:
+        before = datetime.strptime(last.partition("-")[0], STAMP)  # noqa: DTZ007  # naive UTC, as all our times
+    except ValueError:
+        return now
+    return now if now > before else before + timedelta(microseconds=1)
 
 
 def finish(
@@ -78,3 +91,14 @@ def counts(store: Store, run_id: str) -> list[StreamCount]:
         [run_id],
     )
     return [StreamCount(**row) for row in found]
+
+
+def reached_further_since(store: Store, then: datetime) -> bool:
+    """Whether a backfill or an import that began since then brought anything: a shop may be known further back than it was."""
+    return bool(
+        store.sql(
+            "SELECT 1 FROM runs JOIN stream_counts USING (run_id) WHERE command IN ('backfill', 'import') AND started_at > ? "
+            "AND stored > 0 LIMIT 1",
+            [then],
+        )
+    )

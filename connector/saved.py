@@ -36,6 +36,8 @@ def read(path: Path) -> Plan:
 
 
 def require_fresh(plan: Plan, now: datetime) -> None:
+    if plan.made_at - now > timedelta(hours=1):
+        raise StalePlan("The plan is from a time that is yet to come: the clock was wrong then, or is now. Make a new one.")
     if now - plan.made_at > timedelta(hours=LIFE_HOURS):
         raise StalePlan(f"The plan is older than {LIFE_HOURS} hours. Make a new one.")
 

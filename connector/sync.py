@@ -20,6 +20,7 @@ from connector import (
     profile,
     pruning,
     pull,
+    runs,
     saved,
     scopes,
     segment,
@@ -30,7 +31,7 @@ from connector.planner import plan_derived, undo_plan_derived
 from connector.raw import RawPages
 from connector.session import Problem, Session, known_account, noted, translator
 from models.changes import Plan
-from models.errors import ConnectorError
+from models.errors import ConnectorError, StalePlan
 from models.people import StreamCount
 from models.segments import Segment, SegmentCount
 
@@ -167,6 +168,10 @@ def still_valid(
     Refuses when the world moved too far.
     """
     saved.require_fresh(saved_plan, s.now())
+    if with_go_ahead and runs.reached_further_since(s.store, saved_plan.made_at):
+        raise StalePlan(
+            "A backfill or an import brought more since this plan was made, and a go-ahead is for what the plan shows. Make a new one."
+        )
     approved = saved.part(saved_plan, only, [segment.named(resolved(s.config), name).name for name in named])
     fresh = make_plan(s, with_go_ahead=with_go_ahead, only=tuple(approved.accounts), named=named)
     plan, dropped = saved.what_still_holds(approved, fresh)

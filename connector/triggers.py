@@ -110,7 +110,7 @@ def plan(
         note = f"waits for your go-ahead (`rollcall push --first`); the {inside:,} people of now will set off nothing"
         return replace(made, parked=held or note, waits_for_go_ahead=not held)
     due, excluded = _due(store, config, trigger, segment, now)
-    room = max(0, trigger.max_per_day - _sent_since(store, trigger, day_began))
+    room = max(0, trigger.max_per_day - _sent_since(store, trigger, day_began, now))
     parked = held
     if not held and len(due) > room:
         parked = f"{len(due) - room:,} wait for another day (max_per_day = {trigger.max_per_day})"
@@ -231,11 +231,11 @@ def _cooling(store: Store, trigger: Trigger, now: datetime) -> set[str]:
     }
 
 
-def _sent_since(store: Store, trigger: Trigger, since: datetime) -> int:
+def _sent_since(store: Store, trigger: Trigger, since: datetime, now: datetime) -> int:
     return int(
         store.value(
-            "SELECT count(*) FROM triggered WHERE trigger = ? AND state IN ('done', 'unknown') AND last_at >= ?",
-            [trigger.name, since],
+            "SELECT count(*) FROM triggered WHERE trigger = ? AND state IN ('done', 'unknown') AND last_at BETWEEN ? AND ?",
+            [trigger.name, since, now],
         )
     )
 

@@ -220,7 +220,7 @@ def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], ma
     """The plans without whoever was put there by somebody else since, where the answer to a write does not tell that: such a tag
     would count as ours, and be taken off one day."""
     entering = [t for t in plans if t.object_id and any(c.kind == "add" for c in t.writable)]
-    if adapter.tells_who_was_in or not entering or s.now() - made_at <= LOOK_HOLDS:
+    if adapter.tells_who_was_in or not entering or timedelta(0) <= s.now() - made_at <= LOOK_HOLDS:  # a clock may be set back
         return list(plans)
     maybe = {t.target.segment: frozenset(c.contact_id for c in t.writable if c.kind == "add") for t in entering}
     try:

@@ -101,7 +101,8 @@ def test_of_an_ordered_set_a_pin_counts_and_so_does_a_minimum_stay(store: Store)
 def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
     person(store, "fresh")
     person(store, "old")
-    for name, entered in (("fresh", "2026-11-15"), ("old", "2026-10-01")):
+    person(store, "of a year to come")
+    for name, entered in (("fresh", "2026-11-15"), ("old", "2026-10-01"), ("of a year to come", "2027-11-15")):
         store.insert(
             "memberships",
             [{"segment": "VIP", "person_id": name, "entered_on": entered, "left_on": "2026-11-20", "entered_run": "r"}],
@@ -128,7 +129,7 @@ def test_the_journal_tells_how_many_other_journeys_somebody_entered(store: Store
     entered(store, "Second", "busy")
     assert journal.in_journeys(store, "mailchimp", "Third", datetime(2026, 11, 1)) == {"busy": 2, "calm": 1}
     assert journal.in_journeys(store, "mailchimp", "First", datetime(2026, 11, 1)) == {"busy": 1}
-    assert journal.started_since(store, "mailchimp", datetime(2026, 11, 21)) == 3
+    assert journal.started_since(store, "mailchimp", datetime(2026, 11, 21), datetime(2026, 11, 22)) == 3
 
 
 def test_whom_the_platform_refused_is_stuck_until_their_record_changes(store: Store) -> None:

@@ -210,15 +210,15 @@ def test_a_contact_that_was_deleted_for_good_keeps_no_retired_segment_from_being
         assert shop.owner.store.sql("SELECT * FROM ledger_objects") == []
 
 
-@pytest.mark.parametrize("is_quiet", [False, True])
-def test_who_is_tagged_by_hand_while_the_owner_is_asked_keeps_the_tag(shop: Shopkeeper, is_quiet: bool) -> None:
+@pytest.mark.parametrize(("is_quiet", "minutes"), [(False, 10), (True, 10), (False, -50)], ids=["", "quiet", "clock set back"])
+def test_who_is_tagged_by_hand_while_the_owner_is_asked_keeps_the_tag(shop: Shopkeeper, is_quiet: bool, minutes: int) -> None:
     if is_quiet:
         shop.owner.change_rule(">= 1", ">= 2")
     shop.owner.believe({"VIP": range(6)})
     s = shop.owner.session()
     plan = shop.owner.plan(s, first=is_quiet)
     by_hand(shop, 5, on=True)
-    s.now = lambda: NOW + timedelta(minutes=10)
+    s.now = lambda: NOW + timedelta(minutes=minutes)
     writer.carry_out(s, plan, first=is_quiet)
     shop.owner.store.sql("UPDATE go_aheads SET given_at = given_at + INTERVAL 1 DAY WHERE run_id = ?", [s.run_id])
     shop.owner.believe({"VIP": range(4)})
@@ -398,3 +398,31 @@ def test_who_was_merged_on_shopify_loses_our_tag_on_saying_no_where_the_orders_t
             keeper.owner.believe({"VIP": range(3)})
             keeper.owner.push(first=False)
         assert [carries(keeper, n) for n in (0, 1, 2, 7)] == [True, True, True, not has_orders]
+
+
+def test_a_tag_made_under_another_prefix_is_kept_in_step_and_whoever_says_no_loses_it(shop: Shopkeeper) -> None:
+    first = shop.owner.run_ids[-1]
+    shop.owner.change_rule("[guards]", '[push]\nprefix = "Ours: "\n[guards]')
+    shop.world.simulators[platform(shop)].change("p00003", {"status": "unsubscribed"})
+    shop.owner.pull()
+    shop.owner.believe({"VIP": range(5)})
+    s, _ = shop.owner.push(first=False)
+    assert [carries(shop, n) for n in range(5)] == [True, True, True, False, True] and s.exit_code == 0
+    assert shop.owner.push(first=False)[1].changes == ()
+    s = shop.owner.session("undo")
+    s.counts = shop.owner.counts()
+    plan, _ = planner.undo_plan_derived(s, first)
+    writer.carry_out(s, plan)
+    assert [carries(shop, n) for n in range(5)] == [False] * 4 + [True]
+
+
+def test_a_tag_that_was_agreed_to_for_e_mail_is_taken_off_who_says_no_by_e_mail_until_another_channel_is_agreed_to(
+    shop: Shopkeeper,
+) -> None:
+    shop.owner.change_rule('name = "VIP"', 'name = "VIP"\nchannel = "sms"')
+    shop.world.simulators[platform(shop)].change("p00003", {"status": "unsubscribed"})
+    shop.owner.pull()
+    _, plan = shop.owner.push(first=False)
+    assert plan.targets[0].waits_for_go_ahead and [c.must for c in plan.targets[0].writable] == [True]
+    assert [carries(shop, n) for n in range(4)] == [True, True, True, False]
+    assert not shop.owner.push(first=False)[1].targets[0].writable

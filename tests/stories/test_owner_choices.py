@@ -32,6 +32,17 @@ def test_a_saved_plan_is_approved_in_parts(pulled: Story, few_orders: Path) -> N
     assert elsewhere.code == 2 and "holds nothing" in elsewhere.err
 
 
+def test_a_go_ahead_for_a_saved_plan_is_none_for_what_was_imported_since(pulled: Story) -> None:
+    pulled.ok(*PLAN, "--out", "all.json")
+    (pulled.folder / "old.csv").write_text("email,date,amount\nsomebody@shop.example,1990-05-01,10.00\n")
+    pulled.ok("import", "orders", "old.csv")
+    late = pulled.run("apply", "all.json", "--first", "--as-of", AS_OF)
+    assert late.code == 4 and "brought more since" in late.err and not pulled.writes()
+    pulled.ok(*PLAN, "--out", "all.json")
+    pulled.ok("import", "orders", "old.csv")
+    pulled.ok("apply", "all.json", "--first", "--as-of", AS_OF)
+
+
 def test_a_plan_can_be_pasted_as_markdown(pulled: Story) -> None:
     pulled.configure(segments().replace('"Frequent"', '"Fre|quent *now*"'))
     out = pulled.ok(*PLAN, "--markdown").out
