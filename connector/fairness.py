@@ -15,7 +15,8 @@ from connector.score_parts import Card, Scored
 from connector.store import Store
 from models.scores import measure
 from models.scores.history import NAMES, Floats
-from models.scores.views import Views
+from models.scores.signs import columns_of
+from models.scores.views import View, Views
 
 LEAST_PEOPLE = 50
 LEAST_PROXY_PEOPLE = 100
@@ -104,7 +105,8 @@ def _stand_ins(traits: Traits, data: ShopData, views: Views) -> list[Card]:
     """Inputs of the models, and country and language, that nearly say what a sensitive attribute is."""
     if data.refusal or not data.people:
         return []
-    shot = views.at(data.cutoff).shot
+    view = views.at(data.cutoff)
+    shot = view.shot
     found = []
     for trait in SENSITIVE:
         known = traits.get(trait, {})
@@ -113,12 +115,20 @@ def _stand_ins(traits: Traits, data: ShopData, views: Views) -> list[Card]:
         groups = [g for g in sorted(set(value) - {""}) if (value == g).sum() >= LEAST_PROXY_PEOPLE]
         for group in groups if len(groups) > 1 else []:
             columns = {n: shot.features[told, i] for i, n in enumerate(NAMES)}
+            columns |= _beside(views, view, told)
             columns |= _stated(traits, data, shot.person[told], value[told] == group)
             best = max(columns, key=lambda n: _strength(value[told] == group, columns[n]))
             strength = _strength(value[told] == group, columns[best])
             if strength >= PROXY_AUC:
                 found.append({"input": best, "trait": trait, "group": str(group), "auc": round(strength, 3)})
     return found
+
+
+def _beside(views: Views, view: View, told: Any) -> dict[str, Floats]:
+    """What stands beside orders; one value below all others where it is missing."""
+    if views.signs is None or view.signs is None:
+        return {}
+    return {n: np.nan_to_num(view.signs[told, i], nan=-1.0) for i, (_, n) in enumerate(columns_of(views.signs.groups))}
 
 
 def _stated(traits: Traits, data: ShopData, people: Any, target: Any) -> dict[str, Floats]:

@@ -39,7 +39,7 @@ def train_and_score(
 
 def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: int) -> list[dict[str, Any]]:
     data = load(store, config, as_of)
-    views = Views(data.orders, horizon, data.lines)
+    views = Views(data.orders, horizon, data.lines, data.signs)
     dates, days = score_value.next_order(data, views, horizon)
     found = [
         score_churn.make(data, views, horizon), score_value.value(data, views, horizon), score_value.soon(data, views), dates,

@@ -83,7 +83,7 @@ def _card(data: ShopData, horizon: int, model: ChurnModel, views: Views) -> Card
             "Until one has, people are ranked by days since their last order, which is a rule, not a prediction."
         ]
         return card
-    judged = views if checked == horizon else Views(data.orders, checked, data.lines)
+    judged = views if checked == horizon else Views(data.orders, checked, data.lines, data.signs)
     view = judged.at(closed)
     truth = no_order_within(data.orders, view.person, closed, checked)
     if min(int(truth.sum()), int((~truth).sum())) < 50:

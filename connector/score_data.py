@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from connector import score_signs
 from connector.config import Config
 from connector.facts import marks, sources
 from connector.no_profiling import not_profiled
 from connector.score_catalogue import Goods, Sold, goods
 from connector.store import Store
 from models.scores.history import Floats, Ints, Lines, Orders
+from models.scores.signs import Signs
 from models.segments import AsOf
 
 EPOCH = date(1970, 1, 1)
@@ -54,6 +56,8 @@ class ShopData:
     """People with an order in another currency, where those are too many to be passed over."""
     goods: Goods | None = None
     """What can be offered; None where the lines are unknown."""
+    signs: Signs | None = None
+    """What is known beside orders; None where nothing is."""
     checked: dict[str, Checked] = field(default_factory=dict)
     """By score; filled while scores are made."""
 
@@ -84,7 +88,10 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     apart = is_order & (found["currency"] != own)
     unpriced = np.unique(person[apart]) if foreign > FOREIGN_SHARE * int(is_order.sum()) else np.empty(0, np.int64)
     products = shelf.products if shelf else []
-    return ShopData(people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf)
+    beside = score_signs.load(store, config, as_of, people)
+    return ShopData(
+        people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf, beside
+    )
 
 
 def no_profiling(store: Store, config: Config) -> set[str]:

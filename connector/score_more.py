@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from connector import card_pictures, engagement, fairness, next_category, score_grades, score_year, uplift
+from connector import card_pictures, engagement, fairness, next_category, score_about, score_grades, score_year, uplift
 from connector.config import Config
 from connector.score_data import ShopData, no_profiling
 from connector.score_parts import Scored, people_lacking, unchecked
@@ -38,9 +38,11 @@ def make(
 
 
 def finish(store: Store, data: ShopData, mail: engagement.MailData, views: Views, found: list[Scored]) -> None:
-    """What every card says beside its own figures: how earlier scores turned out, fairness, and the points of the pictures."""
+    """What every card says beside its own figures: how earlier scores turned out, fairness, what it was made from and could gain
+    from, and the points of the pictures."""
     score_grades.tell(store, data, mail, views, found)
     fairness.audit(store, data, views, found)
+    score_about.tell(data, mail, views, found)
     card_pictures.prepare(data.checked, found)
 
 

@@ -30,6 +30,9 @@ LARGE = ("middle", *CANDIDATES)
 MIDDLE = ("middle", "logistic")
 """The same for shops of 500 to 1,999. Where people buy by the calendar, the repeat-buying models are best left out."""
 
+MIDDLE_WITH_SIGNS = ("middle", *CANDIDATES)
+"""The same where more than orders is known: only trees see it."""
+
 NAMES = {
     "small": "MBG/NBD",
     "middle": "mean of MBG/NBD and logistic regression",
@@ -99,7 +102,7 @@ class ChurnModel:
 
     def _choose(self, views: Views) -> None:
         """Rolling back-test on windows that have closed: the kind, and what is known about the level."""
-        kinds = self.candidates if self.rung_ == "large" else MIDDLE
+        kinds = self.candidates if self.rung_ == "large" else MIDDLE if views.signs is None else MIDDLE_WITH_SIGNS
         losses: dict[str, list[Floats]] = {k: [] for k in kinds}
         levels: dict[str, list[Seen]] = {k: [] for k in kinds}
         for closed in views.judged(self.cutoffs_[:VALIDATIONS], self.taught_horizon_):
@@ -113,7 +116,7 @@ class ChurnModel:
                     learned, other = self._levels(view, model)
                     levels[kind].append(Seen(closed, learned, other, float(logit(_inside(truth.mean())))))
         if len(losses[kinds[0]]) < LEAST_WINDOWS:  # no choice can rest on so little: the middle of both is safer
-            self.kind_ = "blend" if "blend" in kinds else kinds[0]
+            self.kind_ = "blend" if self.rung_ == "large" and "blend" in kinds else kinds[0]
             self.seen_ = levels[self.kind_]
             return
         mean = {k: float(np.mean([v.mean() for v in parts])) for k, parts in losses.items() if parts}
@@ -216,10 +219,29 @@ def logistic(strength: float = 0.03) -> Any:
 def boosting(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(
+    return over_gaps(HistGradientBoostingClassifier(
         max_iter=120, learning_rate=0.08, max_leaf_nodes=4, min_samples_leaf=60, l2_regularization=3, max_features=0.3,
         early_stopping=False, random_state=seed,
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def over_gaps(trees: Any) -> Any:
+    """Trees bear missing values, but no column in which everything is missing."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    class Filled(FunctionTransformer):  # type: ignore[misc]  # ships no type information
+        """A column that was empty on fitting is 0 for everybody."""
+
+        def fit(self, x: Floats, y: Any = None) -> Filled:
+            super().fit(x, y)
+            self.empty_ = np.isnan(x).all(axis=0)
+            return self
+
+        def transform(self, x: Floats) -> Floats:
+            return np.where(self.empty_, 0.0, x) if self.empty_.any() else x
+
+    return make_pipeline(Filled(), trees)
 
 
 def _inside(p: Floats) -> Floats:

@@ -6,13 +6,16 @@ A reason is therefore true of the model by construction: take its cause away and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from models.scores.history import Floats, Orders
+from models.scores.signs import columns_of, like_the_middle, said
 from models.scores.views import View, Views
 
 LEAST_MOVE = 0.01
+MOST = 3
 
 
 def usual_gap(view: View) -> Floats:
@@ -48,18 +51,41 @@ def moves(views: Views, view: View, predict: Callable[[View], Floats]) -> tuple[
     return own - silence, own - count
 
 
+def sign_moves(views: Views, view: View, predict: Callable[[View], Floats]) -> dict[str, Floats]:
+    """Group of signs -> how much the score owes to it: score less the score with that of the middle of those who
+    ordered lately, all else equal."""
+    if views.signs is None or view.signs is None:
+        return {}
+    own, groups = predict(view), views.signs.groups
+    return {g: own - predict(replace(view, signs=like_the_middle(view.signs, view.recency, groups, g))) for g in groups}
+
+
+def _signs_said(views: Views, view: View, predict: Callable[[View], Floats]) -> list[list[tuple[float, str]]]:
+    """Per person what moves the risk beside the orders, and by how much."""
+    found: list[list[tuple[float, str]]] = [[] for _ in view.person]
+    for group, move in sign_moves(views, view, predict).items():
+        assert views.signs is not None and view.signs is not None
+        places = {name: i for i, (g, name) in enumerate(columns_of(views.signs.groups)) if g == group}
+        for i in np.flatnonzero(np.abs(move) >= LEAST_MOVE):
+            text = said(group, {name: float(view.signs[i, k]) for name, k in places.items()})
+            found[i].append((float(move[i]), text))
+    return found
+
+
 def churn_reasons(views: Views, view: View, predict: Callable[[View], Floats]) -> list[list[str]]:
-    """Per person the causes that move the risk by a point or more, the strongest first."""
+    """Per person the three causes that move the risk most, by a point or more, the strongest first."""
     silence, count = moves(views, view, predict)
+    beside = _signs_said(views, view, predict)
     usual = usual_gap(view)
     found = []
     for i in range(len(view.person)):
         orders, idle = int(view.shot.frequency[i]) + 1, int(view.recency[i])
         habit = f"usually every {usual[i]:.0f}" if orders > 1 else f"others come back after {usual[i]:.0f}"
-        said = (
+        causes = (
             (silence[i], f"no order for {idle} days, {habit}"),
             (count[i], "only one order so far" if orders == 1 else f"{orders} order days so far"),
+            *beside[i],
         )
-        strong = sorted((r for r in said if abs(r[0]) >= LEAST_MOVE), key=lambda r: -abs(r[0]))
+        strong = sorted((r for r in causes if abs(r[0]) >= LEAST_MOVE), key=lambda r: -abs(r[0]))[:MOST]
         found.append([f"{text} ({'raises' if move > 0 else 'lowers'} the risk by {abs(move):.0%})" for move, text in strong])
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.scores import measure
-from models.scores.churn import MOST_BOOSTED_ROWS, MOST_ROWS, VALIDATIONS, boosting
+from models.scores.churn import MOST_BOOSTED_ROWS, MOST_ROWS, VALIDATIONS, boosting, over_gaps
 from models.scores.history import NAMES, PACE_NAMES, Floats, Ints, Orders
 from models.scores.level import Level, Seen, beyond
 from models.scores.views import LEAST_EVENTS, STEP_DAYS, Stack, View, Views
@@ -247,10 +247,10 @@ class ValueModel:
 
         some = y > 0
         whether = boosting(self.seed).fit(stack.x, some)
-        much = HistGradientBoostingRegressor(
+        much = over_gaps(HistGradientBoostingRegressor(
             loss="gamma", max_iter=100, learning_rate=0.05, max_leaf_nodes=4, min_samples_leaf=40, l2_regularization=3,
             max_features=0.3, early_stopping=False, random_state=self.seed,
-        ).fit(stack.x[some], y[some])  # fmt: skip
+        )).fit(stack.x[some], y[some])  # fmt: skip
         return lambda v: np.asarray(whether.predict_proba(v.wide)[:, 1] * much.predict(v.wide))
 
 

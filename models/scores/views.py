@@ -16,6 +16,7 @@ from models.scores.btyd import BetaGeoFitter
 from models.scores.history import Floats, Ints, Lines, Orders, Snapshot, pace, snapshot
 from models.scores.inputs import line_features, ratios, repeat_buying
 from models.scores.inputs import signed_log as signed_log
+from models.scores.signs import Signs, sign_features
 
 STEP_DAYS = 30
 FINE_STEP_DAYS = 15
@@ -63,6 +64,8 @@ class View:
     modified: BetaGeoFitter
     bought: Floats | None = None
     """What order lines say; None where there are none."""
+    signs: Floats | None = None
+    """What stands beside orders (`models/scores/signs.py`); None where nothing is known. May hold NaN."""
 
     @property
     def person(self) -> Ints:
@@ -70,8 +73,9 @@ class View:
 
     @property
     def wide(self) -> Floats:
-        """What trees see: the inputs and, where known, what lay in the orders. (A regression would have to extrapolate it.)"""
-        return self.inputs if self.bought is None else np.hstack([self.inputs, self.bought])
+        """What trees see: the inputs and, where known, what lay in the orders and beside them. (A regression would have to
+        extrapolate it.)"""
+        return np.hstack([self.inputs, *(x for x in (self.bought, self.signs) if x is not None)])
 
     @property
     def recency(self) -> Floats:
@@ -104,10 +108,11 @@ class View:
 class Views:
     """Views of one shop by cutoff, each made once. `horizon` is the one the models are asked about."""
 
-    def __init__(self, orders: Orders, horizon: int, lines: Lines | None = None) -> None:
+    def __init__(self, orders: Orders, horizon: int, lines: Lines | None = None, signs: Signs | None = None) -> None:
         self.orders = orders
         self.horizon = horizon
         self.lines = lines
+        self.signs = signs if signs and signs.groups else None
         self.customers = len(np.unique(orders.person))
         self.step = FINE_STEP_DAYS if self.customers <= FINE_CUSTOMERS else STEP_DAYS
         self._teacher: Views | None = None
@@ -130,7 +135,8 @@ class Views:
         if self._teacher is None:
             k = -(-self.customers // TEACH_ON)
             lines = None if self.lines is None else self.lines.every(k)
-            self._teacher = Views(self.orders.every(k), self.horizon, lines)
+            signs = None if self.signs is None else self.signs.every(k)
+            self._teacher = Views(self.orders.every(k), self.horizon, lines, signs)
         return self._teacher
 
     def at(self, cutoff: int) -> View:
@@ -172,17 +178,18 @@ class Views:
         return [c for c in cutoffs if len(self.training_cutoffs(c, horizon)) >= 2]
 
     def changed(self, view: View, orders: Orders) -> View:
-        """The same people and the same fitted models, had their history been `orders`; what lay in the orders stays."""
+        """The same people and the same fitted models, had their history been `orders`; what lay in the orders and beside them stays."""
         shot = snapshot(orders, view.cutoff)
         inputs = self._inputs(orders, shot, view.basic, view.modified)
-        return View(view.cutoff, shot, inputs, view.basic, view.modified, view.bought)
+        return View(view.cutoff, shot, inputs, view.basic, view.modified, view.bought, view.signs)
 
     def _make(self, cutoff: int) -> View:
         known = self.orders.before(cutoff)
         shot = snapshot(known, cutoff)
         basic, modified = self._fitted(shot)
         bought = line_features(self.lines, shot) if self.lines is not None else None
-        return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified, bought)
+        signs = sign_features(self.signs, shot) if self.signs is not None else None
+        return View(cutoff, shot, self._inputs(known, shot, basic, modified), basic, modified, bought, signs)
 
     @staticmethod
     def _fitted(shot: Snapshot) -> tuple[BetaGeoFitter, BetaGeoFitter]:

@@ -254,3 +254,17 @@ def test_a_group_keeps_its_name_in_later_runs(grouped: Any) -> None:
     assert {g["name"] for g in runs[0]["groups"]} == {g["name"] for g in runs[1]["groups"]}
     assert not any(g["is_new"] for g in runs[1]["groups"])
     assert all(g["was_people"] for g in runs[1]["groups"])
+
+
+def test_every_card_says_when_it_was_made_from_what_and_what_it_could_gain_from(scored: Any) -> None:
+    cards = {c["score"]: c for c in score.cards(scored[0])}
+    churn, mail = cards["churn"], cards["engagement"]
+    assert churn["made_on"] == LAST.isoformat() and churn["data"]["customers"] > 1000 and churn["data"]["first_on"]
+    text = " ".join(churn["lines"])
+    assert f"Made on {LAST} from " in text and "order days of" in text
+    assert "a second year of orders" in text and "ratings" in text and "richer models are tried from 2,000" in text
+    has_trees = "trees" in churn["model"]
+    assert ("what was bought" in text) == has_trees == ("sent, opened and clicked mails" in text)
+    assert f"the mail of {MAILED - 1:,} contacts" in " ".join(mail["lines"])
+    refused = cards["uplift"]
+    assert refused["made_on"] and refused["improve"] == [] and not any("Made on" in line for line in refused["lines"])
