@@ -73,7 +73,7 @@ def _understood(row: Json) -> tuple[Waits, ...] | None:
         return ()
     branch = row.get("filterBranch")
     try:
-        return tuple(branch_waits(branch)) if isinstance(branch, dict) else None
+        return tuple(w._replace(is_direct=False) for w in branch_waits(branch)) if isinstance(branch, dict) else None
     except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
         return None
 

@@ -37,15 +37,18 @@ LONGEST_WAY = 500
 
 Json = dict[str, Any]
 On = Literal["enter", "leave", "value"]
+EITHER: tuple[On, ...] = ("enter", "leave")
 
 
 class Waits(NamedTuple):
-    """One thing a workflow waits for: `name` is a list's id (enter, leave) or a property (value); no values: any of them."""
+    """One thing a workflow waits for: `name` is a list's id (enter, leave) or a property (value); no values: any of them.
+    is_direct: the workflow itself looks at the property, and not at an active list that does."""
 
     on: On
     name: str
     values: tuple[str, ...] = ()
     is_sure: bool = True
+    is_direct: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,9 @@ def started_by(
                 found.append(replace(flow.as_automation(moved), spares=carriers))
                 if flow.is_event and not w.values:
                     found.append(flow.as_automation(_moved(w, "leave", is_sure=False)))
+            if w.is_direct and w.on == "value" and w.name == value[0] and value[0] and {*w.values} - {value[1]}:
+                # whoever has an option that it waits for gets a new value of the property with every other one set or cleared
+                found += [flow.as_automation(_moved(w, on, is_sure=False)) for on in EITHER]
     return _once(found)
 
 

@@ -1,7 +1,8 @@
 """What cannot be pulled again, in one small file: ledger, journal, go-aheads, pins, what stands in our fields and whom a
-trigger told of, the audit trail, the configuration.
+trigger told of, who said no before, the audit trail, the configuration.
 
-No address is in it, except of those who asked not to be profiled: the journal keeps the platforms' contact ids only. The
+No address is in it, except of those who asked not to be profiled, and those that somebody had who says no: the journal keeps
+the platforms' contact ids only. The
 key of the store goes with it, so that after a loss nobody we were told to forget comes back; the keys of the audit trail
 do not, so that forgetting somebody reaches the backups too.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from connector import keys
+from connector import consent, keys
 from connector.config import Config
 from connector.store import MEMORY, Store
 from models.errors import ConnectorError, StoreError, UsageError
@@ -33,11 +34,16 @@ FOLDERS = "backup_folders"
 TABLES = (
     "ledger_objects", "ledger", "journal", "parked", "go_aheads", "pins", "paused", "overrides", "nights", "audit",
     "audit_head", "forgotten", "no_profiling", "meta", "field_values", "field_writes", "trigger_starts", "triggered",
-    "carried", "given",
+    "carried", "given", "consent_history", "former_addresses",
 )  # fmt: skip
 """Those of them that the store has are kept."""
 DATED = {"journal": "intended_at", "field_writes": "written_at"}
 """Of these only what is of the last days, for `undo`, or open still."""
+SAID_NO = {
+    "consent_history": consent.LAST_NO,
+    "former_addresses": f"SELECT f.* FROM former_addresses f SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)",
+}
+"""Of these only what a no rests on that the platforms may not show any more."""
 
 Cleaner = Callable[[str, dict[str, Any]], dict[str, Any] | None]
 
@@ -68,7 +74,7 @@ def make(store: Store, config: Config, folder: Path, now: datetime) -> Saved:
         _remember(store, folder.absolute())
     for old in files_in(folder)[:-KEEP]:
         old.unlink()
-    rows = sum(int(store.value(f'SELECT count(*) FROM "{t}"')) for t in _held(store))
+    rows = sum(int(store.value(f"SELECT count(*) FROM {_source(t, now)}")) for t in _held(store))
     return Saved(path, rows, path.stat().st_size)
 
 
@@ -147,6 +153,8 @@ def _held(store: Store) -> list[str]:
 
 
 def _source(table: str, now: datetime) -> str:
+    if table in SAID_NO:
+        return f"({SAID_NO[table]})"
     if table not in DATED:
         return f'(SELECT * FROM "{table}")'
     since = now - timedelta(days=JOURNAL_DAYS)

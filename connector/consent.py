@@ -169,14 +169,14 @@ tellers AS (  -- joins on equal values only: one with OR would compare every com
 
 _HIDDEN = r"""
 hidden AS (  -- a refusal is not forgotten where the contact was archived later, died, or has yet to confirm that it means yes
-  SELECT a.source, a.person_id FROM (
+  SELECT a.source, a.contact_id, a.person_id FROM (
     SELECT source, contact_id, person_id FROM answers WHERE topic = ''
     GROUP BY ALL HAVING bool_and(status IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))) a
   JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
   GROUP BY a.source, a.contact_id, a.person_id
   HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))
     = 'unsubscribed')"""
-"""Who refused, and whose record does not say so any more: person, source. Over `answers`."""
+"""Who refused, and whose record does not say so any more: person, source, contact. Over `answers`."""
 
 _ERASED = r"""
 SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
@@ -185,16 +185,29 @@ SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links
   SELECT l.person_id, c.source, NULL, true, true FROM contacts c JOIN person_links l USING (source, contact_id)
   WHERE c.state = 'erased' OR (c.state = 'gone' AND c.source IN ('mailchimp', 'hubspot')) GROUP BY l.person_id, c.source"""
 
+LAST_NO = """
+SELECT * FROM consent_history
+WHERE topic = '' AND status NOT IN ('archived', 'dead', 'pending', 'transactional', 'never_asked')
+QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel ORDER BY seen_at DESC) = 1 AND status = 'unsubscribed'"""
+"""What no platform tells any more once a contact is archived, dead or asked anew: that its last clear answer was a no."""
+
 REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"
 """Everybody who refused by an event, whether a platform of ours knows them or not. $channel: 'email', 'sms'."""
 
-REFUSING = """
-SELECT DISTINCT k.email FROM consents c JOIN contacts k USING (source, contact_id)
-WHERE c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased') AND k.email IS NOT NULL
+REFUSING = f"""
+WITH answers AS (
+  SELECT source, contact_id, '' AS person_id, topic, status FROM consents WHERE channel = 'email'),
+{_HIDDEN.strip()},
+refused AS (
+  SELECT source, contact_id FROM answers WHERE topic = '' AND status IN ('unsubscribed', 'erased')
+  UNION SELECT source, contact_id FROM hidden)
+SELECT DISTINCT k.email FROM refused JOIN contacts k USING (source, contact_id) WHERE k.email IS NOT NULL
 UNION
-SELECT f.email FROM consents c JOIN former_addresses f USING (source, contact_id)
-WHERE f.email IS NOT NULL AND c.topic = '' AND c.channel = 'email' AND c.status IN ('unsubscribed', 'erased')
-  AND NOT EXISTS (SELECT 1 FROM contacts k WHERE k.source = f.source AND k.email = f.email)"""
+SELECT f.email FROM refused JOIN former_addresses f USING (source, contact_id)
+WHERE f.email IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM contacts k WHERE k.source = f.source AND k.email = f.email AND coalesce(k.state, 'live') = 'live')""".replace(
+    "$channel", "'email'"
+)
 """Addresses that said no themselves, whoever holds them: shared by many, or by people whom the owner keeps apart."""
 
 DEAD = """
@@ -240,24 +253,30 @@ boxes AS (  -- Mailchimp's marketing permissions: those whose text says e-mail, 
     SELECT contact_id, topic, status = 'subscribed' AS is_ticked_now, false AS was_ticked
     FROM answers WHERE source = $platform AND topic <> ''
     UNION ALL
-    SELECT h.contact_id, h.topic, NULL, true FROM consent_history h
-    SEMI JOIN answers a ON a.source = h.source AND a.contact_id = h.contact_id AND a.topic = h.topic
-    WHERE h.source = $platform AND h.channel = $channel AND h.topic <> '' AND h.status = 'subscribed')
+    SELECT a.contact_id, a.topic, NULL, true FROM answers a
+    JOIN (
+      SELECT contact_id, contact_id AS was FROM contacts WHERE source = $platform
+      UNION  -- with a new address comes a new id
+      SELECT merged_into, contact_id FROM contacts WHERE source = $platform AND merged_into IS NOT NULL) k
+      ON k.contact_id = a.contact_id
+    JOIN consent_history h ON h.source = a.source AND h.contact_id = k.was AND h.topic = a.topic
+    WHERE a.source = $platform AND h.channel = $channel AND a.topic <> '' AND h.status = 'subscribed')
   GROUP BY contact_id, topic),
 permissions AS (
   SELECT contact_id, bool_or(is_ticked_now) AS is_ticked, bool_or(was_ticked) AS was_ticked
   FROM (SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM boxes)
   WHERE $platform = 'mailchimp' AND says_email = has_email_box GROUP BY contact_id),
 places AS (
-  SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
-    AS place FROM contacts),
+  SELECT source, contact_id, state, CASE $channel WHEN 'email' THEN email
+    WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END AS place FROM contacts),
 speaking AS (  -- whoever speaks for an address: also the contact that had it before, until another of its platform has it
   SELECT source, contact_id, place FROM places
   UNION ALL
   SELECT f.source, f.contact_id, f.place FROM (
     SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
       AS place FROM former_addresses) f
-  WHERE f.place IS NOT NULL AND NOT EXISTS (SELECT 1 FROM places c WHERE c.source = f.source AND c.place = f.place)),
+  WHERE f.place IS NOT NULL AND NOT EXISTS (  -- one that is no longer there says nothing about it
+    SELECT 1 FROM places c WHERE c.source = f.source AND c.place = f.place AND coalesce(c.state, 'live') = 'live')),
 {hidden},
 {told},
 refusals AS (
@@ -271,6 +290,11 @@ refusals AS (
   JOIN places k ON k.source = $platform AND k.place = said.place
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
+  UNION ALL
+  SELECT l.person_id, h.source, NULL, true, false
+  FROM hidden h JOIN speaking said ON said.source = h.source AND said.contact_id = h.contact_id
+  JOIN places k ON k.source = $platform AND k.place = said.place
+  JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
   SELECT person_id, source, max(occurred_at), false, false FROM tellers GROUP BY person_id, source
   UNION ALL

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import adapters
-from connector import audit, clock, erase, erase_files, forgotten, identity, traces
+from connector import audit, clock, consent, erase, erase_files, forgotten, identity, traces
 from connector.config import Config
 from connector.store import Store
 from connector.traces import Traces
@@ -113,7 +113,9 @@ def _erase_rows(store: Store, config: Config, found: Traces, run_id: str, now: C
     moment = now()
     with store.transaction():
         forgotten.block(store, _recognised_by(found, config.shop.country), moment)
+        left = _left_with_a_no(store, found)
         removed = erase.erase(store, found)
+        _keep_closed(store, left, moment)
         identity.identify(store, config)  # the facts behind profiles are made anew, without them
         audit.record(
             store, [audit.Entry("forget", contact=("person", secrets.token_hex(16)), is_forgotten=True)], moment, run_id
@@ -129,6 +131,30 @@ def _erase_rows(store: Store, config: Config, found: Traces, run_id: str, now: C
         )  # fmt: skip
     log.info("forget: %s rows of %s tables are gone", sum(removed.values()), len(removed))
     return removed
+
+
+def _left_with_a_no(store: Store, found: Traces) -> list[str]:
+    """Addresses they had before and somebody else has now, and that are closed by what they said."""
+    rows = store.sql(
+        f"""SELECT DISTINCT email FROM former_addresses SEMI JOIN ({consent.REFUSING}) USING (email)
+            WHERE list_contains(CAST(? AS VARCHAR[]), source || chr(31) || contact_id) ORDER BY 1""",
+        [[f"{s}\x1f{c}" for s, c in sorted(found.contacts)]],
+    )
+    return [str(email) for (email,) in rows if email not in found.emails]
+
+
+def _keep_closed(store: Store, addresses: list[str], now: datetime) -> None:
+    """Who asks to be forgotten says yes to nothing: an address that is still there stays closed, and nothing tells by whom."""
+    held = "SELECT 1 FROM contacts WHERE email = ? LIMIT 1"
+    rows = [
+        {
+            "source": "import", "stream": "events", "record_id": secrets.token_hex(8), "email": address, "kind": "unsubscribe",
+            "occurred_at": str(now),
+        }
+        for address in addresses
+        if store.sql(held, [address])
+    ]  # fmt: skip
+    store.insert("events", rows)
 
 
 def _recognised_by(found: Traces, country: str) -> set[tuple[str, str]]:

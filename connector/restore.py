@@ -99,6 +99,9 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
         store.insert("meta", [r for r in notes if r["name"] not in held])
         for table in (t for t in backup.TABLES if t in tables and t not in LEFT_OUT):
             found = _without_forgotten(store, table, tables)
+            if table in backup.SAID_NO:
+                rows += _add(store, table, found)
+                continue
             if table in STAYS:
                 found = _unsaid(store, table, found)
             else:
@@ -148,11 +151,13 @@ def _without_forgotten(store: Store, table: str, tables: dict[str, list[dict[str
     known = forgotten.Forgotten(store)
     if not known:
         return tables[table]
-    places = {(str(r["platform"]), str(r["contact_id"])) for rows in tables.values() for r in rows if r.get("contact_id")}
+    named = (r for rows in tables.values() for r in rows if r.get("contact_id"))
+    places = {(str(r.get("platform") or r["source"]), str(r["contact_id"])) for r in named}
     theirs = frozenset(p for p in places if known.knows(*p))
     people = {r["person_id"] for r in tables.get("ledger", []) if (r["platform"], r["contact_id"]) in theirs}
     clean = erase_files.cleaner(store, Traces(contacts=theirs, people=frozenset(people - {""})))
-    return [fresh for row in tables[table] if (fresh := clean(table, row)) is not None]
+    kept = [row for row in tables[table] if not (row.get("email") and known.knows("email", str(row["email"])))]
+    return [fresh for row in kept if (fresh := clean(table, row)) is not None]
 
 
 def _take_key(store: Store, key: bytes) -> None:

@@ -62,7 +62,7 @@ class Traces:
 
     def without(self, text: str) -> str:
         """The text with everything that names them taken out."""
-        return self._pattern.sub("forgotten", text)
+        return self._pattern.sub("forgotten", text) if self.words else text  # a pattern of no words is found everywhere
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

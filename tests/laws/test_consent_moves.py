@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector import exports, sync
+from connector import backup, choices, exports, privacy, restore, sync
+from connector.store import MEMORY, Store
 from tests.laws.consent_shop import EVERYWHERE, PLATFORMS, Laws
 from tests.laws.consent_table import MARKETING, SERVICE, bought, person
 
@@ -77,6 +78,73 @@ def test_an_address_that_another_contact_of_the_platform_has_now_is_spoken_for_b
     laws.change("shopify", "bo", email="ana@shop.example")
     night(laws)
     assert laws.carrying("mailchimp", MARKETING) >= {"ana"}
+
+
+@pytest.mark.parametrize("later", ["pending", "invalid"])
+@pytest.mark.parametrize("is_moved_first", [True, False])
+def test_an_address_that_was_left_stays_closed_while_its_contact_has_yet_to_confirm_a_new_yes(
+    laws: Laws, later: str, is_moved_first: bool
+) -> None:
+    steps = [{"status": later}, {"email": "ana-new@shop.example"}]
+    for change in ({"status": "unsubscribed"}, *(reversed(steps) if is_moved_first else steps)):
+        laws.change("shopify", "ana", **change)
+        night(laws)
+        assert carrying(laws, MARKETING, "ana") == []
+
+
+def test_an_address_is_not_spoken_for_by_a_contact_that_had_it_last_and_is_no_longer_there(laws: Laws) -> None:
+    for who, email in (("ana", "ana-old@shop.example"), ("bo", "ana@shop.example")):
+        laws.change("shopify", who, email=email)
+        night(laws)
+    laws.change("shopify", "bo", deleted=True)
+    night(laws, whole=True)
+    for change in ({"email": "ana@shop.example"}, {"status": "unsubscribed"}, {"email": "ana-new@shop.example"}):
+        laws.change("shopify", "ana", **change)
+        night(laws)
+    assert carrying(laws, MARKETING, "ana") == []
+
+
+@pytest.mark.parametrize("platform", ["shopify", "hubspot"])
+def test_an_address_stays_closed_when_whoever_had_it_and_said_no_is_forgotten(laws: Laws, platform: str) -> None:
+    for change in ({"status": NO[platform]}, {"email": "ana-new@shop.example"}):
+        laws.change(platform, "ana", **change)
+        night(laws)
+    with laws.session("forget") as s:
+        privacy.forget(laws.store, laws.config, "ana-new@shop.example", run_id=s.run_id, now=laws.clock)
+    for _ in range(2):
+        night(laws, whole=True)
+    assert carrying(laws, MARKETING, "ana") == []
+    assert laws.store.value("SELECT count(*) FROM former_addresses") == 0
+
+
+@pytest.mark.parametrize("how", ["archived", "to be confirmed", "another address"])
+def test_a_no_that_no_platform_tells_any_more_comes_back_with_a_backup(laws: Laws, how: str) -> None:
+    platform, change = {
+        "archived": ("mailchimp", {"status": "archived"}),
+        "to be confirmed": ("shopify", {"status": "pending"}),
+    }.get(how, ("shopify", {"email": "ana-new@shop.example"}))
+    laws.change(platform, "ana", status="unsubscribed")
+    night(laws)
+    laws.change(platform, "ana", **change)
+    night(laws)
+    kept = backup.make(laws.store, laws.config, laws.folder / "usb", laws.now)
+    laws.store.close()
+    laws.store = Store(MEMORY, threads=1)
+    with laws.session("restore") as s:
+        restore.carry_out(laws.store, laws.config, kept.path, laws.now, s.run_id)
+    laws.pull(full=True)
+    assert not any(c.email.startswith("ana") for c in laws.plan().changes if c.kind == "add")
+    assert carrying(laws, MARKETING, "ana") == []
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_box_that_was_unticked_is_a_no_whatever_waits_also_under_a_new_address(laws: Laws, *, is_moved: bool) -> None:
+    laws.change("mailchimp", "ana", marketing_permissions={"Email": False, "Direct mail": True})
+    if is_moved:
+        laws.change("mailchimp", "ana", email="ana-new@shop.example")
+    choices.pause(laws.store, ["Mail"], "a test", laws.now, laws.pushed)
+    night(laws)
+    assert "mailchimp" not in carrying(laws, MARKETING, "ana")
 
 
 def test_who_got_another_address_on_mailchimp_was_not_erased_there(laws: Laws) -> None:

@@ -99,6 +99,22 @@ def test_a_first_fill_foretells_a_workflow_that_waits_for_any_change_of_our_prop
     assert keeper.sent == mails(gold) == 6
 
 
+def test_a_workflow_that_waits_for_another_segments_option_may_start_for_whoever_has_that_one(
+    mock: responses.RequestsMock, tmp_path: Path
+) -> None:
+    keeper = Shopkeeper(mock, tmp_path, VIP + VIP.replace('"VIP"', '"Gold"'), more="hubspot_property = true")
+    keeper.owner.believe({"VIP": range(4), "Gold": range(8, 10)})
+    keeper.owner.push(first=True)
+    keeper.world.hubspot.add_workflow(Workflow("To VIPs", on_property=PROPERTY, value="vip", reenrols=True))
+    for gold, on in ((range(2, 10), "enter"), (range(8, 10), "leave")):
+        before = keeper.sent
+        keeper.owner.believe({"VIP": range(4), "Gold": gold})
+        _, plan = keeper.owner.push(first=False)
+        starts = [s for t in plan.targets if t.target.segment == "Gold" for s in t.starts]
+        assert [(s.name, s.on, s.is_sure) for s in starts] == [("To VIPs", on, False)]
+        assert keeper.sent - before == 2 <= starts[0].people == 6
+
+
 def test_what_an_undo_would_start_is_foretold_too(keeper: Shopkeeper) -> None:
     keeper.push(range(1))
     keeper.world.hubspot.add_workflow(Workflow("Welcome VIP", on_list=NAME))

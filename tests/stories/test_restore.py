@@ -174,6 +174,37 @@ def test_whoever_was_forgotten_after_the_backup_stays_forgotten(keeper: Shopkeep
     assert ledger.holds(store, "mailchimp", "VIP") == 8, "the tag can still be taken off"
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_where_somebody_was_forgotten_before_the_backup_names_come_back_as_they_were(
+    keeper: Shopkeeper, *, is_lost: bool
+) -> None:
+    push(keeper, range(8))
+    run_id = keeper.owner.session("forget").run_id
+    privacy.forget(keeper.owner.store, keeper.owner.config, address(10), run_id=run_id)
+    saved(keeper)
+    known = keeper.owner.store.sql("SELECT * FROM ledger_objects"), keeper.owner.store.sql("SELECT * FROM ledger ORDER BY ALL")
+    if is_lost:
+        lost(keeper)
+    put_back(keeper)
+    assert known == (
+        keeper.owner.store.sql("SELECT * FROM ledger_objects"),
+        keeper.owner.store.sql("SELECT * FROM ledger ORDER BY ALL"),
+    )
+
+
+def test_an_address_of_somebody_forgotten_since_does_not_come_back_with_a_backup(keeper: Shopkeeper) -> None:
+    store = keeper.owner.store
+    keeper.world.mailchimp.change("p00003", {"status": "unsubscribed"})
+    keeper.owner.pull()
+    contact = keeper.world.contact_id("mailchimp", 3)
+    store.insert("former_addresses", [{"source": "mailchimp", "contact_id": contact, "email": address(5), "phone": None}])
+    file = saved(keeper).read_bytes()
+    privacy.forget(store, keeper.owner.config, address(5), run_id=keeper.owner.session("forget").run_id)
+    restore.newest(folder(keeper)).write_bytes(file)  # a copy that lay elsewhere
+    put_back(keeper)
+    assert store.value("SELECT count(*) FROM former_addresses") == 0
+
+
 def test_a_store_that_remembers_forgotten_people_by_another_key_is_not_restored_into(keeper: Shopkeeper) -> None:
     lost(keeper)
     owner = keeper.owner

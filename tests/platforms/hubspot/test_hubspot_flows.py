@@ -76,6 +76,7 @@ def test_workflows_that_wait_for_a_value_of_ours_are_told_of_lists_and_of_fields
     found = told(world, target, "rollcall_town", "rollcall_other")
     assert [(a.name, a.on, a.is_sure) for a in found.by_segment["VIP"]] == [
         ("Any change", "enter", True), ("Any change", "leave", False), ("Is a VIP", "enter", True), ("Is in any", "enter", False),
+        ("Is somebody else", "enter", False), ("Is somebody else", "leave", False),
     ]  # fmt: skip
     assert [(a.name, a.values) for a in found.by_field["rollcall_town"]] == [("Has a town", ()), ("Moved to Bonn", ("Bonn",))]
     assert found.by_field["rollcall_other"] == ()
