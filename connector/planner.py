@@ -29,6 +29,7 @@ from connector import (
     hands,
     journal,
     ledger,
+    left_behind,
     parts,
     push,
     restore,
@@ -78,14 +79,15 @@ def plan_derived(
     for platform in s.config.platforms:
         pushed = [g for g in segments if _is_pushed(s.store, g, platform) and (not named or g.name in named)]
         columns = [f for f in s.config.field if platform in f.push and not named]
-        if not (pushed or columns) or (only and platform not in only):
+        left = [] if named else left_behind.on(s, platform, segments)
+        if not (pushed or columns or left) or (only and platform not in only):
             continue
         try:
             adapter = s.adapter(platform)
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
             push.recover(s.store, adapter, run_id=s.run_id, now=s.now, tell=partial(_tell, s, platform))
             ledger.follow_merges(s.store, platform)
-            planned = _plan_platform(s, adapter, pushed, with_go_ahead, stop, allowed) if pushed else []
+            planned = _plan_platform(s, adapter, pushed, left, with_go_ahead, stop, allowed) if pushed or left else []
             values = extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
             planned, values, told = consequences.foretell(s.store, adapter, planned, values)
             targets, fields, notes = targets + planned, fields + values, notes + told
@@ -107,7 +109,7 @@ def plan_derived(
             *notes,
             *still_paused(s, targets, fields),
             *conflicts(s),
-            *left_behind(s, segments),
+            *left_behind.said(s, segments),
             *extras.fields_left_behind(s),
         ),
         triggers=extras.plan_triggers(s, segments, stop, accounts, only, named),
@@ -153,18 +155,6 @@ def still_paused(s: Session, targets: Sequence[TargetPlan], fields: Sequence[Fie
     ]
 
 
-def left_behind(s: Session, segments: Sequence[Segment]) -> list[str]:
-    """What we once filled and nobody configures any more, in words. It is left as it is until the owner says so."""
-    known = {(p, g.name) for g in segments for p in (*g.push, *g.retire)}
-    return [
-        f"{s.adapter(platform).noun} '{name}' is still on {people:,} people we gave it to, but segment '{segment_name}' is no "
-        f'longer pushed there. To take it off: a [[segment]] with name = "{segment_name}" and retire = true (or '
-        f'retire = ["{platform}"]); after a change of name: was = "{segment_name}" at the new one.'
-        for platform, segment_name, name, people in ledger.objects_with_members(s.store)
-        if platform in s.config.platforms and (platform, segment_name) not in known
-    ]
-
-
 def run_stop(s: Session, allowed: frozenset[str]) -> str:
     """Why nothing but removals of people who said no may be written in this run, '' when nothing stops it."""
     found = [*guards.stops(s.store, s.config), *s.stops]
@@ -179,11 +169,13 @@ def _plan_platform(
     s: Session,
     adapter: Adapter,
     segments: Sequence[Segment],
+    left: Sequence[Segment],
     with_go_ahead: bool,
     stop: str,
     allowed: frozenset[str],
 ) -> list[TargetPlan]:
     wanted = _wanted(s, adapter, segments, stop, allowed, with_go_ahead)
+    wanted += [left_behind.wanted(s, adapter, g) for g in left]
     maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.given for w in wanted}
     observed = adapter.observe([w.target for w in wanted], maybe)
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
@@ -212,7 +204,7 @@ def _plan_platform(
             starts -= sum(c.kind == "add" for c in made.writable)
             begun.update(c.contact_id for c in made.writable if c.kind == "add")
         plans.append(made)
-    return plans
+    return left_behind.only_refusals(plans, {g.name for g in left})
 
 
 def _beside(want: planning.Wanted, target: Target, seen: Observed) -> list[str]:

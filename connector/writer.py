@@ -93,7 +93,8 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         s.results += results
         if not canary:
             if not plan.undone:
-                _end_fills(s, platform, [t for t in own if t.target.segment not in unheard], results)
+                filled = [t for t in own if t.target.segment not in unheard and _is_filled(segments, platform, t)]
+                _end_fills(s, platform, filled, results)
             _let_go(s, platform, [g for g in segments.values() if platform in g.retire], own)
         for t in own:
             if not (canary or t.first_fill or t.waits_for_go_ahead or t.parked):
@@ -132,6 +133,7 @@ def _tell_unwritten(s: Session, platform: str, changes: int) -> None:
 
 
 def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
+    plans = [t for t in plans if _is_filled(segments, platform, t)]
     held = coverage.of_segments(s.store, s.config, [segments[t.target.segment] for t in plans])
     if ledger.go_ahead(s.store, platform, "") is None:
         ledger.give_go_ahead(s.store, platform, "", "", sum(t.entered for t in plans), s.now(), s.run_id)
@@ -147,7 +149,14 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 
 
+def _is_filled(segments: dict[str, Segment], platform: str, plan: TargetPlan) -> bool:
+    """Whether a segment of the configuration is behind it: what is left behind is given no go-ahead."""
+    g = segments.get(plan.target.segment)
+    return g is not None and platform in (*g.push, *g.retire)
+
+
 def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
+    plans = [t for t in plans if _is_filled(segments, platform, t)]
     agreed = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
     held = coverage.of_segments(s.store, s.config, agreed) if agreed else {}
     for g in agreed:
@@ -207,6 +216,9 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
     allowed: dict[tuple[str, str], frozenset[str]] = {}
     kept = []
     for t in plans:
+        if t.target.segment not in segments:  # of a segment that is gone nobody enters
+            kept.append(t)
+            continue
         g = segments[t.target.segment]
         rule = g.channel, purpose_there(s.store, adapter.name, g)
         if rule not in allowed:

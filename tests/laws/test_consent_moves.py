@@ -206,3 +206,28 @@ def test_an_export_calls_nobody_mailable_who_said_no_before_or_was_erased(laws: 
     assert mailable == {"fay"}
 
     assert laws.carrying("mailchimp", MARKETING) == {"fay"}
+
+
+@pytest.mark.parametrize("how", ["gone", "not pushed", "pushed elsewhere"])
+def test_a_tag_that_no_segment_fills_any_more_still_comes_off_whoever_says_no_and_nobody_else(laws: Laws, how: str) -> None:
+    _, mail, care = SEGMENTS.split("[[segment]]")
+    mail = {
+        "gone": "",
+        "not pushed": mail.replace(EVERYWHERE, "[]"),
+        "pushed elsewhere": mail.replace(EVERYWHERE, '["shopify"]'),
+    }[how]
+    laws.configure((mail and f"[[segment]]{mail}") + f"[[segment]]{care}", more=MORE)
+    night(laws)
+    assert all(laws.carrying(p, MARKETING) >= {"ana", "bo"} for p in PLATFORMS)
+    laws.change("shopify", "ana", status="unsubscribed")
+    laws.later(days=1)
+    laws.pull()
+    removed = {c.contact_id for t in laws.plan().targets if t.target.segment == "Mail" for c in t.changes}
+    assert len(removed) == 3 and all(t.before + t.entered - t.left == t.after for t in laws.plan().targets)
+    laws.push(first=True)
+    assert carrying(laws, MARKETING, "ana") == [] and carrying(laws, SERVICE, "ana") == list(PLATFORMS)
+    assert carrying(laws, MARKETING, "bo") == list(PLATFORMS), "a go-ahead for the rest retires nothing"
+    assert not laws.plan().changes
+    laws.configure(SEGMENTS, more=MORE)
+    night(laws)
+    assert carrying(laws, MARKETING, "bo") == list(PLATFORMS) and carrying(laws, MARKETING, "ana") == []
