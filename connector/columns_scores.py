@@ -62,9 +62,10 @@ SCORES: tuple[ProfileColumn, ...] = (
     _value("churn_probability", "churn", "probability of no order within the horizon", "0 to 1"),
     _tier("churn", "churn", TIERS), _reasons("churn", "churn"), *_beside("churn", "churn", "churn_probability"),
     _value("purchase_probability_30d", "purchase_30d", "probability of an order within 30 days", "0 to 1"),
-    _tier("purchase", "purchase_30d", TIERS), *_beside("purchase", "purchase_30d", "purchase_probability_30d"),
+    _tier("purchase", "purchase_30d", TIERS), _reasons("purchase", "purchase_30d"),
+    *_beside("purchase", "purchase_30d", "purchase_probability_30d"),
     _value("clv", "clv", "expected spend within the horizon, net of refunds", "shop currency"),
-    _tier("clv", "clv", TIERS), *_beside("clv", "clv", "clv"),
+    _tier("clv", "clv", TIERS), _reasons("clv", "clv"), *_beside("clv", "clv", "clv"),
     _value("clv_365d", "clv_365d", "expected spend within 365 days, net of refunds", "shop currency"),
     *_beside("clv_365d", "clv_365d", "clv_365d"),
     _value("p_alive", "p_alive", "probability that the person still buys here at all; says nothing about when, and is no churn "

@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import orjson
 
-from connector import engagement_file, score_churn, score_files, score_grades, score_more, score_products, score_value
+from connector import (
+    engagement_file,
+    score_churn,
+    score_files,
+    score_grades,
+    score_more,
+    score_products,
+    score_reasons,
+    score_value,
+)
 from connector.config import Config
 from connector.score_data import ShopData, load
 from connector.score_parts import Scored, one_thread
@@ -44,6 +53,7 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
     found = [
         score_churn.make(data, views, horizon), score_value.value(data, views, horizon), score_value.soon(data, views), dates,
     ]  # fmt: skip
+    found = score_reasons.tell(data, views, found)
     offers = score_products.make(data)
     found += [offers] if offers else []
     mail = score_more.mail_of(store, config, as_of, data)

@@ -22,7 +22,6 @@ from connector.score_parts import (
 from models.scores import measure
 from models.scores.churn import ChurnModel
 from models.scores.history import Floats, no_order_within, snapshot
-from models.scores.reasons import churn_reasons
 from models.scores.views import LEAST_EVENTS, Views
 
 TITLE = "Churn: no order within the next {} days"
@@ -41,12 +40,9 @@ def make(data: ShopData, views: Views, horizon: int) -> Scored:
     model = ChurnModel(horizon).fit(views, data.cutoff)
     value = model.predict(views.at(data.cutoff))
     card = _card(data, horizon, model, views)
-    reasons = None
-    if card["is_published"]:
-        reasons = churn_reasons(views, views.at(data.cutoff), model.predict)
-    else:
+    if not card["is_published"]:
         value = rule(data, horizon)
-    return Scored(with_notes(card, data), value, measure.tiers(value), reasons)
+    return Scored(with_notes(card, data), value, measure.tiers(value), judge=model.predict)
 
 
 def rule(data: ShopData, horizon: int) -> Floats:

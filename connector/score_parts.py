@@ -15,7 +15,7 @@ from models.scores import measure
 from models.scores.churn import BASE_HORIZON
 from models.scores.history import Floats
 from models.scores.level import Level
-from models.scores.views import Amount, Views
+from models.scores.views import Amount, View, Views
 
 Card = dict[str, Any]
 
@@ -36,6 +36,8 @@ class Scored:
     reasons: list[list[Any]] | None = None
     people: list[str] | None = None
     """Whose values these are, where not only buyers are judged; else those of the shop's data."""
+    judge: Callable[[View], Floats] | None = None
+    """How the model scores a view, where reasons can be had by scoring edited histories."""
 
     def rows(self, people: list[str]) -> Iterator[tuple[str, float, str | None, str]]:
         """(person id, value, tier, reasons as JSON) of everybody who has a value."""

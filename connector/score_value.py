@@ -103,7 +103,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     if model.is_extrapolated:
         card["lines"].append(extrapolated(horizon, checked))
     found = model.predict(views.at(data.cutoff)) if better else fallback
-    return Scored(with_notes(card, data), found, measure.tiers(found))
+    return Scored(with_notes(card, data), found, measure.tiers(found), judge=model.predict)
 
 
 def soon(data: ShopData, views: Views) -> Scored:
@@ -152,8 +152,12 @@ def soon(data: ShopData, views: Views) -> Scored:
         verdict(card),
         *season(model.level_),
     ]
-    found = 1 - model.predict(views.at(data.cutoff))
-    return Scored(with_notes(card, data), found if better else None, measure.tiers(found) if better else None)
+
+    def buys(of: View) -> Floats:
+        return np.asarray(1 - model.predict(of))
+
+    found = buys(views.at(data.cutoff))
+    return Scored(with_notes(card, data), found if better else None, measure.tiers(found) if better else None, judge=buys)
 
 
 def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floats | None]:

@@ -1,11 +1,11 @@
-"""Why a person's churn risk is what it is: the history is edited, scored again by the same model, and the difference told.
+"""Why a person's scores are what they are: the history is edited, scored again by the same models, and the difference told.
 
 A reason is therefore true of the model by construction: take its cause away and the score moves as said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +14,14 @@ from models.scores.history import Floats, Orders
 from models.scores.signs import columns_of, like_the_middle, said
 from models.scores.views import View, Views
 
+Judge = Callable[[View], Floats]
+Moves = dict[str, Floats]
+"""Cause -> how much each person's score owes to it: the score less the score without that cause."""
+
 LEAST_MOVE = 0.01
+LEAST_SHARE = 0.05
 MOST = 3
+SILENCE, COUNT = "silence", "count"
 
 
 def usual_gap(view: View) -> Floats:
@@ -43,49 +49,70 @@ def without_count(past: Orders, view: View) -> Orders:
     )  # fmt: skip
 
 
-def moves(views: Views, view: View, predict: Callable[[View], Floats]) -> tuple[Floats, Floats]:
-    """How much the score owes to the silence and to the number of orders: score less the score without that cause."""
+def edits(views: Views, view: View) -> Iterator[tuple[str, View]]:
+    """Each cause with everybody's history without it, all else equal; one at a time, for a large shop's are large.
+
+    A sign is without its cause where it is what it is in the middle of those who ordered lately.
+    """
     past = views.orders.before(view.cutoff)
-    own = predict(view)
-    silence, count = (predict(views.changed(view, edit(past, view))) for edit in (without_silence, without_count))
-    return own - silence, own - count
+    yield SILENCE, views.changed(view, without_silence(past, view))
+    yield COUNT, views.changed(view, without_count(past, view))
+    if views.signs is not None and view.signs is not None:
+        for group in views.signs.groups:
+            yield group, replace(view, signs=like_the_middle(view.signs, view.recency, views.signs.groups, group))
 
 
-def sign_moves(views: Views, view: View, predict: Callable[[View], Floats]) -> dict[str, Floats]:
-    """Group of signs -> how much the score owes to it: score less the score with that of the middle of those who
-    ordered lately, all else equal."""
-    if views.signs is None or view.signs is None:
-        return {}
-    own, groups = predict(view), views.signs.groups
-    return {g: own - predict(replace(view, signs=like_the_middle(view.signs, view.recency, groups, g))) for g in groups}
-
-
-def _signs_said(views: Views, view: View, predict: Callable[[View], Floats]) -> list[list[tuple[float, str]]]:
-    """Per person what moves the risk beside the orders, and by how much."""
-    found: list[list[tuple[float, str]]] = [[] for _ in view.person]
-    for group, move in sign_moves(views, view, predict).items():
-        assert views.signs is not None and view.signs is not None
-        places = {name: i for i, (g, name) in enumerate(columns_of(views.signs.groups)) if g == group}
-        for i in np.flatnonzero(np.abs(move) >= LEAST_MOVE):
-            text = said(group, {name: float(view.signs[i, k]) for name, k in places.items()})
-            found[i].append((float(move[i]), text))
+def moves(views: Views, view: View, judges: Mapping[str, Judge]) -> dict[str, Moves]:
+    """Score -> what it owes to each cause."""
+    own = {score: judge(view) for score, judge in judges.items()}
+    found: dict[str, Moves] = {score: {} for score in judges}
+    for cause, edited in edits(views, view):
+        for score, judge in judges.items():
+            found[score][cause] = own[score] - judge(edited)
     return found
 
 
-def churn_reasons(views: Views, view: View, predict: Callable[[View], Floats]) -> list[list[str]]:
-    """Per person the three causes that move the risk most, by a point or more, the strongest first."""
-    silence, count = moves(views, view, predict)
-    beside = _signs_said(views, view, predict)
-    usual = usual_gap(view)
-    found = []
-    for i in range(len(view.person)):
-        orders, idle = int(view.shot.frequency[i]) + 1, int(view.recency[i])
-        habit = f"usually every {usual[i]:.0f}" if orders > 1 else f"others come back after {usual[i]:.0f}"
-        causes = (
-            (silence[i], f"no order for {idle} days, {habit}"),
-            (count[i], "only one order so far" if orders == 1 else f"{orders} order days so far"),
-            *beside[i],
-        )
-        strong = sorted((r for r in causes if abs(r[0]) >= LEAST_MOVE), key=lambda r: -abs(r[0]))[:MOST]
-        found.append([f"{text} ({'raises' if move > 0 else 'lowers'} the risk by {abs(move):.0%})" for move, text in strong])
-    return found
+def least_chance(own: Floats) -> Floats:
+    """What a probability must move by to be worth telling: a point."""
+    return np.full(len(own), LEAST_MOVE)
+
+
+def least_money(own: Floats) -> Floats:
+    """A twentieth of what the person is worth."""
+    return np.maximum(LEAST_SHARE * own, LEAST_MOVE)
+
+
+def in_words(views: Views, view: View, found: Moves, least: Floats, say: Callable[[float], str]) -> list[list[str]]:
+    """Per person the three causes that move the score most, by `least` or more, the strongest first.
+
+    say: what is told of a move, such as "raises the risk by 12%".
+    """
+    table = np.column_stack(list(found.values()))
+    order = np.argsort(-np.abs(table), axis=1, kind="stable")[:, :MOST]
+    names = list(found)
+    words = _Words(views, view)
+    told: list[list[str]] = []
+    for i, best in enumerate(order):
+        strong = [k for k in best if abs(table[i, k]) >= least[i]]
+        told.append([f"{words.of(names[k], i)} ({say(float(table[i, k]))})" for k in strong])
+    return told
+
+
+class _Words:
+    """What a cause is with one person."""
+
+    def __init__(self, views: Views, view: View) -> None:
+        self.view, self.usual = view, usual_gap(view)
+        columns = columns_of(views.signs.groups) if views.signs is not None else []
+        self.places = {g: {name: i for i, (h, name) in enumerate(columns) if h == g} for g, _ in columns}
+
+    def of(self, cause: str, i: int) -> str:
+        view = self.view
+        orders = int(view.shot.frequency[i]) + 1
+        if cause == SILENCE:
+            habit = f"usually every {self.usual[i]:.0f}" if orders > 1 else f"others come back after {self.usual[i]:.0f}"
+            return f"no order for {int(view.recency[i])} days, {habit}"
+        if cause == COUNT:
+            return "only one order so far" if orders == 1 else f"{orders} order days so far"
+        assert view.signs is not None
+        return said(cause, {name: float(view.signs[i, k]) for name, k in self.places[cause].items()})

@@ -306,9 +306,12 @@ def test_a_reason_is_faithful_taking_the_silence_away_moves_the_risk_as_said() -
     views, cutoff = Views(orders, 60), START + 400
     view = views.at(cutoff)
     model = ChurnModel(60).fit(views, cutoff)
-    silence, _ = moves(views, view, model.predict)
+    value = ValueModel(60).fit(views, cutoff)
+    found = moves(views, view, {"churn": model.predict, "clv": value.predict})
+    silence = found["churn"]["silence"]
     edited = views.changed(view, without_silence(orders.before(cutoff), view))
     assert edited.recency == pytest.approx(usual_gap(view), abs=0.51)
     assert model.predict(view) - model.predict(edited) == pytest.approx(silence, abs=1e-12)
+    assert value.predict(view) - value.predict(edited) == pytest.approx(found["clv"]["silence"], abs=1e-9)
     long_silent = view.recency > 3 * usual_gap(view)
     assert np.median(silence[long_silent]) > 0.05

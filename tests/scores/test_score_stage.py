@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 import sys
 from datetime import date, timedelta
 from pathlib import Path
@@ -268,3 +270,21 @@ def test_every_card_says_when_it_was_made_from_what_and_what_it_could_gain_from(
     assert f"the mail of {MAILED - 1:,} contacts" in " ".join(mail["lines"])
     refused = cards["uplift"]
     assert refused["made_on"] and refused["improve"] == [] and not any("Made on" in line for line in refused["lines"])
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("churn", r"(raises|lowers) the risk by \d+%\)$"), ("purchase_30d", r"(raises|lowers) the chance by \d+%\)$"),
+     ("clv", r"(adds|takes off) [\d,.]+ EUR\)$")],
+)  # fmt: skip
+def test_every_published_score_made_from_purchases_gives_at_most_three_reasons_in_words(
+    scored: Any, name: str, pattern: str
+) -> None:
+    store, _, cards = scored
+    found = [json.loads(r) for (r,) in store.sql("SELECT reasons FROM scores WHERE score = ? AND cutoff = ?", [name, LAST])]
+    if not cards[name]["is_published"]:
+        assert not any(found)
+        return
+    texts = [text for reasons in found for text in reasons]
+    assert max(map(len, found)) <= 3 and sum(map(bool, found)) > 0.5 * len(found)
+    assert all(re.search(pattern, text) and "nan" not in text for text in texts)

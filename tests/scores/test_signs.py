@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from models.scores import measure, signs
 from models.scores.churn import ChurnModel, boosting
 from models.scores.history import Orders, no_order_within, snapshot
-from models.scores.reasons import churn_reasons, sign_moves
+from models.scores.reasons import in_words, least_chance, moves
 from models.scores.signs import KINDS, Signs, columns_of, like_the_middle, sign_features
 from models.scores.value import ValueModel
 from models.scores.views import Views
@@ -130,13 +130,13 @@ def test_a_cause_that_stands_beside_the_orders_is_found_and_told_and_the_reason_
     assert model.kind_ in ("blend", "boosting") and measure.auc(truth, found) > without + 0.03
     assert measure.calibration(truth, found)[0] < 0.08
 
-    moves = sign_moves(views, view, model.predict)
+    moved = moves(views, view, {"churn": model.predict})["churn"]
     assert view.signs is not None
     edited = replace(view, signs=like_the_middle(view.signs, view.recency, seen.groups, "mail"))
-    assert moves["mail"] == pytest.approx(found - model.predict(edited), abs=1e-12)
+    assert moved["mail"] == pytest.approx(found - model.predict(edited), abs=1e-12)
     silent = np.nan_to_num(view.signs[:, 0], nan=999) > 60
-    assert np.median(moves["mail"][silent]) > 0.03 > np.abs(moves["ratings"]).mean()
-    reasons = churn_reasons(views, view, model.predict)
+    assert np.median(moved["mail"][silent]) > 0.03 > np.abs(moved["ratings"]).mean()
+    reasons = in_words(views, view, moved, least_chance(found), lambda move: "raises" if move > 0 else "lowers")
     assert max(map(len, reasons)) <= 3
     told = [i for i in np.flatnonzero(silent) if any("answered" in text and "raises" in text for text in reasons[i])]
     assert len(told) > 0.6 * silent.sum()
