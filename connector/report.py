@@ -88,7 +88,7 @@ def _figures(store: Store, config: Config, as_of: AsOf) -> list[dict[str, str]]:
         {"label": "May be mailed", "value": f"{subscribed:,}"},
         {"label": "Orders", "value": f"{orders:,}"},
         {"label": "Net revenue", "value": f"{revenue:,.2f}"},
-        {"label": "of the last 365 days", "value": f"{year:,.2f}"},
+        {"label": "Net revenue, 365 days", "value": f"{year:,.2f}"},
     ]
 
 

@@ -77,7 +77,9 @@ def _left_out(shelf: Shelf) -> list[str]:
     if shelf.is_today:
         gone = int((known.is_withdrawn & ~known.is_barred).sum())
         return (
-            [f"{gone:,} products that cannot be bought today (sold out, or not for sale) are offered to nobody."]
+            [
+                f"{gone:,} product{'s' if gone != 1 else ''} that cannot be bought today (sold out, or not for sale): offered to nobody."
+            ]
             if gone
             else []
         )
