@@ -20,6 +20,8 @@ RENAMED = "renamed:"
 """Notes of renames that were carried out."""
 COVERED = "coverage:"
 """Notes of what a go-ahead was given for, see connector/coverage.py."""
+SERVICE = "service:"
+"""Notes of segments whose tag the owner agreed to as one that is not for mailing."""
 
 
 def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
@@ -37,6 +39,17 @@ def keeper_of(store: Store, target: Target, object_id: str) -> str:
         """SELECT segment FROM ledger_objects WHERE platform = ? AND segment <> ? AND (object_id = ? OR lower(name) = lower(?))
            ORDER BY segment""",
         [target.platform, target.segment, object_id or target.name, target.name],
+    )
+    return str(found[0][0]) if found else ""
+
+
+def adopted_by(store: Store, target: Target) -> str:
+    """The segment that took the target's object over after it had become the target's; '' for none."""
+    found = store.sql(
+        """SELECT n.segment FROM ledger_objects n JOIN ledger_objects o USING (platform, object_id)
+           WHERE o.platform = ? AND o.segment = ? AND n.segment <> o.segment AND n.how = 'adopted'
+             AND (o.how <> 'adopted' OR (n.since, n.segment) > (o.since, o.segment)) ORDER BY n.since DESC LIMIT 1""",
+        [target.platform, target.segment],
     )
     return str(found[0][0]) if found else ""
 
@@ -85,17 +98,22 @@ def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str
         for table in ("ledger_objects", "go_aheads", "nights"):
             store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
         store.sql("DELETE FROM meta WHERE name = ?", [f"{COVERED}{platform}:{segment}"])
+        agree_purpose(store, platform, segment, is_service=False)
         parts.let_go(store, platform, segment)
         audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
 
 
 def objects_with_members(store: Store) -> list[tuple[str, str, str, int]]:
-    """(platform, segment, name, people) of every object that holds somebody we added."""
+    """(platform, segment, name, people) of every object that holds somebody we added for this segment, or beside which somebody
+    may have the second thing by our hand."""
     return [
         (str(p), str(g), str(n), int(people))
         for p, g, n, people in store.sql(
-            """SELECT o.platform, o.segment, o.name, count(*) FROM ledger_objects o
-               JOIN ledger l ON l.platform = o.platform AND l.object_id = o.object_id GROUP BY ALL ORDER BY ALL"""
+            """SELECT o.platform, o.segment, o.name, count(l.contact_id) AS people FROM ledger_objects o
+               LEFT JOIN ledger l ON l.platform = o.platform AND l.object_id = o.object_id AND l.segment = o.segment
+               GROUP BY o.platform, o.segment, o.name
+               HAVING people > 0 OR EXISTS (
+                 SELECT 1 FROM given g WHERE g.platform = o.platform AND g.segment = o.segment) ORDER BY ALL"""
         )
     ]
 
@@ -183,7 +201,7 @@ def _rename(store: Store, platforms: Iterable[str], before: str, after: str) -> 
     for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
         store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
     for platform in platforms:
-        for note in ("filling:", COVERED):
+        for note in ("filling:", COVERED, SERVICE):
             _rename_note(store, f"{note}{platform}:{before}", f"{note}{platform}:{after}")
         parts.rename(store, platform, before, after)
 
@@ -328,6 +346,18 @@ def withdraw_go_ahead(
         gone = store.sql("DELETE FROM go_aheads WHERE platform = ? AND segment = ? RETURNING 1", [platform, segment])
         if gone:
             audit.note(store, "go-ahead-withdrawn", now, run_id, platform=platform, object_id=segment, detail=because)
+
+
+def agree_purpose(store: Store, platform: str, segment: str, *, is_service: bool) -> None:
+    """What the owner said yes to; kept for when the configuration does not say it any more."""
+    name = f"{SERVICE}{platform}:{segment}"
+    store.sql("DELETE FROM meta WHERE name = ?", [name])
+    if is_service:
+        store.insert("meta", [{"name": name, "value": "agreed"}])
+
+
+def is_for_service(store: Store, platform: str, segment: str) -> bool:
+    return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [f"{SERVICE}{platform}:{segment}"]))
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

@@ -23,6 +23,7 @@ def said(s: Session, segments: Sequence[Segment]) -> list[str]:
         f'longer pushed there: only who says no is taken off. To take it off everybody: a [[segment]] with name = "{segment_name}" '
         f'and retire = true (or retire = ["{platform}"]); after a change of name: was = "{segment_name}" at the new one.'
         for platform, segment_name, name, people in _held(s, segments)
+        if people
     ]
 
 
@@ -37,10 +38,11 @@ def on(s: Session, platform: str, segments: Sequence[Segment]) -> list[Segment]:
 
 
 def wanted(s: Session, adapter: Adapter, g: Segment) -> planning.Wanted:
-    """Nobody enters and nobody leaves but by a refusal. What it may be used for stands in its name; a segment that the configuration
-    does not have counts as one for e-mail."""
+    """Nobody enters and nobody leaves but by a refusal. It is for mailing, whatever its name says, unless the owner agreed to a
+    service segment; one that the configuration does not have counts as one for e-mail."""
     object_id, name = ledger.object_of(s.store, adapter.name, g.name)
-    g = replace(g, purpose="service" if says_service(name) else "marketing")
+    is_service = says_service(name) and ledger.is_for_service(s.store, adapter.name, g.name)
+    g = replace(g, purpose="service" if is_service else "marketing")
     consent.judge(s.store, s.config, adapter.name, g.channel)
     found = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day)
     target = parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, "nothing"), is_adopted=False)

@@ -18,6 +18,7 @@ ANOTHERS = (
     "put on (after a lost store: `rollcall ledger rebuild`)"
 )
 TAKEN = "is kept for segment '{}', also where its tag = \"...\" says otherwise by now. Give this segment another tag"
+TAKEN_OVER = "was adopted for segment '{}', which keeps it now. Give this segment another name"
 SHARED = "another installation of Rollcall made it and may keep it too: each takes off only whom it put on"
 UNPROVEN = "{:,} who no longer match stay: by a backup's ledger nobody can tell whether it was we who put them on"
 
@@ -162,7 +163,7 @@ def _stranger(wanted: Wanted, observed: Observed) -> str:
 
 def _whose(wanted: Wanted, observed: Observed) -> str:
     if wanted.taken_by:
-        return TAKEN.format(wanted.taken_by)
+        return (TAKEN_OVER if wanted.is_our_object else TAKEN).format(wanted.taken_by)
     return ANOTHERS if observed.made_by == "another" else STRANGERS
 
 

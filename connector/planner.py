@@ -249,8 +249,10 @@ def _started_today(s: Session, platform: str) -> int:
 
 
 def _not_taken(s: Session, want: planning.Wanted, seen: Observed) -> planning.Wanted:
-    """Two segments never fill one tag or list: each would take off whom the other put on."""
-    keeper = "" if want.is_our_object else ledger.keeper_of(s.store, want.target, seen.object_id)
+    """Two segments never fill one tag or list: each would take off whom the other put on. Where another adopted it since, it is
+    that one's."""
+    target = want.target
+    keeper = ledger.adopted_by(s.store, target) if want.is_our_object else ledger.keeper_of(s.store, target, seen.object_id)
     platform = want.target.platform
     is_kept = any(g.name == keeper and platform in (*g.push, *g.retire) for g in segment.resolve(s.config))
     return replace(want, taken_by=keeper, is_adopted=False) if is_kept else want

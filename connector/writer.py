@@ -145,6 +145,8 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
             if t.first_fill or t.creates_object:
                 ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
             coverage.remember(s.store, platform, t.target.segment, held[t.target.segment])
+            is_service = purpose_there(s.store, platform, segments[t.target.segment]) == "service"
+            ledger.agree_purpose(s.store, platform, t.target.segment, is_service=is_service)
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 

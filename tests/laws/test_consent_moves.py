@@ -231,3 +231,16 @@ def test_a_tag_that_no_segment_fills_any_more_still_comes_off_whoever_says_no_an
     laws.configure(SEGMENTS, more=MORE)
     night(laws)
     assert carrying(laws, MARKETING, "bo") == list(PLATFORMS) and carrying(laws, MARKETING, "ana") == []
+
+
+def test_a_tag_for_mailing_whose_name_says_service_comes_off_whoever_says_no_once_its_segment_is_gone(laws: Laws) -> None:
+    mail = SEGMENTS.split("[[segment]]")[1]
+    desk = f'{SEGMENTS}\n[[segment]]\nname = "Self service"\nwhere = "records >= 1"\npush = {EVERYWHERE}\n'
+    laws.configure(desk, more=MORE)
+    laws.push(first=True)
+    laws.configure(f"[[segment]]{mail}", more=MORE)
+    laws.change("shopify", "ana", status="unsubscribed")
+    night(laws)
+    assert carrying(laws, "Rollcall: Self service", "ana") == []
+    assert carrying(laws, "Rollcall: Self service", "bo") == list(PLATFORMS)
+    assert carrying(laws, SERVICE, "ana") == list(PLATFORMS), "the owner agreed to a tag that is not for mailing"

@@ -127,3 +127,16 @@ def test_a_backup_from_before_a_rename_is_renamed_again(shop: Shop, tmp_path: Pa
     shop.owner.pull()
     shop.push(Gold=range(6))
     assert shop.tags() == {"VIP": {0, 1, 2, 4, 5}}, "who said no is taken off by the backup's ledger too"
+
+
+@pytest.mark.parametrize("more", ["", "retire = true\n"])
+def test_a_tag_that_another_segment_adopted_is_never_filled_by_two_when_the_first_comes_back(shop: Shop, more: str) -> None:
+    shop.configure(block("VIP", VIP))
+    shop.push(first=True, VIP=range(5))
+    heir = block("Gold", GOLD, 'tag = "VIP"\nadopt = true\n')
+    shop.configure(heir)
+    shop.push(first=True, Gold=range(2, 7))
+    shop.configure(heir, block("VIP", VIP, f'tag = "Very"\n{more}'))
+    for first in (False, True, False):
+        shop.push(first=first, Gold=range(2, 7), VIP=range(4))
+        assert shop.tags() == {"VIP": {2, 3, 4, 5, 6}}

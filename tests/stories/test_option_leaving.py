@@ -543,3 +543,15 @@ def test_a_rebuild_right_after_a_rename_finds_the_list_under_the_new_name(keeper
     _, plan = keeper.owner.push(first=False)
     assert {(o, n) for _, o, n in keeper.owner.held()} == {(list_id, keeper.world.contact_id("hubspot", n)) for n in range(3)}
     assert carriers(keeper.world) == {0, 1, 2} and not [n for n in plan.notes if "still on" in n]
+
+
+def test_the_last_of_a_segment_that_is_gone_loses_the_option_once_it_can_be_written(keeper: Shopkeeper) -> None:
+    keeper.push([3], first=True)
+    no_by(keeper, 3)
+    without_writing(keeper, range(0))
+    assert (carriers(keeper.world), listed(keeper)) == ({3}, 0)
+    keeper.owner.change_rule('name = "VIP"', 'name = "Other"')
+    keeper.owner.believe({"Other": []})
+    _, plan = keeper.owner.push(first=False)
+    assert carriers(keeper.world) == set() and not [n for n in plan.notes if "still on" in n]
+    assert keeper.owner.push(first=False)[1].changes == ()
