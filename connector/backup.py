@@ -2,9 +2,8 @@
 trigger told of, who said no before, the audit trail, the configuration.
 
 No address is in it, except of those who asked not to be profiled, and those that somebody had who says no: the journal keeps
-the platforms' contact ids only. The
-key of the store goes with it, so that after a loss nobody we were told to forget comes back; the keys of the audit trail
-do not, so that forgetting somebody reaches the backups too.
+the platforms' contact ids only. The key of the store goes with it, so that after a loss nobody we were told to forget comes back;
+the keys of the audit trail do not, so that forgetting somebody reaches the backups too.
 """
 
 from __future__ import annotations

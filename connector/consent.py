@@ -167,14 +167,17 @@ tellers AS (  -- joins on equal values only: one with OR would compare every com
   JOIN contacts k ON k.email = t.place JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id)"""
 """Who complained or left, where an event is all that tells of it: person, source, when (UTC)."""
 
-_HIDDEN = r"""
+NO_ANSWER = "('archived', 'dead', 'pending', 'transactional', 'never_asked')"
+"""States that are neither a yes nor a no: what was said before them still holds."""
+
+_HIDDEN = rf"""
 hidden AS (  -- a refusal is not forgotten where the contact was archived later, died, or has yet to confirm that it means yes
   SELECT a.source, a.contact_id, a.person_id FROM (
     SELECT source, contact_id, person_id FROM answers WHERE topic = ''
-    GROUP BY ALL HAVING bool_and(status IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))) a
+    GROUP BY ALL HAVING bool_and(status IN {NO_ANSWER})) a
   JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
   GROUP BY a.source, a.contact_id, a.person_id
-  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN ('archived', 'dead', 'pending', 'transactional', 'never_asked'))
+  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN {NO_ANSWER})
     = 'unsubscribed')"""
 """Who refused, and whose record does not say so any more: person, source, contact. Over `answers`."""
 
@@ -185,9 +188,9 @@ SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links
   SELECT l.person_id, c.source, NULL, true, true FROM contacts c JOIN person_links l USING (source, contact_id)
   WHERE c.state = 'erased' OR (c.state = 'gone' AND c.source IN ('mailchimp', 'hubspot')) GROUP BY l.person_id, c.source"""
 
-LAST_NO = """
+LAST_NO = f"""
 SELECT * FROM consent_history
-WHERE topic = '' AND status NOT IN ('archived', 'dead', 'pending', 'transactional', 'never_asked')
+WHERE topic = '' AND status NOT IN {NO_ANSWER}
 QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel ORDER BY seen_at DESC) = 1 AND status = 'unsubscribed'"""
 """What no platform tells any more once a contact is archived, dead or asked anew: that its last clear answer was a no."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import orjson
 
 from adapters.base import Page
-from connector import features, forgotten, merges, packing
+from connector import features, forgotten, former_addresses, merges, packing
 from connector.figures import Figures
 from connector.forgotten import REASON, Forgotten
 from connector.known import Known, digest, key_of, numbers, print_of, prints
@@ -373,38 +373,19 @@ class Intake:
         again = batch.ids_of(batch.again)
         may_move = again if self.source in merges.NAMELESS and any(x.table == "orders" for x in self._layouts) else []
         before = merges.whose_orders(self.store, self.source, self.stream, may_move) if may_move else {}
-        held = self._addresses(again) if again and any(x.table == "contacts" for x in self._layouts) else {}
+        may_change = again if any(x.table == "contacts" for x in self._layouts) else []
+        had = former_addresses.held(self.store, self.source, self.stream, may_change) if may_change else {}
         self.store.remove(self.source, self.stream, again)
         for layout, arrays in zip(self._layouts, columns, strict=True):
             if arrays:
                 self.store.append_columns(layout.table, arrays, layout.fixed)
                 self.store.filled(self.source, self.stream).add(layout.table)
-        if held:
-            self._note_former(held, self._addresses(again))
+        if had:
+            has = former_addresses.held(self.store, self.source, self.stream, may_change)
+            former_addresses.note(self.store, self.source, had, has)
         if before:
             now = merges.whose_orders(self.store, self.source, self.stream, may_move)
             merges.note_moved(self.store, self.source, before, now)
-
-    def _addresses(self, records: list[str]) -> dict[tuple[str, str], str]:
-        """(contact, email or phone) -> which."""
-        found = self.store.sql(
-            "SELECT contact_id, email, phone FROM contacts WHERE source = ? AND stream = ? "
-            "AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
-            [self.source, self.stream, records],
-        )
-        return {
-            (c, kind): place for c, *places in found for kind, place in zip(("email", "phone"), places, strict=True) if place
-        }
-
-    def _note_former(self, held: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -> None:
-        """Addresses and numbers these contacts had until now. One that holds none any more (erased) stays with its person."""
-        left = {(contact, kind, place) for (contact, kind), place in held.items() if now.get((contact, kind), place) != place}
-        if left:
-            rows = {(c, place if kind == "email" else None, place if kind == "phone" else None) for c, kind, place in left}
-            known = set(self.store.sql("SELECT contact_id, email, phone FROM former_addresses WHERE source = ?", [self.source]))
-            self.store.append(
-                "former_addresses", ("contact_id", "email", "phone"), sorted(rows - known, key=str), {"source": self.source}
-            )
 
     def _write_history(self, layout: Layout, rows: list[tuple[Any, ...]], arrays: packing.Columns, again: list[str]) -> None:
         """Every answer about consent that is not the one held now."""

@@ -350,6 +350,8 @@ def withdraw_go_ahead(
 
 def agree_purpose(store: Store, platform: str, segment: str, *, is_service: bool) -> None:
     """What the owner said yes to; kept for when the configuration does not say it any more."""
+    if is_service == is_for_service(store, platform, segment):
+        return
     name = f"{SERVICE}{platform}:{segment}"
     store.sql("DELETE FROM meta WHERE name = ?", [name])
     if is_service:

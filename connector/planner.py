@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Literal, get_args
+from typing import get_args
 
 from adapters.base import Adapter
 from connector import (
@@ -43,12 +43,11 @@ from connector.session import Problem, Session, known_account
 from connector.store import Store
 from models.changes import FieldPlan, Observed, Plan, Target, TargetPlan
 from models.errors import ApiError, ConnectorError, UsageError
-from models.segments import Segment
+from models.segments import Channel, Segment
 
 log = logging.getLogger(__name__)
 
 MOST_CONFLICTS = 20
-CHANNELS = Literal["email", "sms", "ads"]
 PAUSED = "paused ("
 
 
@@ -315,7 +314,7 @@ def _wanted(
 def _as_agreed(s: Session, adapter: Adapter, g: Segment, want: planning.Wanted) -> planning.Wanted:
     """Until the owner agrees to another channel, whoever said no on the one it was for may not carry the tag either."""
     known = ledger.go_ahead(s.store, adapter.name, g.name)
-    others = (replace(g, channel=c) for c in get_args(CHANNELS) if c != g.channel)
+    others = (replace(g, channel=c) for c in get_args(Channel) if c != g.channel)
     before = next((o.channel for o in others if known == rule_digest(o, adapter.name)), "")
     if not before:
         return want

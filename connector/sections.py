@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 import adapters
 from adapters import PLATFORMS
+from models.segments import Channel
 
 ORDER_SOURCES = ("shopify", "hubspot_orders", "mailchimp", "hubspot_deals", "import")
 SECRET_KEYS = ("token", "client_id", "client_secret")
@@ -249,7 +250,7 @@ class SegmentSection(BaseModel):
     push: tuple[str, ...] = ()
     starts: Literal["nothing", "journey"] = "nothing"
     purpose: Literal["marketing", "service"] = "marketing"
-    channel: Literal["email", "sms", "ads"] = "email"
+    channel: Channel = "email"
     adopt: bool = False
     was: str = ""
     stay_days: int = Field(default=0, ge=0, le=36_500)

@@ -145,8 +145,7 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
             if t.first_fill or t.creates_object:
                 ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
             coverage.remember(s.store, platform, t.target.segment, held[t.target.segment])
-            is_service = purpose_there(s.store, platform, segments[t.target.segment]) == "service"
-            ledger.agree_purpose(s.store, platform, t.target.segment, is_service=is_service)
+            _note_purpose(s, platform, segments[t.target.segment])
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 
@@ -157,12 +156,19 @@ def _is_filled(segments: dict[str, Segment], platform: str, plan: TargetPlan) ->
     return g is not None and platform in (*g.push, *g.retire)
 
 
+def _note_purpose(s: Session, platform: str, g: Segment) -> None:
+    """What the owner agreed to use the tag for, for the day on which the configuration does not say it any more."""
+    ledger.agree_purpose(s.store, platform, g.name, is_service=purpose_there(s.store, platform, g) == "service")
+
+
 def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
     plans = [t for t in plans if _is_filled(segments, platform, t)]
     agreed = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
     held = coverage.of_segments(s.store, s.config, agreed) if agreed else {}
     for g in agreed:
         coverage.keep_up(s.store, platform, g.name, held[g.name])
+        if ledger.go_ahead(s.store, platform, g.name) == rule_digest(g, platform):  # agreed to as it stands, also long ago
+            _note_purpose(s, platform, g)
 
 
 def _reopen_fills(s: Session, platform: str, plans: Sequence[TargetPlan]) -> None:

@@ -20,6 +20,9 @@ class AsOf:
     is_given: bool = False
 
 
+Channel = Literal["email", "sms", "ads"]
+
+
 @dataclass(frozen=True)
 class Segment:
     """A WHERE clause over the profile, with what is to be done with it."""
@@ -29,7 +32,7 @@ class Segment:
     tag: str = ""
     push: tuple[str, ...] = ()
     purpose: Literal["marketing", "service"] = "marketing"
-    channel: Literal["email", "sms", "ads"] = "email"
+    channel: Channel = "email"
     starts: Literal["nothing", "journey"] = "nothing"
     adopt: bool = False
     was: str = ""

@@ -72,7 +72,7 @@ TABLE: dict[str, dict[str, Cell]] = {
     },
 }
 EVERY = list(product(*(TABLE[p] for p in PLATFORMS)))
-SEGMENTS = f"""
+MAIL_AND_CARE = f"""
 [[segment]]
 name = "Mail"
 where = "records >= 1"
@@ -82,7 +82,8 @@ name = "Care"
 where = "records >= 1"
 push = {EVERYWHERE}
 purpose = "service"
-[[segment]]
+"""
+SEGMENTS = f"""{MAIL_AND_CARE}[[segment]]
 name = "Text"
 where = "records >= 1"
 push = {EVERYWHERE}
