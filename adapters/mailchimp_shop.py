@@ -82,7 +82,10 @@ def _note(found: list[str], undated: int) -> str:
     if not found:
         return "no shop is connected to this account"
     if undated:
-        return f"Orders without a date in Mailchimp's copy of the shop: {undated:,}. They are kept, and no segment counts them."
+        return (
+            f"Orders without a date in Mailchimp's copy of the shop: {undated:,}. "
+            "They count in totals, and for nothing that asks when."
+        )
     return ""
 
 

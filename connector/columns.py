@@ -77,7 +77,7 @@ ORDERS: tuple[ProfileColumn, ...] = (
           "money given back as a share of money charged"),
     number("orders", "orders", "orders_other_currency", "count(*) FILTER (counts AND NOT in_money)",
            "orders in another currency than the shop's; no money column adds them", "orders"),
-    text_of("orders", "orders", "last_order_source", "arg_max(source, purchase) FILTER (counts)",
+    text_of("orders", "orders", "last_order_source", "arg_max(source, purchase) FILTER (counts AND ordered_on IS NOT NULL)",
             "where the last order came from"),
     ProfileColumn("season_month", "INTEGER", "month in which the person bought in two or more different years, the "
         "latest such; "
@@ -88,13 +88,13 @@ ORDERS: tuple[ProfileColumn, ...] = (
 REFUNDS = (day_of("refunds", "refunds", "last_refund_on", "max(" + local_day("refunded_at") + ")", "day of the last refund"),)
 
 VISITS: tuple[ProfileColumn, ...] = (
-    text_of("visits", "orders", "landing_page", "arg_min(landing_page, ordered_at) FILTER (landing_page IS NOT NULL)",
+    text_of("visits", "orders", "landing_page", "arg_min(landing_page, order_id) FILTER (landing_page IS NOT NULL)",
             "first page of the visit that led to the first order"),
-    text_of("visits", "orders", "traffic_source", "arg_min(traffic_source, ordered_at) FILTER (traffic_source IS NOT NULL)",
+    text_of("visits", "orders", "traffic_source", "arg_min(traffic_source, order_id) FILTER (traffic_source IS NOT NULL)",
             "where the visit of the first order came from"),
-    text_of("visits", "orders", "utm_source", "arg_min(utm_source, ordered_at) FILTER (utm_source IS NOT NULL)",
+    text_of("visits", "orders", "utm_source", "arg_min(utm_source, order_id) FILTER (utm_source IS NOT NULL)",
             "utm_source of the visit of the first order"),
-    text_of("visits", "orders", "utm_campaign", "arg_min(utm_campaign, ordered_at) FILTER (utm_campaign IS NOT NULL)",
+    text_of("visits", "orders", "utm_campaign", "arg_min(utm_campaign, order_id) FILTER (utm_campaign IS NOT NULL)",
             "utm_campaign of the visit of the first order"),
 )  # fmt: skip
 
@@ -216,7 +216,7 @@ CARTS: tuple[ProfileColumn, ...] = (
 
 SUBSCRIPTIONS: tuple[ProfileColumn, ...] = (
     text_of("subscriptions", "subscriptions", "subscription_status", "max(now_status) FILTER (place = 1)",
-          "active, paused, cancelled, expired or failed: the running subscription, else the latest"),
+          "active, paused, cancelled, expired or failed: the running subscription, else the one that ended or began last"),
     text_of("subscriptions", "subscriptions", "subscription_plan", "max(plan) FILTER (place = 1)", "plan of that subscription"),
     day_of("subscriptions", "subscriptions", "subscription_started_on", local_day("max(started_at) FILTER (place = 1)"),
          "day that subscription began"),
@@ -230,8 +230,8 @@ SUBSCRIPTIONS: tuple[ProfileColumn, ...] = (
 
 
 STAGES = {
-    "marketingqualifiedlead": "marketing_qualified", "salesqualifiedlead": "sales_qualified", "opportunity": "sales_qualified",
-    "customer": "customer", "evangelist": "customer",
+    "lead": "lead", "marketingqualifiedlead": "marketing_qualified", "salesqualifiedlead": "sales_qualified",
+    "opportunity": "sales_qualified", "customer": "customer", "evangelist": "customer",
 }  # fmt: skip
 """A CRM stage -> ours, for people without an order: we never say less of a person than the CRM does."""
 
@@ -264,8 +264,9 @@ DERIVED: tuple[ProfileColumn, ...] = (
                   "derived", "CAST(subscription_renews_on - {day} AS INTEGER)"),
     ProfileColumn("usual_gap_days", "DOUBLE", "days the person usually lets pass between two orders: the own average "
         "from three "
-                  "orders on, else the middle of all gaps in the shop", "days", "derived", ("orders",), "derived",
-                  "CASE WHEN orders_total >= 3 AND avg_days_between_orders IS NOT NULL THEN avg_days_between_orders "
+                  "orders on (on more than one day), else the middle of all gaps in the shop", "days", "derived", ("orders",),
+                  "derived",
+                  "CASE WHEN orders_total >= 3 AND avg_days_between_orders > 0 THEN avg_days_between_orders "
                   "WHEN orders_total > 0 THEN shop_usual_gap END"),
     ProfileColumn("lateness", "DOUBLE", "days since the last order divided by the usual gap: 1 is when the next is "
         "due", "times",
@@ -305,7 +306,8 @@ NOT_AVAILABLE: dict[str, str] = {
     "who forwarded a mail (S21)": "platforms count forwards per campaign, not per person; forwards_365d comes from imports",
     "neighbourhood and local climate (S2)": "no platform gives them; postcode, region and branch_km stand in",
     "values, interests and attitudes (S4)": "only what a survey import says: last_survey_answer, groups and free attributes",
-    "opens behind a privacy proxy (S9)": "a machine's open is no human's; where the platform cannot tell them apart all count",
+    "opens behind a privacy proxy (S9)": "a machine's open is no human's; of a Mailchimp campaign that does not tell them apart "
+    "none counts, elsewhere all",
     "likes and comments on social media (S32)": "no platform we read gives them; import events of the kind social",
     "pages and time on site of strangers (S13, S14)": "a visit without a known person is nobody's; import identified "
     "page views",

@@ -66,7 +66,7 @@ CONTACT: tuple[ProfileColumn, ...] = (
 
 def channel_of(channel: str) -> ProfileColumn:
     return text_of("consent", "consents", f"consent_{channel}", f"arg_min(status, weight) FILTER (channel = '{channel}')",
-                 f"the strictest answer about {channel} on any platform")  # fmt: skip
+                 f"the answer about {channel}: a no on any platform, else a yes, else what is known")  # fmt: skip
 
 
 CONSENT: tuple[ProfileColumn, ...] = (
@@ -91,10 +91,10 @@ PERSON: tuple[ProfileColumn, ...] = (
 ADDRESSES: tuple[ProfileColumn, ...] = tuple(
     text_of(
         "addresses",
-        "addresses",
+        "contacts",
         f"shipping_{k}",
         f"max({k}) FILTER (place = 1)",
-        f"{k} of the shipping address, else of the main one",
+        f"{k} of the shipping address, else of where the last order went, else of the main address or place",
     )
     for k in ("country", "region", "city", "postcode")
 )

@@ -5,8 +5,8 @@ behind it (profile, rules) then joins and filters numbers only. Distinct counts 
 person's first of its product carries a flag, and the flag depends on earlier lines alone, so it holds as of any date.
 
 Tables: person_numbers(person_id, n), fact_links(source, contact_id, n), fact_orders, fact_lines, fact_events,
-fact_interests (the first time a person met a topic), and the words behind their codes: fact_products, fact_categories,
-fact_words, fact_topics, fact_campaigns.
+fact_interests (the first time a person met a topic), and the words behind their codes: fact_products (as order lines name
+them), fact_items (as events do), fact_categories, fact_words, fact_topics, fact_campaigns.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from connector.purchases import PURCHASE_ID, shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 6
+VERSION = 7
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
 
 TABLES_MADE = (
     "person_numbers", "fact_links", "fact_orders", "fact_lines", "fact_events", "fact_interests", "fact_products",
-    "fact_categories", "fact_words", "fact_topics", "fact_campaigns", "fact_sales", "fact_kinds",
+    "fact_items", "fact_categories", "fact_words", "fact_topics", "fact_campaigns", "fact_sales", "fact_kinds",
 )  # fmt: skip
 
 AT_ONCE = 262_144
@@ -75,6 +75,7 @@ def prepare(store: Store, config: Config) -> None:
     _sales(store)
     _products(store, config)
     _words(store)
+    store.sql(f"CREATE OR REPLACE TABLE fact_items AS {_items(config, 'events')}")
     _copies_with_lines(store)
     _in_parts(store, "fact_orders", _orders(config))
     _in_parts(store, "fact_lines", _lines(_coded_lines(config, KEYS)))
@@ -99,6 +100,7 @@ def update(store: Store, config: Config, fresh: News) -> None:
             store.sql(f"INSERT INTO {table} {whose} AND n NOT IN (FROM {table})", [other])
     _update_orders(store, config, fresh)
     _add_words(store, fresh.new("events"))
+    store.sql(f"INSERT INTO fact_items {_items(config, fresh.new('events'), 'ANTI JOIN fact_items USING (source, product)')}")
     _update_events(store, config, fresh)
 
 
@@ -285,22 +287,20 @@ def _coded_lines(config: Config, keys: str) -> str:
           w.code AS product, w.product_code, CASE WHEN NOT w.is_sensitive THEN w.category END AS taste
         FROM (
           SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.product_id, l.source,
-            coalesce(l.product_id, l.sku, l.title) AS product, l.title,
+            coalesce(l.product_id, l.sku, l.title) AS product, l.title, l.sku,
             CASE WHEN coalesce(l.currency = '{config.shop.currency}', k.in_money) THEN l.amount END AS amount
           FROM ({keys}) AS k
           JOIN order_lines AS l ON l.source = k.source AND l.order_id = k.order_id
             AND (l.source = 'import' OR l.stream = k.stream)
         ) AS l
         JOIN fact_products AS w ON w.source = l.source AND w.product IS NOT DISTINCT FROM l.product
-          AND w.title IS NOT DISTINCT FROM l.title AND w.line_category IS NOT DISTINCT FROM l.category"""
+          AND w.title IS NOT DISTINCT FROM l.title AND w.line_category IS NOT DISTINCT FROM l.category
+          AND w.sku IS NOT DISTINCT FROM l.sku"""
 
 
 def _products(store: Store, config: Config) -> None:
-    """One code per product as lines name it, with its category; what the owner calls sensitive is marked."""
-    patterns = [p.lower() for p in config.privacy.sensitive_products]
-    sensitive = " OR ".join(
-        f"lower(concat_ws(' ', title, shown, category_name)) LIKE '%{p.replace(chr(39), chr(39) * 2)}%'" for p in patterns
-    )
+    """One code per product as lines name it, with its name in the catalogue and its category; what the owner calls sensitive is
+    marked."""
     store.sql("""
         CREATE OR REPLACE TABLE fact_categories AS
         SELECT CAST(row_number() OVER (ORDER BY name) AS INTEGER) AS code, name
@@ -308,12 +308,14 @@ def _products(store: Store, config: Config) -> None:
               UNION SELECT DISTINCT category FROM events) WHERE name IS NOT NULL AND name <> ''""")
     store.sql(f"""
         CREATE OR REPLACE TABLE fact_products AS
-        SELECT CAST(row_number() OVER (ORDER BY source, product, title, line_category) AS INTEGER) AS code,
-          CAST(dense_rank() OVER (ORDER BY source, product) AS INTEGER) AS product_code, source, product, title, shown,
-          line_category, c.code AS category, c.name AS category_name, coalesce({sensitive or "FALSE"}, FALSE) AS is_sensitive
+        SELECT CAST(row_number() OVER (ORDER BY source, product, title, line_category, sku) AS INTEGER) AS code,
+          CAST(dense_rank() OVER (ORDER BY source, product) AS INTEGER) AS product_code, source, product, title, sku, shown,
+          named, line_category, c.code AS category, c.name AS category_name,
+          {_is_sensitive(config, "title, named, category_name")} AS is_sensitive
         FROM (
-          SELECT d.*, coalesce(d.line_category, p.category) AS category_name, coalesce(d.title, p.title) AS shown
-          FROM (SELECT DISTINCT source, coalesce(product_id, sku, title) AS product, title, category AS line_category
+          SELECT d.*, coalesce(d.line_category, p.category) AS category_name, coalesce(d.title, p.title) AS shown,
+            p.title AS named
+          FROM (SELECT DISTINCT source, coalesce(product_id, sku, title) AS product, title, sku, category AS line_category
                 FROM order_lines) AS d
           LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title
                      FROM products GROUP BY ALL) AS p
@@ -321,13 +323,34 @@ def _products(store: Store, config: Config) -> None:
         LEFT JOIN fact_categories AS c ON c.name = d.category_name""")
 
 
+def _is_sensitive(config: Config, columns: str) -> str:
+    """SQL of whether one of these names holds a word the owner calls sensitive."""
+    patterns = [p.lower().replace("'", "''") for p in config.privacy.sensitive_products]
+    return " OR ".join(f"lower(concat_ws(' ', {columns})) LIKE '%{p}%'" for p in patterns) or "FALSE"
+
+
+def _items(config: Config, events: str, but: str = "") -> str:
+    """One code per product as events name it, with what the catalogue says of it: an event seldom names more than the id. The
+    topic of a sensitive one is not told."""
+    last = "(SELECT coalesce(max(code), 0) FROM fact_items)" if but else "0"
+    return f"""
+        SELECT CAST({last} + row_number() OVER (ORDER BY e.source, e.product) AS INTEGER) AS code, e.source, e.product, p.title,
+          c.code AS category,
+          CASE WHEN NOT ({_is_sensitive(config, "p.title, p.category")}) THEN t.code END AS topic
+        FROM (SELECT DISTINCT source, product_id AS product FROM {events} WHERE product_id <> '') AS e {but}
+        LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title
+                   FROM products GROUP BY ALL) AS p ON p.source = e.source AND p.product_id = e.product
+        LEFT JOIN fact_categories AS c ON c.name = p.category
+        LEFT JOIN fact_topics AS t ON t.name = p.category"""
+
+
 def _words(store: Store) -> None:
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE words_found AS
         SELECT CAST(row_number() OVER (ORDER BY word) AS INTEGER) AS code, word,
           nullif(lower(regexp_extract(word, '{SECTION}', 1)), '') AS section
-        FROM (SELECT DISTINCT url AS word FROM events UNION SELECT DISTINCT product_id FROM events
-              UNION SELECT DISTINCT text FROM events) WHERE word IS NOT NULL AND word <> ''""")
+        FROM (SELECT DISTINCT url AS word FROM events UNION SELECT DISTINCT text FROM events)
+        WHERE word IS NOT NULL AND word <> ''""")
     store.sql("""
         CREATE OR REPLACE TABLE fact_topics AS
         SELECT CAST(row_number() OVER (ORDER BY name) AS INTEGER) AS code, name
@@ -350,7 +373,7 @@ def _add_words(store: Store, new_events: str) -> None:
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE words_found AS
         SELECT f.word, nullif(lower(regexp_extract(f.word, '{SECTION}', 1)), '') AS section
-        FROM (SELECT url AS word FROM {new_events} UNION SELECT product_id FROM {new_events} UNION SELECT text FROM {new_events}) AS f
+        FROM (SELECT url AS word FROM {new_events} UNION SELECT text FROM {new_events}) AS f
         ANTI JOIN fact_words AS w ON w.word = f.word WHERE f.word <> ''""")
     store.sql("""
         INSERT INTO fact_topics
@@ -389,9 +412,10 @@ def _coded_events(config: Config, rows: str) -> str:
         SELECT l.n, e.occurred_at AS happened, {shop_day("e.occurred_at", config.shop.timezone)} AS day,
           CAST(CASE WHEN e.kind = 'open' AND coalesce(e.is_machine, e.source = 'mailchimp') THEN 'machine_open'
             WHEN e.kind IN ({kinds}) THEN e.kind ELSE 'other' END AS ENUM({kinds})) AS kind,
-          c.code AS campaign, u.code AS url, g.code AS category, p.code AS product, w.code AS word, e.value,
+          c.code AS campaign, u.code AS url, coalesce(g.code, p.category) AS category, p.code AS product, w.code AS word,
+          e.value,
           CASE WHEN e.kind IN ('page_view', 'product_view', 'click')
-            THEN coalesce(g.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic
+            THEN coalesce(g.topic, p.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic
         FROM (
           SELECT CASE WHEN contact_id IS NULL THEN 'email' ELSE source END AS of_source, coalesce(contact_id, email) AS who, *
           FROM {rows} WHERE occurred_at IS NOT NULL) AS e
@@ -400,7 +424,7 @@ def _coded_events(config: Config, rows: str) -> str:
         LEFT JOIN fact_words AS u ON u.word = e.url
         LEFT JOIN (SELECT c.*, t.code AS topic FROM fact_categories AS c JOIN fact_topics AS t USING (name)) AS g
           ON g.name = e.category
-        LEFT JOIN fact_words AS p ON p.word = e.product_id
+        LEFT JOIN fact_items AS p ON p.source = e.source AND p.product = e.product_id
         LEFT JOIN fact_words AS w ON w.word = e.text"""
 
 

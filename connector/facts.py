@@ -56,6 +56,7 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "day": day,
             "until": until,
             "some": some,
+            "orders": _orders_of_then(until) if as_of.is_given else "fact_orders",
             "seen_orders": f"ordered_on < {day}" if as_of.is_given else f"(ordered_at < {until} OR ordered_at IS NULL)",
             "seen_events": f"day < {day}" if as_of.is_given else f"happened < {until}",
             "is_past": "TRUE" if as_of.is_given else "FALSE",
@@ -68,6 +69,24 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "nearest_branch": name,
         },
     )
+
+
+def _orders_of_then(until: str) -> str:
+    """Orders with the money in them that went back only later. What went without a day (edits) is not put back."""
+    return f"""(
+      SELECT o.n, o.purchase, o.source, o.ordered_at, o.ordered_on, o.counts, o.in_money, o.total, o.discount,
+        o.is_discounted, o.is_new_day, o.gap_days, o.is_season, o.is_sale_day, o.purchase_id,
+        CASE WHEN b.later > 0 THEN greatest(o.net, least(o.total, o.net + b.later)) ELSE o.net END AS net,
+        CASE WHEN b.later > 0 AND o.refunded > b.later THEN o.refunded - b.later WHEN b.later > 0 AND o.refunded >= 0 THEN 0
+          ELSE o.refunded END AS refunded,
+        o.is_refunded AND coalesce(b.is_refunded_before, TRUE) AS is_refunded
+      FROM fact_orders AS o
+      LEFT JOIN (
+        SELECT p.purchase_id, bool_or(coalesce(r.refunded_at < {until}, TRUE)) AS is_refunded_before,
+          CAST(sum(CASE WHEN r.refunded_at >= {until} AND coalesce(r.currency, p.currency) = p.currency THEN r.amount END)
+            AS DECIMAL(18,4)) AS later
+        FROM refunds AS r JOIN purchases AS p ON p.source = r.source AND p.order_id = r.order_id
+        GROUP BY p.purchase_id HAVING max(r.refunded_at) >= {until}) AS b ON b.purchase_id = o.purchase_id)"""
 
 
 def _quoted_words(config: Config) -> list[str]:
@@ -128,19 +147,21 @@ def rows() -> dict[str, str]:
     weights = " ".join(f"WHEN '{a}' THEN {i}" for i, a in enumerate(ANSWERS))
     return {
         "contact_rows": _CONTACTS,
+        "placed_rows": _linked("orders", "t.source, t.order_id, t.ordered_at, t.country, t.region, t.city, t.postcode",
+                               "t.ordered_at", f"NOT coalesce(t.is_test OR t.is_cancelled, FALSE) AND {has_place('t')}"),
         "address_rows": _ADDRESSES,
         "consent_rows": _CONSENTS.replace("{weights}", weights),
-        "order_rows": "SELECT * FROM fact_orders WHERE {some} AND {seen_orders}",
+        "order_rows": "SELECT * FROM {orders} WHERE {some} AND {seen_orders}",
         "recent_orders": "SELECT * FROM order_rows WHERE ordered_on >= {day} - 365",
         "refund_rows": """
             SELECT o.n, r.refunded_at FROM refunds AS r
             JOIN purchases AS p ON p.source = r.source AND p.order_id = r.order_id
             JOIN order_rows AS o ON o.purchase_id = p.purchase_id WHERE r.refunded_at < {until}""",
-        "visit_rows": """
-            SELECT l.n, t.ordered_at, t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign FROM orders AS t
-            JOIN fact_links AS l ON l.source = t.source AND l.contact_id = t.contact_id
-            WHERE {some} AND t.ordered_at < {until}
-              AND coalesce(t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign) IS NOT NULL""",
+        "visit_rows": _VISITS.replace(
+            "{visits}",
+            _linked("orders", "t.order_id, t.ordered_at, t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign",
+                    "t.ordered_at"),
+        ),
         "line_rows": "SELECT * FROM fact_lines WHERE {some} AND {seen_orders}",
         "taste_rows": """
             SELECT s.*, c.name,
@@ -186,8 +207,8 @@ def rows() -> dict[str, str]:
         "cart_rows": _CARTS.replace(
             "{carts}",
             _linked("carts",
-                    "t.started_at, coalesce(t.updated_at, t.started_at) AS touched, t.completed_at, t.total, "
-                    "t.currency, t.items",
+                    "t.started_at, coalesce(CASE WHEN t.updated_at < {until} THEN t.updated_at END, t.started_at) AS touched, "
+                    "t.completed_at, t.total, t.currency, t.items",
                     "coalesce(t.started_at, t.updated_at)"),
         ),
         "subscription_rows": _SUBSCRIPTIONS.replace(
@@ -208,13 +229,13 @@ def rows() -> dict[str, str]:
     }  # fmt: skip
 
 
-def _linked(table: str, columns: str, at: str) -> str:
+def _linked(table: str, columns: str, at: str, where: str = "TRUE") -> str:
     """Rows of a table with their person: by contact id, else by address; only those before the as-of moment."""
     return f"""
         SELECT l.n, {columns} FROM {table} AS t
         JOIN fact_links AS l ON l.source = CASE WHEN t.contact_id IS NULL THEN 'email' ELSE t.source END
           AND l.contact_id = coalesce(t.contact_id, t.email)
-        WHERE {{some}} AND {at} < {{until}}"""
+        WHERE {{some}} AND {where} AND {at} < {{until}}"""
 
 
 _CONTACTS = """
@@ -239,14 +260,32 @@ _CONTACTS = """
         ON b.source = c.source AND b.contact_id = c.contact_id
       WHERE {some} AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE))"""
 
-_ADDRESSES = """
-    SELECT l.n, a.country, a.region, a.city, a.postcode,
-      row_number() OVER (PARTITION BY l.n ORDER BY a.kind <> 'shipping', c.updated_at DESC NULLS LAST, a.source, a.contact_id,
-        a.country, a.region, a.city, a.postcode) AS place
-    FROM addresses AS a
-    JOIN fact_links AS l ON l.source = a.source AND l.contact_id = a.contact_id
-    LEFT JOIN contacts AS c ON c.source = a.source AND c.contact_id = a.contact_id
-    WHERE {some} AND coalesce(a.kind, '') IN ('shipping', 'main', '')"""
+
+def has_place(table: str) -> str:
+    return f"coalesce({', '.join(f'{table}.{c}' for c in ('country', 'region', 'city', 'postcode'))}) IS NOT NULL"
+
+
+_ADDRESSES = f"""
+    SELECT n, country, region, city, postcode,
+      row_number() OVER (PARTITION BY n ORDER BY after, seen_at DESC NULLS LAST, source, id, country, region, city, postcode)
+        AS place
+    FROM (
+      SELECT l.n, CASE WHEN a.kind = 'shipping' THEN 0 ELSE 2 END AS after, c.updated_at AS seen_at, a.source, a.contact_id AS id,
+        a.country, a.region, a.city, a.postcode
+      FROM addresses AS a
+      JOIN fact_links AS l ON l.source = a.source AND l.contact_id = a.contact_id
+      LEFT JOIN contacts AS c ON c.source = a.source AND c.contact_id = a.contact_id
+      WHERE {{some}} AND coalesce(a.kind, '') IN ('shipping', 'main', '') AND {has_place("a")}
+      UNION ALL
+      SELECT t.n, 1, t.ordered_at, t.source, t.order_id, t.country, t.region, t.city, t.postcode FROM placed_rows AS t
+      JOIN (SELECT n, max(ordered_at) AS last_at FROM placed_rows GROUP BY n) AS m ON m.n = t.n AND m.last_at = t.ordered_at)"""
+
+_VISITS = """
+    SELECT v.n, v.order_id, v.landing_page, v.traffic_source, v.utm_source, v.utm_campaign
+    FROM ({visits}) AS v
+    JOIN (SELECT n, min(ordered_at) AS first_at FROM order_rows WHERE counts GROUP BY n) AS f
+      ON f.n = v.n AND f.first_at = v.ordered_at
+    WHERE coalesce(v.landing_page, v.traffic_source, v.utm_source, v.utm_campaign) IS NOT NULL"""
 
 _CONSENTS = """
     SELECT n, channel, status, changed_at, reason, CASE status {weights} ELSE 99 END AS weight,
@@ -280,7 +319,7 @@ _CARTS = """
 
 _SUBSCRIPTIONS = """
     SELECT *, row_number() OVER (PARTITION BY n ORDER BY CASE WHEN now_status = 'active' THEN 0 ELSE 1 END,
-        started_at DESC NULLS LAST, subscription_id) AS place
+        coalesce(ended_at, started_at) DESC NULLS LAST, subscription_id) AS place
     FROM (
       SELECT *, CASE WHEN cancelled_at < {until} THEN cancelled_at END AS ended_at,
         CASE WHEN cancelled_at < {until} THEN 'cancelled' WHEN cancelled_at >= {until} THEN 'active'

@@ -251,6 +251,9 @@ def _model_columns(kind: Kind, found: Sequence[str], currency: str) -> dict[str,
         columns |= _order_columns(found)
     if kind.name == "order_lines":
         columns |= _line_columns(found)
+    if kind.name == "subscriptions":  # one that nobody says anything else of runs
+        of_end = "CASE WHEN cancelled_at IS NULL THEN 'active' ELSE 'cancelled' END" if "cancelled_at" in found else "'active'"
+        columns["status"] = f"coalesce(status, {of_end})" if "status" in found else of_end
     return columns
 
 

@@ -53,6 +53,15 @@ STAGES = (
     "'subscriber', 'lead', 'marketingqualifiedlead', 'salesqualifiedlead', 'opportunity', 'customer', 'evangelist', 'other'"
 )
 
+CONTRACTS = {
+    "active": "active live running current trial trialing in_trial non_renewing pending_cancel pending_cancellation aktiv",
+    "paused": "paused on_hold suspended pausiert",
+    "cancelled": "cancelled canceled terminated gekündigt storniert",
+    "expired": "expired ended finished abgelaufen beendet",
+    "failed": "failed past_due unpaid overdue payment_failed",
+}  # fmt: skip
+"""How a subscription stands -> the words programs have for it; one that is cancelled for its end still runs."""
+
 MACROS = (
     r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
     # A text that a spreadsheet would run stands behind an apostrophe in files of ours (connector/exports.py) and of others.
@@ -85,6 +94,10 @@ MACROS = (
     # Words stand alone, in quotes, or as a list in brackets: a, b / "a","b" / ["a","b"].
     r"""CREATE MACRO split_words(t) AS list_filter(list_transform(
           regexp_split_to_array(regexp_replace(t, '^\[(.*)\]$', '\1'), '[,;]'), lambda w: trim(w, ' "')), lambda w: w <> '')""",
+    # A word for how a subscription stands, as ours; another one stays as it is.
+    f"""CREATE MACRO contract(t) AS CASE WHEN is_nothing(t) THEN NULL
+          {" ".join(f"WHEN regexp_replace(joined(t), '^wc_', '') IN {tuple(w.split())} THEN '{k}'" for k, w in CONTRACTS.items())}
+          ELSE t END""",
     # The CRM's label of a stage is its name with capitals and spaces.
     f"""CREATE MACRO stage(t) AS CASE WHEN lower(replace(t, ' ', '')) IN ({STAGES}) THEN lower(replace(t, ' ', '')) ELSE t END""",
 )
@@ -206,6 +219,9 @@ def _value(
         case "size":  # of a band ('51-200') its lower end; the company is known by its size alone
             size = f"CAST(as_amount(regexp_extract({text}, '[0-9][0-9.,]*')) AS BIGINT)"
             return _Value(f"'{SIZE}' || {size}")
+        case "contract":
+            _note_contracts(db, text, notes)
+            return _Value(f"contract({text})")
         case "stage":
             return _Value(f"stage({text})")
         case "words":
@@ -237,6 +253,15 @@ def _note_addresses(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) 
     count = db.execute(f"SELECT count(*) FROM given WHERE {text} IS NOT NULL AND address({text}) IS NULL").fetchall()[0][0]
     if count:
         notes.append(f"{count} values in the e-mail column are no addresses; their rows are kept without one.")
+
+
+def _note_contracts(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) -> None:
+    known = ", ".join(f"'{k}'" for k in CONTRACTS)
+    count = db.execute(f"SELECT count(*) FROM given WHERE contract({text}) NOT IN ({known})").fetchall()[0][0]
+    if count:
+        notes.append(
+            f"{count} subscriptions have a status we do not know and count as not running. Known: {', '.join(CONTRACTS)}."
+        )
 
 
 def _decimal(db: duckdb.DuckDBPyConnection, columns: list[int], notes: list[str]) -> str:

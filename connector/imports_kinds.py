@@ -13,7 +13,8 @@ from typing import Any, Literal
 from models.errors import ConfigError, UsageError
 
 Type = Literal[
-    "id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event", "emails", "size", "stock"
+    "id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event", "emails", "size", "stock",
+    "contract",
 ]  # fmt: skip
 
 CUSTOMER = "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
@@ -194,7 +195,7 @@ KINDS: dict[str, Kind] = {
                 "started_at": _field("time", "started_at", "date start started startdate"),
                 "renews_at": _field("time", "renews_at", "renewal nextrenewal renewaldate"),
                 "cancelled_at": _field("time", "cancelled_at", "cancelled canceled enddate end"),
-                "status": _field("text", "status", "state"),
+                "status": _field("contract", "status", "state"),
             },
             (_SOMEBODY, ("started_at",)),
         ),

@@ -91,7 +91,7 @@ def _is_followed(store: Store, news: News) -> bool:
         WHERE name <> '' AND name NOT IN (SELECT name FROM fact_categories)
         UNION ALL SELECT 1 FROM {news.new("order_lines")} AS l ANTI JOIN fact_products AS w ON w.source = l.source
           AND w.product IS NOT DISTINCT FROM coalesce(l.product_id, l.sku, l.title) AND w.title IS NOT DISTINCT FROM l.title
-          AND w.line_category IS NOT DISTINCT FROM l.category"""
+          AND w.line_category IS NOT DISTINCT FROM l.category AND w.sku IS NOT DISTINCT FROM l.sku"""
     return not store.sql(f"{unknown} LIMIT 1")
 
 

@@ -13,7 +13,7 @@ from connector.column import ProfileColumn
 from connector.columns import BY_NAME, COLUMNS, RFM_GRID, RFM_LEAST_BUYERS
 from connector.columns_scores import CARDS_SQL
 from connector.config import Config
-from connector.facts import marks, rows
+from connector.facts import has_place, marks, rows
 from connector.store import Store
 from models.records import columns
 from models.segments import AsOf
@@ -89,7 +89,8 @@ def absent_columns(store: Store) -> frozenset[str]:
 
 
 GROUP_TESTS = {
-    "addresses": "addresses", "consent": "consents", "refunds": "refunds", "taste": "fact_lines", "gaining": "fact_lines",
+    "addresses": f"(SELECT 1 FROM addresses UNION ALL SELECT 1 FROM orders AS t WHERE {has_place('t')})",
+    "consent": "consents", "refunds": "refunds", "taste": "fact_lines", "gaining": "fact_lines",
     "visits": "orders WHERE coalesce(landing_page, traffic_source, utm_source, utm_campaign) IS NOT NULL",
     "interests": "fact_topics", "carts": "carts", "subscriptions": "subscriptions", "scores": "scores",
     "events": "fact_events", "answers": "fact_events", "warmth": "fact_events", "reach": "fact_events",
@@ -149,7 +150,8 @@ def _rows_sql(
         source = f"SELECT n{body}\n  FROM {sources[group]} GROUP BY n" if group in sources else _made(group, groups[group])
         parts.append(f"by_{group} AS ({source})")
     picked = [f"{c.sql} AS {quoted(c.name)}" for c in every if c.group == "person"]
-    picked += [_picked(c, c.name in absent) for c in every if c.group != "person"]
+    joined = [c for c in every if c.group != "person"]
+    picked += [_shipped(c, absent) if c.group == "addresses" else _picked(c, c.name in absent) for c in joined]
     joins = "\n  ".join(f"LEFT JOIN by_{g} ON by_{g}.n = p.n" for g in used)
     if is_whole:
         head = "p.n AS person_n, p.person_id"
@@ -215,6 +217,15 @@ def _picked(column: ProfileColumn, is_absent: bool) -> str:
         value = f"list_filter({value}, lambda t: NOT starts_with(lower(t), '{{prefix}}'))"
     if column.empty != "NULL":
         value = f"coalesce({value}, {column.empty})"
+    return f"CAST({value} AS {column.sql_type}) AS {quoted(column.name)}"
+
+
+def _shipped(column: ProfileColumn, absent: frozenset[str]) -> str:
+    """Where nothing says where goods go, they go to the person's place."""
+    own, name = f"by_addresses.{quoted(column.name)}", column.name.removeprefix("shipping_")
+    value = column.empty if name in absent else f"by_contact.{quoted(name)}"
+    if column.name not in absent:
+        value = f"CASE WHEN by_addresses.n IS NULL THEN {value} ELSE {own} END"
     return f"CAST({value} AS {column.sql_type}) AS {quoted(column.name)}"
 
 

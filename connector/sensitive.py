@@ -32,7 +32,7 @@ def only_of(store: Store, config: Config, rule: Rule) -> str:
     for node in rule.tree.walk():
         for key, value in node.value if node.op == "measure" else ():
             if key in ("product", "category"):
-                columns = ("product", "shown", "title") if key == "product" else ("category_name",)
+                columns = ("product", "shown", "title", "named", "sku") if key == "product" else ("category_name",)
                 named = " OR ".join(word_matches(c, value) for c in columns)
                 if store.value(f"SELECT count(*) > 0 AND bool_and(is_sensitive) FROM fact_products WHERE {named}"):
                     return str(value).strip("%")

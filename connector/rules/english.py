@@ -145,6 +145,9 @@ class _Speaker:
         if left.op == "measure" and right.op == "literal":
             return self._did(left, op, right.value, no)
         if left.kind == "yes or no":
+            if right.op == "literal" and left.op == "column" and left.name not in BY_NAME:
+                said = f"for whom {self._meaning(left.name)} is {'not ' if no else ''}{'true' if right.value else 'false'}"
+                return said + _or_unknown(no, left)
             if right.op == "literal":
                 return self.condition(left, no=no != (not right.value))
             return f"for whom {self.value(left)} is {'not ' if no else ''}the same as {self.value(right)}"

@@ -87,11 +87,11 @@ TIMES = ("first", "last")
 DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "line_rows": {
         "category": ("fact_products", "product", ("category_name",)),
-        "product": ("fact_products", "product", ("product", "shown")),
+        "product": ("fact_products", "product", ("product", "sku", "shown", "named")),
     },
     "event_rows": {
         "category": ("fact_categories", "category", ("name",)), "topic": ("fact_categories", "category", ("name",)),
-        "url": ("fact_words", "url", ("word",)), "product": ("fact_words", "product", ("word",)),
+        "url": ("fact_words", "url", ("word",)), "product": ("fact_items", "product", ("product", "title")),
         "campaign": ("fact_campaigns", "campaign", ("campaign_id", "name", "subject")),
         "form": ("fact_words", "word", ("word",)), "term": ("fact_words", "word", ("word",)),
         "file": ("fact_words", "word", ("word",)), "answer": ("fact_words", "word", ("word",)),
@@ -99,12 +99,17 @@ DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
 }  # fmt: skip
 """Source -> text argument -> the table of its words, the row's column with the code, the words' columns to look at."""
 
+INSTEAD: dict[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
+    ("event_rows", "topic"): ("fact_words", "word", ("word",)),
+}
+"""The same for rows without a code of the first: a ticket without a category has its topic in its text."""
+
 TOPICS: dict[str, str] = {
     "category": "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events",
     "product": "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
     " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
     "campaign": "SELECT campaign_id AS v FROM events UNION SELECT name FROM campaigns UNION SELECT subject FROM campaigns",
-    "topic": "SELECT category AS v FROM events WHERE kind = 'ticket'",
+    "topic": "SELECT coalesce(nullif(category, ''), text) AS v FROM events WHERE kind = 'ticket'",
     **{k: f"SELECT text AS v FROM events WHERE kind = '{v}'"
        for k, v in (("form", "form"), ("term", "search"), ("file", "download"), ("answer", "survey"))},
 }  # fmt: skip
@@ -171,12 +176,14 @@ class Aggregates:
         for call in self.calls:
             for key, value in counted(call)[1]:
                 if key in DICTIONARIES.get(self.source, {}):
-                    found.setdefault(self._flag_of(key, value), f"f{len(found)}")
+                    for place in self._places(key):
+                        found.setdefault(_flag_of(place, value), f"f{len(found)}")
         return found
 
-    def _flag_of(self, key: str, value: str) -> tuple[str, str, str]:
-        table, code, columns = DICTIONARIES[self.source][key]
-        return table, code, " OR ".join(word_matches(c, value) for c in columns)
+    def _places(self, key: str) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Where the words of an argument stand."""
+        other = INSTEAD.get((self.source, key))
+        return [DICTIONARIES[self.source][key], *([other] if other else [])]
 
     def _joins(self, flags: Mapping[tuple[str, str, str], str]) -> str:
         text = ""
@@ -195,10 +202,16 @@ class Aggregates:
         parts = [] if self.source == "line_rows" else [where]
         for key, value in arguments:
             if key in DICTIONARIES.get(self.source, {}):
-                parts.append(flags[self._flag_of(key, value)])
+                first, *other = ((flags[_flag_of(place, value)], place[1]) for place in self._places(key))
+                parts += [f"({first[0]} OR (r.{first[1]} IS NULL AND {flag}))" for flag, _ in other] or [first[0]]
             else:
                 parts.append(_condition(self.source, key, value))
         return " AND ".join(p for p in parts if p != "TRUE") or "TRUE"
+
+
+def _flag_of(place: tuple[str, str, tuple[str, ...]], value: str) -> tuple[str, str, str]:
+    table, code, columns = place
+    return table, code, " OR ".join(word_matches(c, value) for c in columns)
 
 
 def _of_purchase(call: Call, condition: str) -> str:
@@ -231,7 +244,7 @@ def _condition(source: str, key: str, value: Any) -> str:
         column = {"event_rows": "day >= {day} - ", "cart_rows": "touched >= {from_"}.get(source, "ordered_on >= {day} - ")
         return f"{column}{value}}}" if source == "cart_rows" else f"{column}{value}"
     if key in ("min_total", "max_total"):
-        column = "total" if source == "cart_rows" else "net"
+        column = "currency = '{currency}' AND total" if source == "cart_rows" else "net"
         return f"{column} {'>=' if key == 'min_total' else '<='} {value}"
     if key in ("min", "max"):
         return f"value {'>=' if key == 'min' else '<='} {value}"

@@ -177,8 +177,10 @@ class _Checker(Calls):
             self._check_never_missing(value)
             return Node("is missing", "yes or no", (value,), place=place)
         if isinstance(what, exp.Boolean) and value.kind == "yes or no":
-            same = Node("is", "yes or no", (value,), place=place)
-            return same if what.this else Node("not", "yes or no", (same,), place=place)
+            if what.this:
+                return Node("is", "yes or no", (value,), place=place)
+            no = Node("literal", "yes or no", value=False, place=place)
+            return Node("compare", "yes or no", (value, no), "=", place=place)
         raise self.error("Write is null, is not null, is true or is false.", place)
 
     def _check_never_missing(self, value: Node) -> None:

@@ -47,10 +47,14 @@ class Compiler:
                 return f"coalesce({self.value(node)}, FALSE)"
 
     def _compare(self, node: Node) -> str:
-        left, right = (self.condition(a) if a.kind == "yes or no" else self.value(a) for a in node.args)
+        left, right = (self._known(a) for a in node.args)
         if node.name == "<>":
             return f"(NOT coalesce({left} = {right}, FALSE))"
         return f"coalesce({left} {node.name} {right}, FALSE)"
+
+    def _known(self, node: Node) -> str:
+        """What a comparison compares: a field nobody answered is missing, it is no no; a condition always holds or does not."""
+        return self.condition(node) if node.kind == "yes or no" and node.op != "column" else self.value(node)
 
     def value(self, node: Node) -> str:
         """SQL of any node; NULL where the value is missing."""
@@ -124,5 +128,6 @@ class Compiler:
         return self.condition(node) if node.kind == "yes or no" else self.value(node)
 
     def _function(self, node: Node) -> str:
-        name = {"length": "len"}.get(node.name, node.name) if node.args[0].kind == "list" else node.name
-        return f"{name}({', '.join(self._result(a) for a in node.args)})"
+        if node.name == "length" and node.args[0].kind == "list":
+            return f"coalesce(len({self.value(node.args[0])}), 0)"  # who has no list has nothing in it
+        return f"{node.name}({', '.join(self._known(a) for a in node.args)})"

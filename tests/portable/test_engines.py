@@ -37,6 +37,10 @@ def shop():
     for segment, told in tomllib.loads(PEOPLE.read_text()).items():
         for name, person in {**told["belongs"], **told["misses"]}.items():
             cast.add(f"{segment}.{name}", person)
+    cast.add("past.refunded_later", {"orders": [{"ago": 9, "total": 50, "refund": {"ago": -3, "amount": 20}}]})
+    cast.add("past.refunded_then_and_later", {"orders": [{"ago": 9, "refunded": 30, "refund": {"ago": -3, "amount": 20}}]})
+    place = {"country": "AT", "postcode": "1010", "landing_page": "/tea", "utm_source": "mail"}
+    cast.add("past.sent_to", {"contact": {"city": "Ulm"}, "orders": [{"ago": 9, "also": place}, 3]})
     branches = (Branch(name="Bonn", latitude=50.7374, longitude=7.0982), Branch(name="Ulm", latitude=48.4, longitude=10))
     config = shop_config().model_copy(update={"branch": branches})
     store, moment, _ = cast.ready(config)

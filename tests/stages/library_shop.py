@@ -66,6 +66,7 @@ class Cast:
         if "refunded" in told or refund:
             extra["refunded"] = str(told.get("refunded", refund.get("amount")))
         extra |= {k: True for k, told_as in (("is_cancelled", "cancelled"), ("is_test", "test")) if told.get(told_as)}
+        extra |= told.get("also", {})
         self._put("orders", order("shopify", number, name, at(told["ago"]), str(total), **extra))
         for title, category, *amount in lines:
             self._put("order_lines", line("shopify", number, title, category, str(amount[0] if amount else 30)))

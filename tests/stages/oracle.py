@@ -1,7 +1,8 @@
 """What a rule means, in plain Python over plain facts. Imports nothing of ours, on purpose.
 
 A rule is nested tuples. `facts` has for each person: columns (a dict, None where missing), orders [(days ago, money,
-category)], clicks [(days ago, url)]. A comparison with a missing value is false; `not` turns it round.
+category)], clicks [(days ago, url)]. A comparison with a missing value is false; `not` turns it round. A yes or no that nobody
+gave is missing too: neither `= true` nor `= false`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ def holds(rule, person) -> bool:
             return holds(left, person) and holds(right, person)
         case ("or", left, right):
             return holds(left, person) or holds(right, person)
+        case ("yes", column):
+            return person["columns"][column] is True
         case ("null", column):
             return person["columns"][column] is None
         case ("in", column, words):
@@ -41,7 +44,7 @@ def value_of(term, person):
     match term:
         case ("column", name):
             return person["columns"][name]
-        case ("number", n):
+        case ("number" | "flag", n):
             return n
         case ("sum", left, right):
             a, b = value_of(left, person), value_of(right, person)
@@ -73,6 +76,8 @@ def written(rule) -> str:
             return f"not ({written(inner)})"
         case ("and" | "or" as op, left, right):
             return f"({written(left)} {op} {written(right)})"
+        case ("yes", column):
+            return column
         case ("null", column):
             return f"{column} is null"
         case ("in", column, words):
@@ -97,8 +102,8 @@ def term(value) -> str:
     match value:
         case ("column", name):
             return name
-        case ("number", n):
-            return str(n)
+        case ("number" | "flag", n):
+            return str(n).lower()
         case ("sum", left, right):
             return f"({term(left)} + {term(right)})"
         case ("ratio", left, right):

@@ -20,6 +20,7 @@ class World:
         chance = random.Random(seed)
         self.people = [f"p{i:02}" for i in range(people)]
         self.city = {p: chance.choice(CITIES) for p in self.people}
+        self.loyal = {p: (True, False, None)[i % 3] for i, p in enumerate(self.people)}
         self.orders: list[tuple[str, date, float, str, str]] = []
         self.events: list[tuple[str, str, date, dict]] = []
         self.carts: list[tuple[str, date, float]] = []
@@ -46,7 +47,9 @@ class World:
     def store(self):
         store = new_store()
         known = {"created_at": "2024-01-01 00:00:00"}
-        store.insert("contacts", [contact("shopify", p, email=f"{p}@x.de", city=self.city[p], **known) for p in self.people])
+        said = {True: '{"loyal": "true"}', False: '{"loyal": "false"}', None: None}
+        told = {p: {"city": self.city[p], "attributes": said[self.loyal[p]]} for p in self.people}
+        store.insert("contacts", [contact("shopify", p, email=f"{p}@x.de", **told[p], **known) for p in self.people])
         if self.orders:
             store.insert(
                 "orders", [order("shopify", str(i), p, str(d), str(v)) for i, (p, d, v, _, _) in enumerate(self.orders)]

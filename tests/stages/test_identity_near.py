@@ -23,15 +23,15 @@ TOLD = {
     "sales": "FROM fact_sales",
     "orders": """SELECT p.person_id, f.* EXCLUDE (n, purchase), rank() OVER (PARTITION BY n ORDER BY purchase)
         FROM fact_orders AS f LEFT JOIN person_numbers AS p USING (n)""",
-    "lines": """SELECT p.person_id, o.purchase_id, l.ordered_at, l.ordered_on, w.source, w.product, w.title, w.line_category, c.name,
-          sum(pieces), sum(amount), count(*), count(*) FILTER (is_new_product)
+    "lines": """SELECT p.person_id, o.purchase_id, l.ordered_at, l.ordered_on, w.source, w.product, w.title, w.line_category, w.sku,
+          c.name, sum(pieces), sum(amount), count(*), count(*) FILTER (is_new_product)
         FROM fact_lines AS l LEFT JOIN person_numbers AS p USING (n) LEFT JOIN fact_orders AS o ON o.n = l.n AND o.purchase = l.purchase
         LEFT JOIN fact_products AS w ON w.code = l.product LEFT JOIN fact_categories AS c ON c.code = l.taste GROUP BY ALL""",
-    "events": """SELECT p.person_id, e.happened, e.day, e.kind, k.campaign_id, u.word, c.name, g.word, w.word, e.value, t.name,
+    "events": """SELECT p.person_id, e.happened, e.day, e.kind, k.campaign_id, u.word, c.name, g.product, w.word, e.value, t.name,
           count(*), max(sent_no) - min(sent_no) FILTER (e.kind <> 'sent')
         FROM fact_events AS e LEFT JOIN person_numbers AS p USING (n) LEFT JOIN fact_campaigns AS k ON k.code = e.campaign
         LEFT JOIN fact_words AS u ON u.code = e.url LEFT JOIN fact_categories AS c ON c.code = e.category
-        LEFT JOIN fact_words AS g ON g.code = e.product LEFT JOIN fact_words AS w ON w.code = e.word
+        LEFT JOIN fact_items AS g ON g.code = e.product LEFT JOIN fact_words AS w ON w.code = e.word
         LEFT JOIN fact_topics AS t ON t.code = e.topic GROUP BY ALL""",
     "sent before": """SELECT p.person_id, e.happened, e.kind, sent_no - min(sent_no) OVER (PARTITION BY n)
         FROM fact_events AS e LEFT JOIN person_numbers AS p USING (n) WHERE e.kind IN ('sent', 'click')""",
@@ -46,6 +46,8 @@ TOLD = {
 WORDS = {
     "kinds": "FROM fact_kinds",
     "products": "SELECT * EXCLUDE (code, product_code, category) FROM fact_products",
+    "items": """SELECT source, product, title, c.name, t.name FROM fact_items AS i
+        LEFT JOIN fact_categories AS c ON c.code = i.category LEFT JOIN fact_topics AS t ON t.code = i.topic""",
     "categories": "SELECT name FROM fact_categories",
     "campaigns": "SELECT source, campaign_id, name, subject FROM fact_campaigns",
     "words": "SELECT word, t.name FROM fact_words AS w LEFT JOIN fact_topics AS t ON t.code = w.topic",

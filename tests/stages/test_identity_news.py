@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from connector import erase, traces
+from connector import compact, erase, traces
 from connector.clock import as_of
 from connector.columns import COLUMNS
 from connector.identity import identify
@@ -25,6 +25,7 @@ CONFIG = shop_config(
     {"name": "b", "where": "clicked(url => '%/tea/%') >= 1"},
     {"name": "c", "where": "received(campaign => 'k1') >= 1 or searched(term => 'words', days => 90)"},
     {"name": "d", "where": "last(event => 'viewed') <= 60 and not orders_90d > 1"},
+    {"name": "e", "where": "viewed(product => 'New pot') or viewed(category => 'Tea', days => 90) or asked(topic => 'words')"},
 )
 
 
@@ -36,6 +37,8 @@ def one_source(rows):
 def shop(seed):
     store = new_store()
     fill(store, one_source(rows_of(PEOPLE, seed)))
+    product = {"source": "shopify", "stream": "products", "category": "Tea"}
+    store.insert("products", [product | {"product_id": p, "title": t} for p, t in (("thing 3", "Three"), ("pot", "New pot"))])
     derive(store, NOW)
     return store
 
@@ -79,7 +82,9 @@ def new_events(store, chance):
 
 def events_with_new_words(store, chance):
     news = event_of(chance, 950, PEOPLE) | {"kind": "click", "url": "https://shop.example/autumn/1", "campaign_id": "k99"}
-    store.insert("events", [news])
+    views = [news | {"kind": "product_view", "product_id": p, "category": None, "source": "shopify", "contact_id": f"s{n}",
+                     "record_id": f"e{951 + n}"} for n, p in enumerate(("pot", "thing 3", "pot", "unknown"))]  # fmt: skip
+    store.insert("events", [news, *views])
 
 
 def a_changed_order(store, chance):
@@ -300,3 +305,19 @@ def test_a_row_that_was_exchanged_is_seen_though_the_last_one_stands_where_it_st
     store.sql("ALTER TABLE closed RENAME TO events")
 
     assert since(store, CONFIG) is None
+
+
+def test_the_facts_of_an_earlier_program_are_made_anew():
+    store = shop(1)
+    store.sql("DELETE FROM fact_items")
+    identify(store, CONFIG)
+    assert store.sql("SELECT 1 FROM fact_items LIMIT 1") == [], "what stands is not looked at again"
+
+    store.sql(
+        "UPDATE meta SET value = replace(replace(value, $now, $was), $is, $old) WHERE name IN ('identity_state', 'fact_marks')",
+        {"now": f"[{compact.VERSION}, ", "was": f"[{compact.VERSION - 1}, ",
+         "is": f'"{compact.VERSION} (', "old": f'"{compact.VERSION - 1} ('},
+    )  # fmt: skip
+    identify(store, CONFIG)
+
+    assert store.sql("SELECT 1 FROM fact_items LIMIT 1") == [(1,)]

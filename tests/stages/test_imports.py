@@ -377,3 +377,20 @@ def test_a_file_without_names_of_columns_is_refused_without_repeating_whom_it_na
 def test_a_no_in_a_file_of_events_is_heard_in_other_programs_words(store: Store, tmp_path: Path, word: str, kind: str) -> None:
     load(store, tmp_path, "events", f"email,kind,date\nana@shop.example,{word},2026-05-01\n")
     assert store.sql("SELECT kind FROM events") == [(kind,)]
+
+
+def test_how_a_subscription_stands_is_read_in_other_programs_words(store: Store, tmp_path: Path) -> None:
+    words = "Active|wc-on-hold|Canceled|Past due||n/a|Pending Cancellation|gekündigt|odd one|EXPIRED".split("|")
+    rows = "".join(f"s{i},a@x.de,2026-01-01,{'2026-03-01' if w == 'n/a' else ''},{w}\n" for i, w in enumerate(words))
+    found = load(store, tmp_path, "subscriptions", f"subscription_id,email,started_at,cancelled_at,status\n{rows}")
+
+    assert [s for (s,) in store.sql("SELECT status FROM subscriptions ORDER BY subscription_id")] == [
+        "active", "paused", "cancelled", "failed", "active", "cancelled", "active", "cancelled", "odd one", "expired",
+    ]  # fmt: skip
+    assert sum("1 subscriptions have a status we do not know" in note for note in found.notes) == 1
+
+
+def test_a_subscription_of_which_nothing_but_its_begin_is_known_runs(store: Store, tmp_path: Path) -> None:
+    load(store, tmp_path, "subscriptions", "subscription_id,email,started_at\ns1,a@x.de,2026-01-01\n")
+
+    assert store.sql("SELECT status FROM subscriptions") == [("active",)]

@@ -359,3 +359,57 @@ def test_an_order_without_a_date_counts_as_money_and_for_nothing_that_has_a_date
 
     build(store, config, as_of(DAY, "Europe/Berlin"))
     assert row(store, "shopify", "1")["orders_total"] == 1, "on an earlier day nobody can say that it was there already"
+
+
+def test_an_order_without_a_date_is_not_the_last():
+    store = one_buyer()
+    store.insert("contacts", [contact("import", "i", email="ann@x.de")])
+    store.insert(
+        "orders",
+        [order("shopify", "a", "1", "2026-06-20", "9"), order("import", "b", "i", "2026-06-20", "7") | {"ordered_at": None}],
+    )
+    config = shop_config(orders_from=("shopify", "import"))
+    identify(store, config)
+    build(store, config, as_of(None, "Europe/Berlin"))
+
+    assert (row(store, "shopify", "1")["orders_total"], row(store, "shopify", "1")["last_order_source"]) == (2, "shopify")
+
+
+def test_orders_of_one_day_say_nothing_of_the_usual_gap():
+    store = one_buyer()
+    store.insert("orders", [order("shopify", str(n), "1", "2026-06-01", "9") for n in range(3)])
+    days = [f"2026-{m:02}-{d:02}" for m, d in ((1, 1), (1, 11), (1, 21), (2, 1))]
+    store.insert("orders", [order("shopify", f"{c}{d}", c, d, "9") for c in "stuvwxy" for d in days])
+
+    derive(store, shop_config())
+    found = row(store, "shopify", "1")
+
+    assert (found["avg_days_between_orders"], found["usual_gap_days"], found["lateness"]) == (0, 10, 3)
+
+
+def test_a_lead_of_the_crm_is_one_without_an_address_too():
+    store = new_store()
+    store.insert("contacts", [contact("hubspot", s, phone="030 1234567" + s, lifecycle_stage=s, email=None)
+                              for s in ("lead", "other", "customer")])  # fmt: skip
+
+    derive(store, shop_config())
+
+    found = {s: row(store, "hubspot", s)["lifecycle"] for s in ("lead", "other", "customer")}
+    assert found == {"lead": "lead", "other": "visitor", "customer": "customer"}
+
+
+def test_of_ended_subscriptions_the_one_that_ended_last_is_shown():
+    store = one_buyer()
+    base = {"source": "import", "contact_id": None, "email": "ann@x.de", "status": "cancelled"}
+    store.insert(
+        "subscriptions",
+        [
+            base | {"subscription_id": "s1", "started_at": "2024-01-01 00:00:00", "cancelled_at": "2026-06-20 10:00:00"},
+            base | {"subscription_id": "s2", "started_at": "2025-01-01 00:00:00", "cancelled_at": "2025-03-01 10:00:00"},
+        ],
+    )
+
+    derive(store, shop_config())
+    found = row(store, "shopify", "1")
+
+    assert found["subscription_cancelled_on"] == date(2026, 6, 20) and found["subscriptions_active"] == 0

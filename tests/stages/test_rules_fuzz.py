@@ -27,7 +27,10 @@ leaves = st.one_of(
     st.tuples(st.just("compare"), terms, operator, number),
     st.tuples(st.just("compare"), counts, operator, counts),
     st.tuples(st.just("alone"), counts.filter(lambda c: c[0] != "column") | st.just(("last", "clicked"))),
-    st.tuples(st.just("null"), st.sampled_from(["aov", "city", "days_since_order"])),
+    st.tuples(st.just("null"), st.sampled_from(["aov", "city", "days_since_order", "loyal"])),
+    st.just(("yes", "loyal")),
+    st.tuples(st.just("compare"), st.just(("column", "loyal")), st.sampled_from(["=", "<>"]),
+              st.tuples(st.just("flag"), st.booleans())),
     st.tuples(st.just("in"), st.just("city"), st.lists(st.sampled_from(["Bonn", "Ulm", "Köln"]), min_size=1, max_size=2)),
     st.tuples(st.just("between"), st.sampled_from(["orders_total", "aov", "days_since_order"]), st.integers(0, 30),
               st.integers(0, 100)),
@@ -55,7 +58,7 @@ def shop():
             "clicks": [((TODAY - d).days, g["url"]) for p, k, d, g in world.events if p == person and k == "click"],
             "columns": {
                 "orders_total": len(orders), "orders_90d": sum(ago <= 90 for ago, *_ in orders), "revenue_total": total,
-                "aov": total / len(orders) if orders else None, "city": world.city[person],
+                "aov": total / len(orders) if orders else None, "city": world.city[person], "loyal": world.loyal[person],
                 "days_since_order": min((ago for ago, *_ in orders), default=None),
             },
         }  # fmt: skip

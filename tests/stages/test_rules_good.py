@@ -101,6 +101,12 @@ GOOD = {
     "everyone_else()": lambda p: not N(p) and not N(p, "Tea"),
     "revenue_total / orders_total > 30": lambda p: above(aov(p), 30),
     "round(aov) = 40": lambda p: aov(p) is not None and int(aov(p) + 0.5) == 40,
+    "loyal": lambda p: W.loyal[p] is True,
+    "loyal = false": lambda p: W.loyal[p] is False,
+    "loyal is false or loyal is null": lambda p: W.loyal[p] is not True,
+    "loyal <> false": lambda p: W.loyal[p] is not False,
+    "not loyal": lambda p: W.loyal[p] is not True,
+    "coalesce(loyal, true) and orders_total >= 1": lambda p: W.loyal[p] is not False and N(p) >= 1,
     "true": lambda p: True,
 }  # fmt: skip
 """Rule -> is this person a member? Worked out from the lists of rules_shop, before the engine."""

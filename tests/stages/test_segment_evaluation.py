@@ -5,12 +5,13 @@ from datetime import date
 import pytest
 
 from connector.clock import as_of
+from connector.config import Privacy
 from connector.evaluation import Evaluation
 from connector.profile import build
-from connector.rules import RuleError
+from connector.rules import RuleError, say
 from connector.segment import check, check_all, evaluate, history, masked, not_ready, overlap, preview, resolve
 from models.segments import SegmentCount
-from tests.stages.hand_shop import contact, derive, event, line, new_store, order, shop_config
+from tests.stages.hand_shop import contact, derive, event, line, new_store, order, row, shop_config
 
 PEOPLE = ("ann", "bob", "cid", "dee")
 
@@ -261,3 +262,141 @@ def test_the_profile_of_another_day_moves_measures_too():
 
     assert members(store, config, moment, "bought(category => 'Coffee', days => 30) = 1") == {"ann"}
     assert members(store, config, moment, "clicked(url => '%blog%')") == set()
+
+
+def test_a_product_goes_by_its_name_in_the_catalogue_and_by_its_number_too():
+    store = coffee_shop()
+    store.insert("products", [{"source": "shopify", "product_id": "p1", "title": "Yirga", "category": "Coffee"}])
+    store.insert("orders", [order("shopify", str(n), "cid", f"2026-06-0{n}", "20") for n in (7, 8)])
+    store.insert(
+        "order_lines",
+        [
+            line("shopify", "7", "Yirga - 250g", None, "20", product_id="p1", sku="Y250"),
+            line("shopify", "8", "Yirga - 500g", None, "20", product_id="p1", sku="Y500"),
+        ],
+    )
+    config = shop_config()
+    moment = derive(store, config)
+
+    for name, times in (("Yirga", 2), ("y250", 1), ("Yirga - 500g", 1), ("p1", 2), ("Y750", 0)):
+        found = members(store, config, moment, f"bought(product => '{name}') = {times} and bought()")
+        assert ("cid" in found) and (found == {"cid"} or not times), name
+    assert members(store, config, moment, "bought(category => 'Coffee') = 2") == {"ann", "cid"}
+
+
+def test_what_somebody_looked_at_or_rated_goes_by_the_catalogue_where_the_event_names_the_product_alone():
+    store = coffee_shop()
+    store.insert(
+        "products",
+        [
+            {"source": "shopify", "product_id": "p1", "title": "Yirga", "category": "Coffee"},
+            {"source": "mailchimp", "product_id": "p1", "title": "Mug", "category": "Ware"},
+            {"source": "shopify", "product_id": "p2", "title": "Sleep well", "category": "Night"},
+        ],
+    )
+    store.insert(
+        "events",
+        [
+            event("shopify", "bob", "product_view", "2026-06-01", product_id="p1"),
+            event("shopify", "cid", "rating", "2026-06-01", product_id="p1", value="2"),
+            event("shopify", "dee", "product_view", "2026-06-01", product_id="p1", category="New"),
+            event("shopify", "ann", "product_view", "2026-06-02", product_id="p2"),
+        ],
+    )
+    config = shop_config().model_copy(update={"privacy": Privacy(sensitive_products=("sleep",))})
+    moment = derive(store, config)
+
+    assert members(store, config, moment, "viewed(category => 'Coffee')") == {"bob"}
+    assert members(store, config, moment, "viewed(product => 'Yirga')") == {"bob", "dee"}
+    assert members(store, config, moment, "viewed(product => 'p1')") == {"bob", "dee"}
+    assert members(store, config, moment, "viewed(product => 'Mug') or viewed(category => 'Ware')") == set()
+    assert members(store, config, moment, "rated(category => 'Coffee', max => 2)") == {"cid"}
+    assert row(store, "shopify", "bob")["viewed_categories"] == ["Coffee"]
+    assert row(store, "shopify", "ann")["viewed_categories"] is None, "of a sensitive product nothing is told"
+
+
+def test_the_topic_of_a_ticket_is_its_category_or_where_it_has_none_its_text():
+    store = coffee_shop()
+    store.insert(
+        "events",
+        [
+            event("shopify", "ann", "ticket", "2026-06-01", text="Delivery"),
+            event("shopify", "bob", "ticket", "2026-06-01", category="Delivery", text="Where is it?"),
+            event("shopify", "cid", "ticket", "2026-06-01", category="Invoice", text="Delivery"),
+        ],
+    )
+    config = shop_config()
+    moment = derive(store, config)
+
+    assert members(store, config, moment, "asked(topic => 'delivery')") == {"ann", "bob"}
+    assert members(store, config, moment, "last_ticket_topic = 'Delivery'") == {"ann", "bob"}
+    assert members(store, config, moment, "last(event => 'asked', topic => 'Deliv%') = 30") == {"ann", "bob"}
+    assert not check("asked(topic => 'Delivery')", store, config).warnings
+
+
+def test_a_cart_in_another_currency_has_no_size_in_the_shops():
+    store = coffee_shop()
+    cart = {"source": "shopify", "started_at": "2026-06-28 10:00:00"}
+    store.insert(
+        "carts",
+        [
+            cart | {"cart_id": "1", "contact_id": "ann", "total": "5000", "currency": "JPY"},
+            cart | {"cart_id": "2", "contact_id": "bob", "total": "120", "currency": "EUR"},
+        ],
+    )
+    config = shop_config()
+    moment = derive(store, config)
+
+    assert members(store, config, moment, "abandoned()") == {"ann", "bob"}
+    assert members(store, config, moment, "abandoned(min_total => 100)") == {"bob"}
+    assert members(store, config, moment, "abandoned(max_total => 9000)") == {"bob"}
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("vip", "ann"),
+        ("not vip", "bob cid dee"),
+        ("vip = true", "ann"),
+        ("vip <> true", "bob cid dee"),
+        ("vip = false", "bob"),
+        ("not vip = false", "ann cid dee"),
+        ("vip is false", "bob"),
+        ("vip is not false", "ann cid dee"),
+        ("vip is true", "ann"),
+        ("vip is not true", "bob cid dee"),
+        ("vip is null", "cid dee"),
+        ("coalesce(vip, true)", "ann cid dee"),
+        ("(aov > 30) = false", "bob cid dee"),
+        ("is_subscribed = false", "ann bob cid dee"),
+        ("length(tags) = 0", "bob cid dee"),
+        ("length(tags) > 0", "ann"),
+    ],
+)
+def test_a_yes_or_no_that_is_not_known_is_neither_and_a_list_nobody_has_is_empty(where: str, expected: str):
+    store = coffee_shop()
+    for name, said in (("ann", "true"), ("bob", "false")):
+        store.sql(
+            "UPDATE contacts SET attributes = ?, tags = ? WHERE contact_id = ?",
+            [f'{{"vip": "{said}"}}', '["x"]' if name == "ann" else None, name],
+        )
+    config = shop_config()
+    moment = derive(store, config)
+
+    assert members(store, config, moment, where) == set(expected.split())
+
+
+def test_a_rule_about_a_no_is_said_as_one():
+    store = coffee_shop()
+    store.sql("""UPDATE contacts SET attributes = '{"vip": "true"}' WHERE contact_id = 'ann'""")
+    config = shop_config()
+    derive(store, config)
+
+    said = {w: say(check(w, store, config), "EUR") for w in ("vip = false", "vip is false", "not vip = false", "not vip")}
+
+    assert said == {
+        "vip = false": "Everybody for whom vip is false.",
+        "vip is false": "Everybody for whom vip is false.",
+        "not vip = false": "Everybody for whom vip is not false (or is not known).",
+        "not vip": "Everybody for whom vip is not true.",
+    }

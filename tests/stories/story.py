@@ -253,6 +253,7 @@ BOOKS = {
     "fact_campaigns",
     "fact_events",
     "fact_interests",
+    "fact_items",
     "fact_lines",
     "fact_orders",
     "fact_topics",

@@ -1,0 +1,83 @@
+"""The profile as of an earlier day: what happened since must not be seen in it."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from connector.clock import as_of
+from connector.profile import build
+from tests.stages.hand_shop import contact, derive, new_store, order, row, shop_config
+
+CONFIG = shop_config()
+
+
+def seen(store, day, *names):
+    """Columns of ann as of a day of 2026."""
+    derive(store, CONFIG, day)
+    found = row(store, "shopify", "ann")
+    return tuple(found[n] for n in names)
+
+
+def shop():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "ann", email="ann@x.de", created_at="2025-01-01 00:00:00")])
+    return store
+
+
+def refund(order_id, at, amount, **values):
+    return {"source": "shopify", "order_id": order_id, "refund_id": f"{order_id}{at}", "refunded_at": f"{at} 10:00:00",
+            "amount": amount, "currency": "EUR"} | values  # fmt: skip
+
+
+def test_money_that_went_back_later_was_still_there():
+    store = shop()
+    store.insert("orders", [order("shopify", "a", "ann", "2026-01-10", "100", net="0", refunded="100", status="refunded")])
+    store.insert("refunds", [refund("a", "2026-03-01", "40"), refund("a", "2026-05-01", "60")])
+    columns = ("revenue_total", "refunded_total", "refunded_orders", "last_refund_on")
+
+    assert seen(store, date(2026, 2, 1), *columns) == (100, 0, 0, None)
+    assert seen(store, date(2026, 4, 1), *columns) == (60, 40, 1, date(2026, 3, 1))
+    assert seen(store, date(2026, 6, 1), *columns) == (0, 100, 1, date(2026, 5, 1))
+    assert seen(store, date(2026, 2, 1), "aov", "largest_order", "refund_share") == (100.0, Decimal(100), 0.0)
+    build(store, CONFIG, as_of(None, "Europe/Berlin"))
+    assert row(store, "shopify", "ann")["revenue_total"] == 0, "today nothing is put back"
+
+
+def test_no_more_is_put_back_than_was_paid_and_nothing_of_another_currency_or_an_edit():
+    store = shop()
+    store.insert(
+        "orders",
+        [
+            order("shopify", "kept", "ann", "2026-01-10", "100", net="100", refunded="10"),
+            order("shopify", "edited", "ann", "2026-01-11", "100", net="70", refunded="10"),
+            order("shopify", "abroad", "ann", "2026-01-12", "100", net="0", refunded="100", currency="USD"),
+            order("shopify", "asked", "ann", "2026-01-13", "100", net="90", refunded="10"),
+            order("shopify", "grown", "ann", "2026-01-14", "100", net="130", refunded="10"),
+        ],
+    )
+    store.insert(
+        "refunds",
+        [
+            refund("kept", "2026-03-01", "10"), refund("edited", "2026-03-01", "10"), refund("asked", "2026-03-01", "12",
+                                                                                             currency="USD"),
+            refund("abroad", "2026-03-01", "100", currency="USD"), refund("grown", "2026-03-01", "10"),
+        ],
+    )  # fmt: skip
+
+    assert seen(store, date(2026, 2, 1), "revenue_total", "refunded_orders", "orders_total") == (400, 0, 5)
+    assert seen(store, date(2026, 4, 1), "revenue_total", "refunded_orders") == (390, 5)
+
+
+def test_a_cart_touched_later_lay_there_since_it_was_begun():
+    store = shop()
+    store.insert(
+        "carts",
+        [{"source": "shopify", "cart_id": "c", "contact_id": "ann", "started_at": "2026-01-30 10:00:00",
+          "updated_at": "2026-06-01 10:00:00", "total": "30", "currency": "EUR"}],
+    )  # fmt: skip
+    columns = ("last_cart_on", "has_cart_abandoned_7d")
+
+    assert seen(store, date(2026, 2, 1), *columns) == (date(2026, 1, 30), True)
+    assert seen(store, date(2026, 3, 1), *columns) == (date(2026, 1, 30), False)
+    assert seen(store, date(2026, 6, 2), *columns) == (date(2026, 6, 1), True)
