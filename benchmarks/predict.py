@@ -29,7 +29,7 @@ from models.scores.engagement import CampaignModel, MailViews, campaign_inputs
 from models.scores.history import Floats, Lines, Orders, no_order_within
 from models.scores.mail import CLICK
 from models.scores.next_order import NextOrderModel, wait_within
-from models.scores.recommend import Recommender, bestsellers, hit_rate
+from models.scores.recommend import Recommender, bestsellers, bought_of
 from models.scores.value import ValueModel, spend_within
 from models.scores.views import Views
 
@@ -161,15 +161,15 @@ def dates(views: Views, name: str, cutoff: int, horizon: int) -> None:
 def offers(lines: Lines, name: str, cutoff: int, horizon: int) -> None:
     """Of ten products each, how many were bought."""
     found = Recommender().fit(lines, cutoff).predict()
-    ours = hit_rate(found, lines, cutoff, horizon)
-    best = hit_rate(bestsellers(lines, cutoff, found.person), lines, cutoff, horizon)
+    ours = bought_of(found, lines, cutoff, horizon)
+    best = bought_of(bestsellers(lines, cutoff, found.person), lines, cutoff, horizon)
     random = np.random.default_rng(7)
     draws = np.array(
         [[ours[p].mean(), best[p].mean()] for p in (random.integers(0, len(ours), len(ours)) for _ in range(DRAWS))]
     )
     print(f"\n{name}: ten products each, bought within {horizon} days; {len(ours):,} buyers")
-    print(f"  ours {10 * ours.mean():.2f} of ten, at least one for {(ours > 0).mean():.1%}; bestsellers of 30 days ", end="")
-    print(f"{10 * best.mean():.2f} of ten, {(best > 0).mean():.1%}; ours is {verdict(draws)}")
+    print(f"  ours {ours.mean():.2f} of ten, at least one for {(ours > 0).mean():.1%}; bestsellers of 30 days ", end="")
+    print(f"{best.mean():.2f} of ten, {(best > 0).mean():.1%}; ours is {verdict(draws)}")
 
 
 def coupons(folder: Path, orders: Orders, cutoff: int) -> None:

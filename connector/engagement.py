@@ -26,6 +26,7 @@ from models.scores.engagement import (
 )
 from models.scores.history import Floats, Orders
 from models.scores.mail import KINDS, NEVER_DAYS, Mail, MailShot, answers_within, mail_shot
+from models.scores.signs import days
 from models.scores.views import LEAST_EVENTS
 from models.segments import AsOf
 
@@ -75,6 +76,12 @@ def load(store: Store, config: Config, as_of: AsOf, data: ShopData, hidden: set[
     return MailData(people, MailViews(mail, _renumbered(data, place)), campaigns)
 
 
+def without_mail(data: ShopData) -> MailData:
+    """As if no mail were known."""
+    none = np.empty(0, dtype=np.int64)
+    return MailData(data.people, MailViews(Mail.of(none, none, none, none, np.empty(0)), data.orders), {})
+
+
 def _renumbered(data: ShopData, place: dict[str, int]) -> Orders:
     """The shop's orders with the numbers of the mail's people; both lists are sorted, so the rows stay sorted."""
     moved = np.array([place[p] for p in data.people], dtype=np.int64)
@@ -99,7 +106,12 @@ def make(data: ShopData, mail: MailData, horizon: int) -> Scored:
     value = _placed(model.predict(shot), shot, mail)
     tier = np.full(len(mail.people), "", dtype="<U6")
     tier[shot.person] = measure.tiers(value[shot.person])
-    return Scored(with_notes(card, data), value, tier, _reasons(views, shot, model, len(mail.people)), people=mail.people)
+    return Scored(with_notes(card, data), value, tier, _reasons(views, shot, model, mail, data), people=mail.people)
+
+
+def rule(data: ShopData, mail: MailData, horizon: int) -> Scored:
+    """The ladder's rule alone."""
+    return Scored({}, *_fallback(mail, data, horizon))
 
 
 def _fallback(mail: MailData, data: ShopData, horizon: int) -> tuple[Floats, Any, Any, list[str]]:
@@ -212,13 +224,14 @@ def _lines(card: Card, closed: int, checked: int, n: int, horizon: int) -> list[
     ]  # fmt: skip
 
 
-def _reasons(views: MailViews, shot: MailShot, model: EngagementModel, people: int) -> list[list[Any]]:
+def _reasons(views: MailViews, shot: MailShot, model: EngagementModel, mail: MailData, data: ShopData) -> list[list[Any]]:
     """The history is edited and scored again: what moves the score by a point or more is a reason, the strongest first."""
     own = model.predict(shot)
     edits = (without_answers(views.mail, shot.cutoff, OWNERS_DAYS), with_an_answer(views.mail, shot.cutoff))
     without, awake = (model.predict(mail_shot(e, views.orders, shot.cutoff, shot.person)) for e in edits)
     opens, clicks, silence = (shot.column(c) for c in ("opens_90d", "clicks_90d", "days_since_answer"))
-    found: list[list[Any]] = [[] for _ in range(people)]
+    ago = silence - (data.cutoff - data.today)
+    found: list[list[Any]] = [[] for _ in mail.people]
     for i, person in enumerate(shot.person):
         said = []
         if opens[i] + clicks[i] and abs(own[i] - without[i]) >= LEAST_MOVE:
@@ -226,9 +239,8 @@ def _reasons(views: MailViews, shot: MailShot, model: EngagementModel, people: i
                 (own[i] - without[i], f"{opens[i]:.0f} opens and {clicks[i]:.0f} clicks in the last {OWNERS_DAYS} days")
             )
         if abs(own[i] - awake[i]) >= LEAST_MOVE:
-            text = (
-                "no open or click ever" if silence[i] >= NEVER_DAYS else f"the last open or click was {silence[i]:.0f} days ago"
-            )
+            when = f"{days(ago[i])} ago" if ago[i] > 0 else "today"
+            text = "no open or click ever" if silence[i] >= NEVER_DAYS else f"the last open or click was {when}"
             said.append((own[i] - awake[i], text))
         said.sort(key=lambda s: -abs(s[0]))
         found[person] = [f"{text} ({'raises' if move > 0 else 'lowers'} it by {abs(move):.0%})" for move, text in said]

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+
+import orjson
 
 from connector import engagement
 from connector.config import Config
-from connector.score_data import customer_ids, load, no_profiling
+from connector.score_attempts import place_of
+from connector.score_data import ShopData, customer_ids, load, no_profiling
 from connector.score_files import HIDDEN, RULE, Rows, save
 from connector.store import Store
 from models.segments import AsOf
 
 NO_MAIL = "refused: no mail to this customer is known"
 NO_HISTORY = "refused: the shop has no e-mail history"
+FAILED = "refused: it could not be made"
 
 
 def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int, campaigns: Sequence[str] = ()) -> Path:
@@ -53,6 +58,8 @@ def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]],
             [as_of.day, horizon],
         )
     }
+    card = store.value("SELECT card FROM score_cards WHERE score = 'engagement' AND cutoff = ?", [as_of.day])
+    nothing = FAILED if card and orjson.loads(card).get("problems") else NO_HISTORY
     rows = []
     for customer, person in ids:
         if person in hidden:
@@ -60,18 +67,24 @@ def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]],
         elif person in found:
             rows.append([customer, repr(found[person][0]), "" if found[person][1] else RULE])
         else:
-            rows.append([customer, "", NO_MAIL if found else NO_HISTORY])
+            rows.append([customer, "", NO_MAIL if found else nothing])
     return rows
 
 
 def _campaigns(
     store: Store, config: Config, as_of: AsOf, campaigns: Sequence[str], ids: list[tuple[str, str]], hidden: set[str]
 ) -> Rows:
-    data = load(store, config, as_of)
-    mail = engagement.load(store, config, as_of, data, hidden)
+    @cache
+    def known() -> tuple[ShopData, engagement.MailData]:
+        data = load(store, config, as_of)
+        return data, engagement.load(store, config, as_of, data, hidden)
+
     rows = []
     for asked in campaigns:
-        found, why = engagement.campaign(data, mail, asked)
+        try:
+            found, why = engagement.campaign(*known(), asked)
+        except Exception as e:  # noqa: BLE001 - whatever it is, the other rows and files are written
+            found, why = {}, f"it could not be made ({place_of(e)})"
         for customer, person in ids:
             if person in hidden:
                 rows.append([customer, asked, "", HIDDEN])

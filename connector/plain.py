@@ -7,6 +7,7 @@ emoji and their joiners stay as they are.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -26,9 +27,20 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """JSON that reads back as `value` and whose characters may all be shown on a terminal."""
-    text = json.dumps(value, default=str, ensure_ascii=False, indent=indent)
+    """JSON that reads back as `value` and whose characters may all be shown on a terminal. What is no number is null."""
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:  # NaN and infinity are no JSON
+        text = json.dumps(_numbered(value), default=str, ensure_ascii=False, indent=indent)
     return NOT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _numbered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _numbered(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbered(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def has_unseen(text: str) -> bool:

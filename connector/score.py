@@ -21,11 +21,11 @@ from connector import (
     score_value,
 )
 from connector.config import Config
+from connector.score_attempts import attempt, beside, problems, values
 from connector.score_data import ShopData, load
 from connector.score_parts import Scored, one_thread
 from connector.score_watch import cards, graded, ready, rollback
 from connector.store import Store
-from models.scores.history import Floats
 from models.scores.views import Views
 from models.segments import AsOf
 
@@ -49,22 +49,38 @@ def train_and_score(
 def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: int) -> list[dict[str, Any]]:
     data = load(store, config, as_of)
     views = Views(data.orders, horizon, data.lines, data.signs)
-    dates, days = score_value.next_order(data, views, horizon)
-    found = [
-        score_churn.make(data, views, horizon), score_value.value(data, views, horizon), score_value.soon(data, views), dates,
+    tried = [
+        attempt(data, "churn", horizon, lambda: score_churn.make(data, views, horizon),
+                lambda: values(score_churn.rule(data, horizon))),
+        attempt(data, "clv", horizon, lambda: score_value.value(data, views, horizon),
+                lambda: values(score_value.rule(data, views, horizon))),
+        attempt(data, "purchase_30d", score_value.SOON_DAYS, lambda: score_value.soon(data, views)),
+        attempt(data, "next_order", horizon, lambda: score_value.next_order(data, views, horizon)),
     ]  # fmt: skip
-    found = score_reasons.tell(data, views, found)
-    offers = score_products.make(data)
+    found = _with_reasons(data, views, [s for s in tried if s])
+    offers = attempt(
+        data, "recommendations", score_products.WINDOW_DAYS, lambda: score_products.make(data), lambda: score_products.rule(data)
+    )
     found += [offers] if offers else []
-    mail = score_more.mail_of(store, config, as_of, data)
-    found += score_more.make(store, config, as_of, data, mail, views, horizon)
+    mail, unread = score_more.mail_or_none(store, config, as_of, data)
+    found += score_more.make(store, config, as_of, data, mail, views, horizon, unread)
     score_more.finish(store, data, mail, views, found)
-    _keep_bounds(store, data, dates, days, as_of, run_id)
+    _keep_bounds(store, data, found, as_of, run_id)
     for scored in found:
         keep(store, scored, data.people, as_of, run_id)
         log.info("score %s: %s", scored.card["score"], scored.card["status"])
     score_grades.thin(store, config, as_of)
     return [s.card for s in found]
+
+
+def _with_reasons(data: ShopData, views: Views, found: list[Scored]) -> list[Scored]:
+    told = list(found)
+
+    def tell() -> None:
+        told[:] = score_reasons.tell(data, views, found)
+
+    beside(found, "Reasons", tell)
+    return told
 
 
 def say_card(card: dict[str, Any]) -> list[str]:
@@ -109,12 +125,14 @@ def _keep_rows(store: Store, scored: Scored, people: list[str], as_of: AsOf, run
             ])  # fmt: skip
 
 
-def _keep_bounds(store: Store, data: ShopData, dates: Scored, days: Floats | None, as_of: AsOf, run_id: str) -> None:
+def _keep_bounds(store: Store, data: ShopData, found: list[Scored], as_of: AsOf, run_id: str) -> None:
     """The range of the next order as two scores of its own, as days since 1970-01-01."""
+    dates = next(s for s in found if s.card["score"] == "next_order")
+    days = dates.days
     for place, name in ((0, "next_order_lo"), (2, "next_order_hi")):
         card = {**dates.card, "score": name}
         edge = None if days is None else data.cutoff + (np.floor(days[:, 0]) if place == 0 else np.ceil(days[:, 2]))
         _keep_rows(store, Scored(card, edge), data.people, as_of, run_id)
 
 
-__all__ = ["cards", "graded", "ready", "rollback", "say_card", "train_and_score", "write_files"]
+__all__ = ["cards", "graded", "problems", "ready", "rollback", "say_card", "train_and_score", "write_files"]

@@ -62,6 +62,12 @@ class ShopData:
     """By score; filled while scores are made."""
 
 
+    @property
+    def today(self) -> int:
+        """The as-of day, counted from 1970-01-01; the day before the cutoff where it has begun and counts as past."""
+        return (self.day - EPOCH).days
+
+
 def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     """The orders known at the as-of moment. Days are counted from 1970-01-01 in the shop's zone.
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 from pathlib import Path
 
 from connector.config import Config
-from connector.exports import safe
 from connector.score_data import customer_ids, date_of, no_profiling
+from connector.score_products import BY_RULE
 from connector.store import Store
 from models.segments import AsOf
 
 RULE = "simple rule, not a prediction"
 HIDDEN = "not profiled"
-NUMBER = re.compile(r"-?\d[\d.eE+-]*")
-"""A value of ours, or an id that is a number: what a program reads must not get an apostrophe."""
-
 Rows = list[list[str]]
 
 
@@ -52,14 +48,14 @@ def _numbers(
 
 
 def _dates(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
-    """Middle, first and last day; empty for those who bought once and where no date can be had."""
+    """Middle, first and last day; empty for those who ordered on one day only and where no date can be had."""
     parts = [_values(store, as_of, name) for name in ("next_order", "next_order_lo", "next_order_hi")]
     rows = []
     for customer, person in ids:
         if all(person in p for p in parts):
             rows.append([customer, *(date_of(int(p[person][0])).isoformat() for p in parts), ""])
         else:
-            why = HIDDEN if person in hidden else "bought once" if parts[0] else "refused"
+            why = HIDDEN if person in hidden else "ordered on one day only" if parts[0] else "refused"
             rows.append([customer, "", "", "", why])
     _save_with_status(file, ["customer_id", "score", "lo", "hi"], rows)
     return file
@@ -70,7 +66,9 @@ def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]],
     found = {
         p: (json.loads(reasons), published)
         for p, reasons, published in store.sql(
-            "SELECT person_id, reasons, is_published FROM scores WHERE score = 'recommendations' AND cutoff = ?", [as_of.day]
+            "SELECT person_id, reasons, is_published AND tier IS DISTINCT FROM ? FROM scores WHERE score = 'recommendations' "
+            "AND cutoff = ?",
+            [BY_RULE, as_of.day],
         )
     }
     rows = []
@@ -101,8 +99,12 @@ def _save_with_status(file: Path, header: list[str], rows: Rows) -> None:
 
 
 def save(file: Path, header: list[str], rows: Rows) -> None:
-    """Private to its owner: ids and behaviour are personal data."""
+    """Private to its owner: ids and behaviour are personal data.
+
+    Ids stand as they stand in their source, whatever they begin with: a program joins by them. (What a spreadsheet would run is
+    made safe in the files made for one, `connector/exports.py`.)
+    """
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as f:
         writer = csv.writer(f)
         writer.writerow(header)
-        writer.writerows([v if NUMBER.fullmatch(v) else safe(v) for v in row] for row in rows)
+        writer.writerows(rows)

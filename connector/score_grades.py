@@ -107,7 +107,7 @@ def _grade(kept: Kept, data: ShopData, mail: MailData) -> Card | None:
     if kept.score == "clv":
         spent = spend_within(data.orders, people, start, horizon)
         return base | {
-            "realised": round(float(spent.mean()), 4), "gini": round(measure.gini(spent, value), 4),
+            "realised": round(float(spent.mean()), 4), "gini": _told(measure.gini(spent, value)),
             "has_decayed": _below(kept.card, "gini", measure.gini(spent, value)),
         }  # fmt: skip
     if kept.score == "engagement":
@@ -117,9 +117,14 @@ def _grade(kept: Kept, data: ShopData, mail: MailData) -> Card | None:
         truth = silent if kept.score == "churn" else ~silent
     auc = measure.auc(truth, value)
     return base | {
-        "realised": round(float(truth.mean()), 4), "auc": round(auc, 4), "ece": round(measure.calibration(truth, value)[0], 4),
+        "realised": round(float(truth.mean()), 4), "auc": _told(auc), "ece": round(measure.calibration(truth, value)[0], 4),
         "has_decayed": _below(kept.card, "auc", auc),
     }  # fmt: skip
+
+
+def _told(metric: float) -> float | None:
+    """None where nobody, or everybody, did it: then no two can be told apart."""
+    return None if np.isnan(metric) else round(metric, 4)
 
 
 def _below(card: Card, metric: str, now: float) -> bool:
@@ -147,9 +152,11 @@ def _moved(kept: Kept, scored: Scored, views: Views, mail: MailData, cutoff: int
 
 def _lines(g: Card, status: str) -> list[str]:
     if g["score"] == "clv":
-        how = f"{g['expected']:,.2f} each expected, {g['realised']:,.2f} came; ranking (normalised Gini) {g['gini']:.3f}"
+        rank = "the ranking cannot be judged by that" if g["gini"] is None else f"ranking (normalised Gini) {g['gini']:.3f}"
+        how = f"{g['expected']:,.2f} each expected, {g['realised']:,.2f} came; {rank}"
     else:
-        how = f"{g['expected']:.1%} expected, {g['realised']:.1%} came true; told apart {g['auc']:.1%} of pairs"
+        told = "it cannot be said whether people were told apart" if g["auc"] is None else f"told apart {g['auc']:.1%} of pairs"
+        how = f"{g['expected']:.1%} expected, {g['realised']:.1%} came true; {told}"
     lines = [f"The scores of {g['cutoff']} came due on {g['closed']}: {how}."]
     if g["has_decayed"]:
         then = "A new model was trained for today" if status == "published" else "The simple rule is used from today"

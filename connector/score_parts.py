@@ -38,6 +38,8 @@ class Scored:
     """Whose values these are, where not only buyers are judged; else those of the shop's data."""
     judge: Callable[[View], Floats] | None = None
     """How the model scores a view, where reasons can be had by scoring edited histories."""
+    days: Floats | None = None
+    """Of the next order: (low, middle, high) in days from the cutoff."""
 
     def rows(self, people: list[str]) -> Iterator[tuple[str, float, str | None, str]]:
         """(person id, value, tier, reasons as JSON) of everybody who has a value."""
@@ -51,8 +53,9 @@ class Scored:
 
 
 def interval(draws: Floats, value: float) -> dict[str, float]:
-    """A value with its 95 % bootstrap interval."""
-    low, high = (float(x) for x in np.nanpercentile(draws, [2.5, 97.5]))
+    """A value with its 95 % bootstrap interval; draws in which nothing could be told apart are left out."""
+    known = draws[~np.isnan(draws)]
+    low, high = (float(x) for x in np.percentile(known, [2.5, 97.5])) if len(known) else (float("nan"), float("nan"))
     return {"value": round(value, 4), "lo": round(low, 4), "hi": round(high, 4)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from connector.score_value import verdict
 from models.scores import recommend
 from models.scores.catalogue import Shelf
 from models.scores.history import Lines
-from models.scores.recommend import Offers, Recommender, bestsellers, hit_rate
+from models.scores.recommend import Offers, Recommender, bestsellers, bought_of
 
 WINDOW_DAYS = 30
 LEAST_BUYERS = 50
+BY_RULE = "rule"
+"""The tier of who gets the bestsellers although the score is published: of them nobody knows what they bought."""
+
 WHY = {
     recommend.REPEAT: "bought before",
     recommend.GOES_WITH: "goes with what was bought",
@@ -38,8 +42,9 @@ def make(data: ShopData) -> Scored | None:
     closed = data.cutoff - WINDOW_DAYS
     catalogue = data.goods.catalogue
     past = Recommender().fit(data.lines, closed, catalogue).predict()
-    ours = hit_rate(past, data.lines, closed, WINDOW_DAYS)
-    simple = hit_rate(_rule(data.lines, closed, past.person, catalogue.on(data.lines, closed)), data.lines, closed, WINDOW_DAYS)
+    ours = bought_of(past, data.lines, closed, WINDOW_DAYS)
+    sold = _rule(data.lines, closed, past.person, catalogue.on(data.lines, closed))
+    simple = bought_of(sold, data.lines, closed, WINDOW_DAYS)
     better = False
     if data.refusal or len(ours) < LEAST_BUYERS:
         why = data.refusal or f"{len(ours):,} known customers bought in the last {WINDOW_DAYS} days; {LEAST_BUYERS} are needed."
@@ -54,7 +59,7 @@ def make(data: ShopData) -> Scored | None:
         }  # fmt: skip
         card["lines"] = [
             f"Checked on {date_of(closed)} to {date_of(data.cutoff - 1)}: of ten products each, {len(ours):,} buyers bought "
-            f"{ours.mean() * 10:.2f} on average; of the ten bestsellers {simple.mean() * 10:.2f}.",
+            f"{ours.mean():.2f} on average; of the ten bestsellers {simple.mean():.2f}.",
             verdict(card),
         ]
     shelf = catalogue.on(data.lines, data.cutoff)
@@ -63,8 +68,19 @@ def make(data: ShopData) -> Scored | None:
     if not better:
         offers = _rule(data.lines, data.cutoff, offers.person, shelf)
     rest = np.setdiff1d(np.arange(len(data.people)), offers.person)  # ordered, but nobody knows what
+    tier = np.full(len(data.people), "", dtype="<U4")
+    if better:
+        tier[rest] = BY_RULE
     found = (offers, _rule(data.lines, data.cutoff, rest, shelf))
-    return _scored(data, data.goods, shelf, with_notes(card, data), *found)
+    return replace(_scored(data, data.goods, shelf, with_notes(card, data), *found), tier=tier)
+
+
+def rule(data: ShopData) -> Scored:
+    """The same list of bestsellers for everybody; nothing where no lines are known."""
+    if data.lines is None or not len(data.lines.day) or data.goods is None:
+        return Scored({})
+    shelf = data.goods.catalogue.on(data.lines, data.cutoff)
+    return _scored(data, data.goods, shelf, {}, _rule(data.lines, data.cutoff, np.arange(len(data.people)), shelf))
 
 
 def _rule(lines: Lines, cutoff: int, people: Any, shelf: Shelf) -> Offers:

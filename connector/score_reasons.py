@@ -35,7 +35,7 @@ def tell(data: ShopData, views: Views, found: list[Scored]) -> list[Scored]:
 
     def told(score: str, own: Floats) -> list[list[str]]:
         rule = TOLD[score]
-        return in_words(views, view, moved[score], rule.least(own), lambda move: rule.say(move, data.currency))
+        return in_words(views, view, moved[score], rule.least(own), lambda move: rule.say(move, data.currency), data.today)
 
     return [
         replace(s, reasons=told(s.card["score"], s.value)) if s.card["score"] in judges and s.value is not None else s

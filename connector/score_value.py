@@ -32,6 +32,7 @@ from models.scores.views import LEAST_EVENTS, View, Views
 
 CONFIDENCE = {"small": "low", "middle": "medium", "large": "high"}
 SOON_DAYS = 30
+YEAR_DAYS = 365
 OWN_MEAN = "people get their own mean spend so far, scaled to what all spent in as many days before"
 RULES = ("their own mean spend a day so far", "what they spent in as many days before")
 
@@ -41,17 +42,18 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     title = f"Customer value: spend within the next {horizon} days"
     have = views.amount(data.cutoff)
     card = refused("clv", title, "", horizon=horizon, day=data.day.isoformat(), n=have.customers)
-    fallback = _own_mean(views, views.at(data.cutoff), horizon) if have.customers else np.empty(0)
-    fallback[data.unpriced] = np.nan  # money in two currencies has no sum
+    fallback = rule(data, views, horizon)
+    checked = checked_days(views, data.cutoff, horizon)
+    closed = data.cutoff - checked
     why = data.refusal or too_little(have, OWN_MEAN)
+    if not why and views.amount(closed).rung == "refuse":
+        why = f"{unchecked(views, data.cutoff, checked)} Until one has, {OWN_MEAN}."
+    if not why:
+        why = nothing_to_rank(spend_within(data.orders, views.at(closed).person, closed, checked), closed, checked)
+        why += f" Until then {OWN_MEAN}." if why else ""
     if why:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), fallback)
     model = ValueModel(horizon).fit(views, data.cutoff)
-    checked = checked_days(views, data.cutoff, horizon)
-    closed = data.cutoff - checked
-    if views.amount(closed).rung == "refuse":
-        why = f"{unchecked(views, data.cutoff, checked)} Until one has, {OWN_MEAN}."
-        return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), fallback)
     view = views.at(closed)
     truth, expected, *rules = _judged(views, closed, checked)
     best = int(np.argmax([measure.gini(truth, r) for r in rules]))
@@ -62,13 +64,13 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     ours, theirs = measure.gini(truth, expected), measure.gini(truth, simple)
     tier = measure.tiers(expected)
     data.checked["clv"] = Checked(view.person, truth, expected, is_money=True)
-    error = float(expected.sum() / truth.sum() - 1) if truth.sum() else float("nan")
+    error = float(expected.sum() / truth.sum() - 1)
     top = _top_spend(truth, expected), _top_spend(truth, simple)
     reach, gain = interval(draws[:, 0], ours), interval(draws[:, 0] - draws[:, 1], ours - theirs)
     metrics = {
         "gini": reach, "rule_gini": interval(draws[:, 1], theirs),
         "difference": gain, "total_error": round(error, 4),
-        "rule_total_error": round(float(simple.sum() / truth.sum() - 1) if truth.sum() else float("nan"), 4),
+        "rule_total_error": round(float(simple.sum() / truth.sum() - 1), 4),
         "mean_error": round(float(np.mean(np.abs(expected - truth))), 2),
         "rule_mean_error": round(float(np.mean(np.abs(simple - truth))), 2),
         "top20_spend": round(top[0], 2), "rule_top20_spend": round(top[1], 2),
@@ -104,6 +106,23 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
         card["lines"].append(extrapolated(horizon, checked))
     found = model.predict(views.at(data.cutoff)) if better else fallback
     return Scored(with_notes(card, data), found, measure.tiers(found), judge=model.predict)
+
+
+def rule(data: ShopData, views: Views, horizon: int) -> Floats:
+    """The ladder's rule alone: the own mean spend; NaN where money in two currencies has no sum."""
+    found = _own_mean(views, views.at(data.cutoff), horizon)
+    found[data.unpriced] = np.nan
+    return found
+
+
+def nothing_to_rank(truth: Floats, closed: int, days: int) -> str:
+    """Why no forecast of money can be checked on what came; '' where one can."""
+    window = f"In the last closed window, {date_of(closed)} to {date_of(closed + days - 1)},"
+    if truth.sum() <= 0:
+        return f"{window} no money came that is known of, so no forecast of it can be checked."
+    if np.isnan(measure.gini(truth, truth)):
+        return f"{window} everybody spent the same, so no ranking can be checked."
+    return ""
 
 
 def soon(data: ShopData, views: Views) -> Scored:
@@ -160,8 +179,8 @@ def soon(data: ShopData, views: Views) -> Scored:
     return Scored(with_notes(card, data), found if better else None, measure.tiers(found) if better else None, judge=buys)
 
 
-def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floats | None]:
-    """(the middle as days since 1970-01-01, (low, middle, high) in days from the cutoff); NaN for one-time buyers."""
+def next_order(data: ShopData, views: Views, horizon: int) -> Scored:
+    """The middle as days since 1970-01-01, and `days`; NaN for one-time buyers."""
     title = "Next order: when it comes, if it comes"
     have = views.amount(data.cutoff)
     card = refused("next_order", title, "", horizon=horizon, day=data.day.isoformat(), n=have.repeat_buyers)
@@ -174,7 +193,7 @@ def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floa
     if not why and int(seen.sum()) < 50:
         why = f"In the last closed window {int(seen.sum()):,} people came back again; 50 are needed."
     if why or view is None:
-        return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data)), None
+        return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data))
     model = NextOrderModel(horizon).fit(views, data.cutoff)
     low, middle, high = NextOrderModel(horizon).fit(views, closed).predict(view)[seen].T
     truth = wait[seen]
@@ -203,10 +222,10 @@ def next_order(data: ShopData, views: Views, horizon: int) -> tuple[Scored, Floa
         verdict(card) if better or gain["lo"] <= 0 else _range_is_off(inside),
     ]
     if not better:
-        return Scored(with_notes(card, data)), None
+        return Scored(with_notes(card, data))
     days = model.predict(views.at(data.cutoff))
     reasons = [[] if np.isnan(r[0]) else [_range_text(data.cutoff, r)] for r in days]
-    return Scored(with_notes(card, data), np.round(data.cutoff + days[:, 1]), None, reasons), days
+    return Scored(with_notes(card, data), np.round(data.cutoff + days[:, 1]), None, reasons, days=days)
 
 
 def verdict(card: Card) -> str:
@@ -245,25 +264,30 @@ def _earlier(views: Views, closed: int, horizon: int, rule: int) -> measure.Wind
 
 
 def _rate(views: Views, view: View, horizon: int) -> Floats:
-    """Spend a day since the first order, times the horizon."""
-    return np.asarray(view.shot.features[:, 3] / np.maximum(view.shot.age, 30) * horizon)
+    """Spend a day since the first order, times the horizon. Nobody is expected to bring less than nothing."""
+    return np.asarray(np.maximum(view.shot.features[:, 3] / np.maximum(view.shot.age, 30) * horizon, 0))
 
 
 def _own_mean(views: Views, view: View, horizon: int) -> Floats:
-    """The rate of everybody, those long gone among them, would add up to far too much: scaled to what was spent lately."""
-    rate = _rate(views, view, horizon)
-    days = min(horizon, views.amount(view.cutoff).history_days)
-    lately = float(_repeated(views, view, horizon).sum()) * horizon / max(days, 1)
-    return rate * lately / float(rate.sum()) if lately > 0 and rate.sum() > 0 else rate
+    """The rate of everybody, those long gone among them, would add up to far too much: scaled to what was spent lately.
+
+    Where nothing was in as many days, to the last year; a shop without money in a year is expected to go on without.
+    """
+    rate, history = _rate(views, view, horizon), views.amount(view.cutoff).history_days
+    for days in (horizon, max(horizon, YEAR_DAYS)):
+        lately = float(_repeated(views, view, days).sum()) * horizon / max(min(days, history), 1)
+        if lately > 0:
+            break
+    return rate * lately / float(rate.sum()) if rate.sum() > 0 else rate
 
 
 def _repeated(views: Views, view: View, horizon: int) -> Floats:
-    """What was spent in as many days before the cutoff."""
+    """What was spent in as many days before the cutoff, or nothing."""
     known = views.orders.before(view.cutoff)
     recent = known.day >= view.cutoff - horizon
     size = int(view.person.max(initial=0)) + 1
     spent: Any = np.bincount(known.person[recent], weights=known.net[recent], minlength=size)
-    return np.asarray(spent[view.person], dtype=float)
+    return np.asarray(np.maximum(spent[view.person], 0), dtype=float)
 
 
 def _top_spend(truth: Floats, score: Floats) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from connector.score_data import ShopData, date_of
 from connector.score_parts import Scored, interval, refused, tier_table, too_little, unchecked, with_notes
+from connector.score_value import nothing_to_rank
 from models.scores import measure
 from models.scores.history import NAMES, Floats
 from models.scores.value import spend_within
@@ -47,7 +48,10 @@ def year(data: ShopData, views: Views) -> Scored:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data))
     past = views.at(closed)
     truth, expected = spend_within(data.orders, past.person, closed, YEAR_DAYS), _worth(past)
-    simple = past.shot.features[:, NAMES.index("spent_365d")]
+    why = nothing_to_rank(truth, closed, YEAR_DAYS)
+    if why:
+        return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data))
+    simple = np.maximum(past.shot.features[:, NAMES.index("spent_365d")], 0)
     draws = measure.paired(truth, expected, simple, measure.gini)
     ours, theirs = measure.gini(truth, expected), measure.gini(truth, simple)
     gain = interval(draws[:, 0] - draws[:, 1], ours - theirs)
@@ -59,7 +63,7 @@ def year(data: ShopData, views: Views) -> Scored:
         "is_published": bool(better), "status": "published" if better else "refused", "model": f"{MODEL}, scaled to the last year",
         "confidence": "low" if have.rung == "small" else "medium", "tiers": tier_table(tier, expected, truth),
         "metrics": {"gini": reach, "rule_gini": interval(draws[:, 1], theirs), "difference": gain, "scale": round(scale, 3),
-                    "total_error": round(float(expected.sum() / truth.sum() - 1), 4) if truth.sum() else None},
+                    "total_error": round(float(expected.sum() / truth.sum() - 1), 4)},
     }  # fmt: skip
     card["lines"] = [
         f"Checked on {date_of(closed)} to {date_of(data.cutoff - 1)}: {len(truth):,} customers spent {truth.sum():,.0f} {money}; "
@@ -77,4 +81,4 @@ def year(data: ShopData, views: Views) -> Scored:
 
 
 def _worth(view: View) -> Floats:
-    return view.expected_orders(YEAR_DAYS) * view.order_value()
+    return np.asarray(view.expected_orders(YEAR_DAYS) * np.maximum(view.order_value(), 0))

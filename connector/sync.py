@@ -114,7 +114,8 @@ def rescore(s: Session) -> None:
 
     identify(s)
     profile.build(s.store, s.config, s.as_of)
-    score.train_and_score(s.store, s.config, s.as_of, s.run_id)
+    cards = score.train_and_score(s.store, s.config, s.as_of, s.run_id)
+    s.problems += [Problem(text, 3) for text in score.problems(cards)]
     no_profiling.enforce(s.store, s.config)
 
 

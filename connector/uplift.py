@@ -1,7 +1,7 @@
 """Uplift: only where the shop held out people by lot; else refused, and what would be needed is said.
 
-The hold-out is told by two free attributes of contacts: `hold_out` (yes for those not written to, no for those who were) and
-`hold_out_on` (the day of the draw). Nothing else can show that a campaign caused an order.
+The hold-out is told by two free attributes of contacts: `hold_out` (true or yes for those not written to, false or no for those who
+were; any other word is no answer) and `hold_out_on` (the day of the draw). Nothing else can show that a campaign caused an order.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def _judged(card: Card, data: ShopData, views: Views, drawn: dict[str, bool], st
 def _draw(store: Store) -> dict[str, tuple[bool, date]]:
     """Person id -> (held out, day of the draw), from the contacts' attributes; of several contacts of a person a hold-out wins."""
     rows: list[tuple[Any, ...]] = store.sql("""
-        SELECT l.person_id, lower(json_extract_string(c.attributes, '$.hold_out')) = 'true',
+        SELECT l.person_id, CASE WHEN lower(json_extract_string(c.attributes, '$.hold_out')) IN ('true', 'yes', '1') THEN TRUE
+            WHEN lower(json_extract_string(c.attributes, '$.hold_out')) IN ('false', 'no', '0') THEN FALSE END,
           try_cast(json_extract_string(c.attributes, '$.hold_out_on') AS DATE)
         FROM contacts AS c JOIN person_links AS l USING (source, contact_id) WHERE c.attributes IS NOT NULL ORDER BY 1, 2""")
     return {p: (held, on) for p, held, on in rows if held is not None and on is not None}

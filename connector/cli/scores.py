@@ -6,11 +6,21 @@ from pathlib import Path
 
 import click
 
-from connector.cli.screen import Options, answer, options, progress, say
+from connector.cli.screen import Options, answer, options, problems_json, progress, say, tell_problems
+
+MOST_DAYS = 3650
+
+
+def _within(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    if value is not None and not 1 <= value <= MOST_DAYS:
+        raise click.BadParameter(f"{value:,} days ahead is no horizon. Give 1 to {MOST_DAYS:,} days (ten years).")
+    return value
 
 
 @click.group("score", invoke_without_command=True)
-@click.option("--horizon", type=click.IntRange(1), help="Days ahead (default: scores.horizon_days of the configuration).")
+@click.option(
+    "--horizon", type=int, callback=_within, help="Days ahead, up to 3650 (default: scores.horizon_days of the configuration)."
+)
 @click.option("--out-dir", type=click.Path(path_type=Path), help="Write churn.csv and the other scores here.")
 @click.option("--campaign", "campaigns", multiple=True, help="With --out-dir: P(an answer) to this campaign, by its id.")
 @options
@@ -22,12 +32,13 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns
     if click.get_current_context().invoked_subcommand:
         return 0
     from connector import no_profiling, score, sync
-    from connector.session import session
+    from connector.session import Problem, session
 
     config = o.config()
     with progress(o) as told, session(config, "score", as_of=o.as_of, progress=told) as s:
         sync.derive(s, sync.resolved(config))
         cards = score.train_and_score(s.store, config, s.as_of, s.run_id, horizon_days=horizon)
+        s.problems += [Problem(text, 3) for text in score.problems(cards)]
         no_profiling.enforce(s.store, config)
         files = (
             score.write_files(s.store, config, s.as_of, out_dir, horizon_days=horizon, campaigns=campaigns) if out_dir else []
@@ -36,8 +47,9 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns
     for card in cards:
         say(o, *score.say_card(card))
     say(o, *(f"Written: {f}" for f in files))
-    answer(o, {"run": s.run_id, "cards": cards, "files": [str(f) for f in files]})
-    return 0
+    tell_problems(o, s)
+    answer(o, {"run": s.run_id, "cards": cards, "files": [str(f) for f in files], "problems": problems_json(s)})
+    return s.exit_code
 
 
 @score_group.command("card")

@@ -90,6 +90,8 @@ def set_up_logging(o: Options) -> None:
         handler.setFormatter(PlainFormatter("%(levelname)s %(message)s"))
     for noisy in ("urllib3", "matplotlib", "fontTools"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # what a library says to programmers is for -vv, not for owners
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if o.verbose > 1 else logging.CRITICAL)
 
 
 class PlainFormatter(logging.Formatter):

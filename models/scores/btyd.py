@@ -38,7 +38,14 @@ class BetaGeoFitter:
         self.most = most
 
     def fit(self, frequency: Floats, recency: Floats, age: Floats) -> BetaGeoFitter:
-        """Learn r_, alpha_, a_, b_ and loglik_. Time is scaled inside, so any unit works; row order does not matter."""
+        """Learn r_, alpha_, a_, b_ and loglik_. Time is scaled inside, so any unit works; row order does not matter.
+
+        Without any customer all four are 1.
+        """
+        if not len(frequency):
+            self.unit_ = self.r_ = self.alpha_ = self.a_ = self.b_ = 1.0
+            self.loglik_ = 0.0
+            return self
         self.unit_ = float(max(np.max(age), 1.0)) / 10.0
         table = np.column_stack([frequency, recency, age])
         if self.most and len(table) > self.most:

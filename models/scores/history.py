@@ -111,8 +111,11 @@ class Snapshot:
 def snapshot(orders: Orders, cutoff: int) -> Snapshot:
     """Features of everybody as of `cutoff`, from rows before it only. Times in days; columns as in `NAMES`."""
     past = orders.before(cutoff)
+    if not len(past.person):
+        none = np.empty(0)
+        return Snapshot(cutoff, np.empty(0, np.int64), np.empty((0, len(NAMES))), none, none, none)
     amount = past.net
-    starts = np.flatnonzero(np.r_[True, past.person[1:] != past.person[:-1]]) if len(past.person) else np.empty(0, np.int64)
+    starts = np.flatnonzero(np.r_[True, past.person[1:] != past.person[:-1]])
     n = len(starts)
     ends = np.r_[starts[1:], len(past.person)]
     count = (ends - starts).astype(float)
@@ -120,12 +123,12 @@ def snapshot(orders: Orders, cutoff: int) -> Snapshot:
     recency, age = cutoff - last, cutoff - first
 
     def per_person(values: Floats) -> Floats:
-        return np.add.reduceat(values, starts) if n else np.empty(0)
+        return np.add.reduceat(values, starts)
 
     spent = per_person(amount)
     mean = spent / count
     sd = np.sqrt(np.maximum(per_person(amount**2) / count - mean**2, 0))
-    largest = np.maximum.reduceat(amount, starts) if n else np.empty(0)
+    largest = np.maximum.reduceat(amount, starts)
 
     gap = np.diff(past.day, prepend=past.day[:1]).astype(float)
     gap[starts] = np.nan
@@ -133,11 +136,11 @@ def snapshot(orders: Orders, cutoff: int) -> Snapshot:
     mean_gap = np.divide(last - first, gaps, out=np.full(n, np.nan), where=gaps > 0)
     squares = per_person(np.nan_to_num(gap) ** 2)
     sd_gap = np.sqrt(np.maximum(np.divide(squares, gaps, out=np.full(n, np.nan), where=gaps > 0) - mean_gap**2, 0))
-    max_gap = np.maximum.reduceat(np.nan_to_num(gap), starts) if n else np.empty(0)
+    max_gap = np.maximum.reduceat(np.nan_to_num(gap), starts)
     owner = np.repeat(np.arange(n), (ends - starts))
     within = np.lexsort((np.where(np.isnan(gap), -1.0, gap), owner))
-    middle = gap[within][np.minimum(starts + 1 + (gaps // 2).astype(int), ends - 1)] if n else np.empty(0)
-    last_gap = gap[ends - 1] if n else np.empty(0)
+    middle = gap[within][np.minimum(starts + 1 + (gaps // 2).astype(int), ends - 1)]
+    last_gap = gap[ends - 1]
 
     filled = np.where(np.isnan(mean_gap), age, mean_gap)
     windows_n, windows_s = [], []
@@ -145,19 +148,15 @@ def snapshot(orders: Orders, cutoff: int) -> Snapshot:
         recent = past.day >= cutoff - width
         windows_n.append(per_person(recent.astype(float)))
         windows_s.append(per_person(np.where(recent, amount, 0.0)))
-    half = past.day >= (first[owner] + (cutoff - first[owner]) / 2) if n else np.empty(0)
+    half = past.day >= (first[owner] + (cutoff - first[owner]) / 2)
     trend = per_person(np.asarray(half, dtype=float)) / np.maximum(count, 1)
     columns = [
-        recency, age, count, spent, mean, largest, sd, amount[ends - 1] if n else np.empty(0),
+        recency, age, count, spent, mean, largest, sd, amount[ends - 1],
         filled, np.where(np.isnan(middle), age, middle), np.nan_to_num(sd_gap), np.where(np.isnan(last_gap), age, last_gap),
         np.where(gaps > 0, max_gap, age), recency / np.maximum(filled, 1), recency / np.maximum(age, 1),
         count / np.maximum(age, 30) * 30, trend, (count == 1).astype(float), *windows_n, *windows_s,
     ]  # fmt: skip
-    return Snapshot(
-        cutoff, past.person[starts] if n else np.empty(0, np.int64),
-        np.column_stack(columns) if n else np.empty((0, len(NAMES))),
-        gaps, last - first, age,
-    )  # fmt: skip
+    return Snapshot(cutoff, past.person[starts], np.column_stack(columns), gaps, last - first, age)
 
 
 def no_order_within(orders: Orders, people: Ints, cutoff: int, horizon: int) -> NDArray[np.bool_]:

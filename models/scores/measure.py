@@ -71,7 +71,10 @@ def tiers(score: Floats, high: float = 0.2, medium: float = 0.3) -> NDArray[np.s
 
 
 def gini(truth: Floats, score: Floats) -> float:
-    """Normalised Gini: Lorenz area of true spend sorted by score over that of true spend sorted by itself."""
+    """Normalised Gini: Lorenz area of true spend sorted by score over that of true spend sorted by itself.
+
+    NaN where nobody spent, or everybody the same.
+    """
 
     def area(by: Floats) -> float:
         share = np.cumsum(truth[np.argsort(-by, kind="stable")])
@@ -79,7 +82,7 @@ def gini(truth: Floats, score: Floats) -> float:
         return float(share.mean() / total - (len(share) + 1) / (2 * len(share))) if total else float("nan")
 
     most = area(truth)
-    return area(score) / most if most else float("nan")
+    return area(score) / most if most > 1e-9 else float("nan")
 
 
 def decile_error(truth: Floats, value: Floats) -> float:

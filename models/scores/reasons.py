@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.scores.history import Floats, Orders
-from models.scores.signs import columns_of, like_the_middle, said
+from models.scores.signs import columns_of, days, like_the_middle, said
 from models.scores.views import View, Views
 
 Judge = Callable[[View], Floats]
@@ -82,15 +82,18 @@ def least_money(own: Floats) -> Floats:
     return np.maximum(LEAST_SHARE * own, LEAST_MOVE)
 
 
-def in_words(views: Views, view: View, found: Moves, least: Floats, say: Callable[[float], str]) -> list[list[str]]:
+def in_words(
+    views: Views, view: View, found: Moves, least: Floats, say: Callable[[float], str], today: int | None = None
+) -> list[list[str]]:
     """Per person the three causes that move the score most, by `least` or more, the strongest first.
 
-    say: what is told of a move, such as "raises the risk by 12%".
+    say: what is told of a move, such as "raises the risk by 12%". today: the day that words count from, where it is not the
+    cutoff: a day that has begun counts as past, and who ordered today did not order a day ago.
     """
     table = np.column_stack(list(found.values()))
     order = np.argsort(-np.abs(table), axis=1, kind="stable")[:, :MOST]
     names = list(found)
-    words = _Words(views, view)
+    words = _Words(views, view, view.cutoff if today is None else today)
     told: list[list[str]] = []
     for i, best in enumerate(order):
         strong = [k for k in best if abs(table[i, k]) >= least[i]]
@@ -101,8 +104,9 @@ def in_words(views: Views, view: View, found: Moves, least: Floats, say: Callabl
 class _Words:
     """What a cause is with one person."""
 
-    def __init__(self, views: Views, view: View) -> None:
+    def __init__(self, views: Views, view: View, today: int) -> None:
         self.view, self.usual = view, usual_gap(view)
+        self.late = view.cutoff - today
         columns = columns_of(views.signs.groups) if views.signs is not None else []
         self.places = {g: {name: i for i, (h, name) in enumerate(columns) if h == g} for g, _ in columns}
 
@@ -111,8 +115,9 @@ class _Words:
         orders = int(view.shot.frequency[i]) + 1
         if cause == SILENCE:
             habit = f"usually every {self.usual[i]:.0f}" if orders > 1 else f"others come back after {self.usual[i]:.0f}"
-            return f"no order for {int(view.recency[i])} days, {habit}"
+            silent = int(view.recency[i]) - self.late
+            return f"{'ordered today' if silent <= 0 else f'no order for {days(silent)}'}, {habit}"
         if cause == COUNT:
             return "only one order so far" if orders == 1 else f"{orders} order days so far"
         assert view.signs is not None
-        return said(cause, {name: float(view.signs[i, k]) for name, k in self.places[cause].items()})
+        return said(cause, {name: float(view.signs[i, k]) for name, k in self.places[cause].items()}, self.late)

@@ -283,8 +283,8 @@ def _best_half_life(past: Lines, cutoff: int, top: int) -> float:
     return max(HALF_LIVES_DAYS, key=hits)
 
 
-def hit_rate(offers: Offers, lines: Lines, cutoff: int, horizon: int) -> Floats:
-    """Per person who bought a known product within the horizon: the share of the offers that were bought."""
+def bought_of(offers: Offers, lines: Lines, cutoff: int, horizon: int) -> Floats:
+    """Per person who bought a known product within the horizon: how many of the offers were bought."""
     inside = (lines.day >= cutoff) & (lines.day < cutoff + horizon) & (lines.product >= 0) & (lines.quantity > 0)
     width = int(max(lines.product.max(initial=0), offers.product.max(initial=0))) + 1
     bought = np.unique(lines.person[inside] * width + lines.product[inside])
@@ -292,15 +292,15 @@ def hit_rate(offers: Offers, lines: Lines, cutoff: int, horizon: int) -> Floats:
     keys = offers.person[buyers, None] * width + offers.product[buyers]
     if not keys.size:  # nothing could be offered to anybody
         return np.zeros(len(keys))
-    return np.asarray((np.isin(keys, bought) & (offers.product[buyers] >= 0)).mean(axis=1), dtype=np.float64)
+    return np.asarray((np.isin(keys, bought) & (offers.product[buyers] >= 0)).sum(axis=1), dtype=np.float64)
 
 
 def bestsellers(lines: Lines, cutoff: int, people: Ints, top: int = 10, barred: Flags | None = None) -> Offers:
-    """The rule beside it: the same list for all, the products of most lines in the last 30 days, then of those before.
+    """The rule beside it: the same list for all, the products sold on most lines in the last 30 days, then on those before.
 
     `barred`, by product: may not be offered.
     """
-    past = (lines.day < cutoff) & (lines.product >= 0)
+    past = (lines.day < cutoff) & (lines.product >= 0) & (lines.quantity > 0)  # what came back was no sale
     recent = past & (lines.day >= cutoff - 30)
     width = int(lines.product.max(initial=0)) + 1
     now, ever = (np.bincount(lines.product[m], minlength=width) for m in (recent, past))

@@ -176,11 +176,17 @@ def like_the_middle(columns: Floats, recency: Floats, groups: tuple[str, ...], g
     return edited
 
 
-def said(group: str, f: dict[str, float]) -> str:
-    """What a group says of one person, in words; f: its columns by name."""
+def days(n: float) -> str:
+    return "1 day" if round(n) == 1 else f"{n:.0f} days"
+
+
+def said(group: str, f: dict[str, float], late: int = 0) -> str:
+    """What a group says of one person, in words; f: its columns by name. late: days by which the cutoff lies after today."""
 
     def ago(name: str, what: str, never: str) -> str:
-        return never if np.isnan(f[name]) else f"{what} {f[name]:.0f} days ago"
+        if np.isnan(f[name]):
+            return never
+        return f"{what} {days(f[name] - late)} ago" if f[name] > late else f"{what} today"
 
     if all(np.isnan(v) for v in f.values()):
         return UNKNOWN[group]
@@ -203,7 +209,7 @@ def said(group: str, f: dict[str, float]) -> str:
     if group == "discounts":
         return f"{f['discounted_share']:.0%} of orders at a discount"
     if group == "contracts" and f["has_contract"]:
-        return f"a subscription for {f['contract_days']:.0f} days"
+        return f"a subscription for {days(f['contract_days'] - late)}"
     return ago("days_since_contract_end", "a subscription ended", "") if group == "contracts" else "the country shipped to"
 
 

@@ -246,11 +246,13 @@ class ValueModel:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         some = y > 0
-        whether = boosting(self.seed).fit(stack.x, some)
+        whether = None if some.all() else boosting(self.seed).fit(stack.x, some)
         much = over_gaps(HistGradientBoostingRegressor(
             loss="gamma", max_iter=100, learning_rate=0.05, max_leaf_nodes=4, min_samples_leaf=40, l2_regularization=3,
             max_features=0.3, early_stopping=False, random_state=self.seed,
         )).fit(stack.x[some], y[some])  # fmt: skip
+        if whether is None:  # nobody stayed away: there is no second class to learn
+            return lambda v: np.asarray(much.predict(v.wide))
         return lambda v: np.asarray(whether.predict_proba(v.wide)[:, 1] * much.predict(v.wide))
 
 

@@ -98,9 +98,9 @@ class View:
         """Each customer's mean order, the first one included, drawn to the shop's mean by as many orders as the data ask."""
         n, spent, mean, sd = (self.shot.features[:, i] for i in (2, 3, 4, 6))
         several = n > 1
-        overall = float(spent.sum() / n.sum())
+        overall = float(spent.sum() / max(n.sum(), 1))
         within = float(np.sum(sd[several] ** 2 * n[several]) / max(np.sum(n[several] - 1), 1)) if several.any() else 0.0
-        between = float(np.var(mean)) - within * float(np.mean(1 / n))
+        between = float(np.var(mean)) - within * float(np.mean(1 / n)) if len(n) else 0.0
         strength = within / max(between, 1e-3 * within, 1e-9) if within else 0.0
         return np.asarray((strength * overall + spent) / (strength + n))
 

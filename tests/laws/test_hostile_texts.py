@@ -243,6 +243,11 @@ def test_what_is_no_json_stays_no_json(body: bytes) -> None:
         loads(body)
 
 
+def test_what_is_no_number_is_null_in_json() -> None:
+    found = json_text({"a": float("nan"), "b": [float("inf"), 1.5], "c": {"d": (-float("inf"), "nan")}})
+    assert json.loads(found, parse_constant=pytest.fail) == {"a": None, "b": [None, 1.5], "c": {"d": [None, "nan"]}}
+
+
 # ---- more of the same by night
 
 

@@ -23,7 +23,7 @@ from models.scores.next_order import NextOrderModel, wait_within
 from models.scores.reasons import moves, usual_gap, without_silence
 from models.scores.recommend import Recommender, bestsellers
 from models.scores.value import ValueModel, spend_within
-from models.scores.views import Views
+from models.scores.views import Stack, Views
 
 sys.path.insert(0, str(Path(__file__).parent))
 from simulated_shop import START, noise, shop  # a helper beside the test, found by the line above
@@ -299,6 +299,20 @@ def test_psi_is_nothing_for_the_same_and_alarms_for_another() -> None:
     values = np.random.default_rng(1).normal(size=4000)
     assert measure.psi(values, values) < 1e-9
     assert measure.psi(values, values + 1) > 0.2
+
+
+def test_where_nobody_stayed_away_the_trees_expect_what_everybody_spends() -> None:
+    views = Views(shop(300, 300), 60)
+    stack = Stack.of(views, [START + 200], 1000, wide=True)
+    spent = np.random.default_rng(1).uniform(15, 25, len(stack.x))
+    found = ValueModel(60)._boosted(stack, spent)(views.at(START + 200))
+    assert found.mean() == pytest.approx(20, rel=0.1)
+
+
+def test_before_the_first_order_nobody_is_known_and_nothing_fails() -> None:
+    views = Views(shop(30, 100), 60)
+    view = views.at(START - 5)
+    assert view.shot.features.shape[0] == len(view.inputs) == len(view.order_value()) == len(view.p_no_order(60)) == 0
 
 
 def test_a_reason_is_faithful_taking_the_silence_away_moves_the_risk_as_said() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from connector import score_products
+from connector import score, score_files, score_products
 from connector.clock import as_of, now_utc
 from connector.config import Config, Privacy
 from connector.identity import identify
@@ -16,7 +18,7 @@ from connector.score_data import load
 from connector.store import Store
 from models.scores.catalogue import Catalogue
 from models.scores.history import Lines
-from models.scores.recommend import LIKE, NEW, Recommender, hit_rate
+from models.scores.recommend import LIKE, NEW, Recommender, bestsellers, bought_of
 from tests.stages.hand_shop import contact, line, new_store, order, shop_config
 
 TODAY = date(2026, 7, 1)
@@ -199,9 +201,42 @@ def launches(people: int, seed: int = 4) -> tuple[Lines, Catalogue, int]:
 def test_where_people_buy_what_is_new_the_places_kept_for_it_bring_purchases() -> None:
     lines, catalogue, cutoff = launches(400)
     without, known = Recommender().fit(lines, cutoff).predict(), Recommender().fit(lines, cutoff, catalogue).predict()
-    ours, before = (float(hit_rate(o, lines, cutoff, 30).mean()) for o in (known, without))
+    ours, before = (float(bought_of(o, lines, cutoff, 30).mean()) for o in (known, without))
     assert ours > before
     born = np.where(known.product >= 0, catalogue.created[known.product], -1)
     assert (born < cutoff).all() and {NEW, LIKE} >= set(known.why[(born >= cutoff - 7) & (known.why > 2)].tolist()) > set()
     cut = Recommender().fit(lines.before(cutoff), cutoff, catalogue).predict()
     assert np.array_equal(cut.product, known.product) and np.array_equal(cut.why, known.why)
+
+
+def lines_of(rows: list[tuple[int, int, int, int]]) -> Lines:
+    person, day, product, pieces = (np.array(c, dtype=np.int64) for c in zip(*rows, strict=True))
+    return Lines.of(person, day, product, pieces.astype(float), pieces.astype(float))
+
+
+def test_of_ten_counts_what_was_bought_however_few_products_the_shop_has() -> None:
+    lines = lines_of([(p, d, (p + k) % 6, 1) for p in range(60) for d in (10, 50) for k in range(3)])
+    offers = Recommender().fit(lines, 40).predict()
+    assert offers.product.shape == (60, 6)
+    assert bought_of(offers, lines, 40, 30).tolist() == [3.0] * 60
+
+
+def test_what_comes_back_is_no_bestseller() -> None:
+    lines = lines_of([(p, 90, 1, 1) for p in range(3)] + [(p, 90, 2, 1) for p in range(2)] + [(p, 95, 2, -1) for p in range(9)])
+    assert bestsellers(lines, 100, np.arange(1)).product[0].tolist() == [1, 2]
+
+
+def test_who_is_given_bestsellers_for_want_of_known_purchases_is_told_so_beside_a_published_score(tmp_path: Path) -> None:
+    store, config = shop(), shop_config()
+    store.insert("contacts", [contact("shopify", "c500")])
+    store.insert("orders", [order("shopify", "x", "c500", "2026-06-20", "10")])
+    identify(store, config)
+    moment = as_of(None, config.shop.timezone, NOON)
+    data = load(store, config, moment)
+    made = score_products.make(data)
+    assert made is not None and made.card["is_published"]
+    score.keep(store, made, data.people, moment, "r1")
+    score_files.write(store, config, moment, tmp_path, 90)
+    with (tmp_path / "recommendations.csv").open(newline="", encoding="utf-8") as file:
+        told = {(r["customer_id"] == "c500", r["status"]) for r in csv.DictReader(file)}
+    assert told == {(True, score_files.RULE), (False, "")}

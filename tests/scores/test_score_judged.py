@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from connector import score, score_churn, score_files, score_value
+from connector import score, score_churn, score_files, score_reasons, score_value
 from connector.config import Config
 from connector.score_data import EPOCH, ShopData, load
-from connector.score_parts import decided
+from connector.score_parts import Scored, decided
 from connector.score_watch import ready
 from connector.store import Store
 from models.scores import measure
@@ -22,7 +23,7 @@ from models.scores.btyd import BetaGeoFitter
 from models.scores.churn import ChurnModel
 from models.scores.history import Lines, Orders, no_order_within
 from models.scores.next_order import NextOrderModel
-from models.scores.recommend import Recommender, bestsellers, hit_rate
+from models.scores.recommend import Recommender, bestsellers, bought_of
 from models.scores.views import Views
 from models.segments import AsOf
 from tests.stages.hand_shop import DAY, contact, derive, new_store, order, shop_config
@@ -93,6 +94,33 @@ def test_the_rule_in_place_of_a_value_adds_up_to_what_a_shop_takes_and_not_to_al
     assert found.value.sum() == pytest.approx(known.amount[known.day >= cutoff - 60].sum())
 
 
+def test_where_no_money_came_of_late_the_rule_goes_by_the_last_year_and_promises_nothing_after_a_year_of_none() -> None:
+    orders = shop(90, 420)
+    last = int(orders.day.max())
+
+    def total(days_later: int) -> float:
+        data = data_of(orders, last + days_later)
+        return float(score_value.rule(data, Views(data.orders, 60), 60).sum())
+
+    assert total(100) == pytest.approx(orders.amount[orders.day >= last + 100 - 365].sum() * 60 / 365)
+    assert total(400) == 0
+
+
+def test_nobody_is_expected_to_bring_less_than_nothing() -> None:
+    data = data_of(table([(0, START, 50.0), (0, START + 5, -80.0), (1, START + 6, 10.0)]), START + 30)
+    views = Views(data.orders, 60)
+    assert score_value.rule(data, views, 60).tolist()[0] == 0 < score_value.rule(data, views, 60).tolist()[1]
+    assert score_value._repeated(views, views.at(START + 30), 60).tolist() == [0, 10]
+
+
+def test_days_in_reasons_are_counted_as_in_the_profile_also_where_the_day_that_has_begun_counts_as_past() -> None:
+    rows = [(p, START + 300 - late, 20.0) for p, late in enumerate((1, 2, 95)) for late in (late, late + 31)]
+    data = replace(data_of(table(rows), START + 300), day=EPOCH + timedelta(days=START + 299))
+    scored = Scored({"score": "churn", "is_published": True}, np.full(3, 0.5), judge=lambda view: view.recency / 100)
+    texts = [r[0].partition(",")[0] for r in score_reasons.tell(data, Views(data.orders, 60), [scored])[0].reasons or []]
+    assert texts == ["ordered today", "no order for 1 day", "no order for 94 days"]
+
+
 def test_where_people_buy_by_the_calendar_the_learned_dates_are_taken() -> None:
     views, cutoff = Views(box(620, 380), 60), START + 340
     model = NextOrderModel(60).fit(views, cutoff)
@@ -132,8 +160,8 @@ def test_goods_that_are_bought_once_are_not_offered_to_who_has_them() -> None:
     offers = Recommender().fit(lines, cutoff).predict()
     past = {(p, i) for p, i in zip(lines.before(cutoff).person.tolist(), lines.before(cutoff).product.tolist(), strict=True)}
     assert not any((p, i) in past for p, row in zip(offers.person.tolist(), offers.product.tolist(), strict=True) for i in row)
-    ours = hit_rate(offers, lines, cutoff, 30).mean()
-    assert ours > hit_rate(bestsellers(lines, cutoff, offers.person), lines, cutoff, 30).mean()
+    ours = bought_of(offers, lines, cutoff, 30).mean()
+    assert ours > bought_of(bestsellers(lines, cutoff, offers.person), lines, cutoff, 30).mean()
 
 
 def stored(currency: Callable[[int], str], customers: int) -> tuple[Store, Config, AsOf]:

@@ -180,3 +180,9 @@ def test_every_group_is_said_in_words_whatever_is_missing() -> None:
             )
     assert {g for g, _ in texts} == set(signs.GROUPS) and all(text and "nan" not in text for _, text in texts)
     assert {signs.UNKNOWN[g] for g in signs.GROUPS} < {text for _, text in texts}
+
+
+def test_days_are_said_from_today_and_one_of_them_is_no_plural() -> None:
+    visits = {"visits_30d": 1.0, "visits_90d": 1.0}
+    said = [signs.said("visits", {"days_since_visit": days, **visits}, late=1) for days in (1.0, 2.0, 9.0)]
+    assert said == ["last visit to the site today", "last visit to the site 1 day ago", "last visit to the site 8 days ago"]

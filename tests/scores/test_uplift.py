@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from connector import uplift
+from connector.identity import identify
 from models.scores.uplift import UpliftModel, qini, unfit
+from tests.stages.hand_shop import contact, new_store, person_of, shop_config
 
 sys.path.insert(0, str(Path(__file__).parent))
 from simulated_habits import hold_out  # a helper beside the test, found by the line above
@@ -39,6 +43,18 @@ def test_too_few_people_or_orders_are_refused_in_words() -> None:
         UpliftModel().fit(*hold_out(300))
     inputs, treated, _ = hold_out(3000)
     assert "50 of each" in unfit(inputs, treated, np.zeros(3000, dtype=bool))
+    assert "did not order" in unfit(inputs, treated, np.ones(3000, dtype=bool))
+
+
+def test_a_hold_out_may_be_told_by_yes_and_no_and_any_other_word_is_no_answer() -> None:
+    store = new_store()
+    words = ("true", "Yes", "1", "false", "no", "0", "maybe")
+    store.insert("contacts", [
+        contact("import", w, attributes=json.dumps({"hold_out": w, "hold_out_on": "2026-01-05"})) for w in words
+    ])  # fmt: skip
+    identify(store, shop_config())
+    drawn = {c: held for c in words for p, (held, _) in uplift._draw(store).items() if p == person_of(store, "import", c)}
+    assert drawn == dict.fromkeys(("true", "Yes", "1"), True) | dict.fromkeys(("false", "no", "0"), False)
 
 
 def test_a_ranking_by_lot_has_no_area() -> None:
