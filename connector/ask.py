@@ -10,6 +10,7 @@ import orjson
 
 from connector import consent, exports, journal, library, profile, questions, runs, segment
 from connector.columns import NOT_AVAILABLE
+from connector.columns_scores import REASONED
 from connector.config import Config
 from connector.session import Session
 from connector.store import Store
@@ -140,7 +141,7 @@ def segment_called(config: Config, name: str) -> Segment:
 
 
 def why(s: Session, email: str, name: str | None) -> dict[str, Any]:
-    """Why the person behind an address is in or out of segments, and where they may be written."""
+    """Why the person behind an address is in or out of segments and scored as they are, and where they may be written."""
     segments = resolved(s.config)
     derive(s, segments)
     person_id = person_of(s.store, email)
@@ -148,8 +149,24 @@ def why(s: Session, email: str, name: str | None) -> dict[str, Any]:
     return {
         "person_id": person_id,
         "segments": [asdict(segment.why(s.store, s.config, s.as_of, person_id, g)) for g in asked],
+        "scores": _scores(s.store, person_id),
         "may_be_written": _verdicts(s, person_id),
     }
+
+
+def _scores(store: Store, person_id: str) -> list[dict[str, Any]]:
+    """What the published scores say of a person: value, tier and reasons, those of them that there are."""
+    found = store.rows("SELECT * FROM profile WHERE person_id = ?", [person_id])
+    return [
+        {
+            "column": name,
+            "value": found[0][name],
+            "tier": (tier and found[0][tier]) or "",
+            "reasons": (reasons and found[0][reasons]) or [],
+        }
+        for name, tier, reasons in REASONED
+        if found and found[0][name] is not None
+    ]
 
 
 def person_of(store: Store, email: str) -> str:

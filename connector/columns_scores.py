@@ -1,9 +1,11 @@
 """The columns predictions fill, each with what it was made from beside it: people, horizon, cutoff, model, confidence.
 
-Only published scores are seen here: where a score was refused or is no better than the simple rule, its columns are missing.
+Only published scores are seen here: where a score was last refused or no better than the simple rule, its columns are missing.
 """
 
 from __future__ import annotations
+
+import re
 
 from connector.column import ProfileColumn, text_of, words
 
@@ -57,6 +59,7 @@ def _day(name: str, score: str, meaning: str) -> ProfileColumn:
 
 TIERS = "high (top 20 %), medium (next 30 %) or low"
 TITLES = '[{{"product_id": "VARCHAR", "title": "VARCHAR"}}]'
+WHYS = '[{{"why": "VARCHAR"}}]'
 
 SCORES: tuple[ProfileColumn, ...] = (
     _value("churn_probability", "churn", "probability of no order within the horizon", "0 to 1"),
@@ -74,6 +77,8 @@ SCORES: tuple[ProfileColumn, ...] = (
     _day("next_order_on", "next_order", "likely day of the next order, if one comes within the horizon"),
     _day("next_order_from_on", "next_order_lo", "first day of the range that holds 8 of 10 next orders"),
     _day("next_order_until_on", "next_order_hi", "last day of that range"),
+    words("scores", "scores", "next_order_reasons",
+          "from_json(max(reasons) FILTER (score = 'next_order'), '[\"VARCHAR\"]')", "what is said of the next order, in words"),
     *_beside("next_order", "next_order", "next_order_on"),
     text_of("scores", "scores", "next_category", "max(tier) FILTER (score = 'next_category')",
             "likely category of the next order"),
@@ -86,10 +91,16 @@ SCORES: tuple[ProfileColumn, ...] = (
     words("scores", "scores", "recommended_products",
           f"list_transform(from_json(max(reasons) FILTER (score = 'recommendations'), '{TITLES}'), lambda t: t.title)",
           "ten products to recommend, best first"),
+    words("scores", "scores", "recommended_products_reasons",
+          f"list_transform(from_json(max(reasons) FILTER (score = 'recommendations'), '{WHYS}'), lambda t: t.why)",
+          "why each of them is recommended, in the same order"),
     *_beside("recommended_products", "recommendations", "recommended_products"),
     _value("engagement_probability", "engagement", "probability of a human open or click within the horizon", "0 to 1"),
     _tier("engagement", "engagement", TIERS), _reasons("engagement", "engagement"),
     *_beside("engagement", "engagement", "engagement_probability"),
+    _value("uplift", "uplift", "how much likelier an order within 30 days is if the person is written to, learned from people held "
+           "out by lot", "-1 to 1"),
+    *_beside("uplift", "uplift", "uplift"),
     text_of("scores", "scores", "cluster", "max(tier) FILTER (score = 'cluster')", "group found by `rollcall discover`"),
     *_beside("cluster", "cluster", "cluster"),
     _value("anomaly_score", "anomaly", "how unusual the person's last weeks are against the own history: 3 is one in a thousand "
@@ -99,6 +110,15 @@ SCORES: tuple[ProfileColumn, ...] = (
     _reasons("anomaly", "anomaly"), *_beside("anomaly", "anomaly", "anomaly_score"),
 )  # fmt: skip
 
+REASONED = (
+    ("churn_probability", "churn_tier", "churn_reasons"), ("purchase_probability_30d", "purchase_tier", "purchase_reasons"),
+    ("clv", "clv_tier", "clv_reasons"), ("clv_365d", "", ""), ("next_order_on", "", "next_order_reasons"),
+    ("engagement_probability", "engagement_tier", "engagement_reasons"), ("next_category", "", ""), ("next_topic", "", ""),
+    ("recommended_products", "", "recommended_products_reasons"), ("cluster", "", ""), ("uplift", "", ""),
+    ("anomaly_score", "anomaly", "anomaly_reasons"),
+)  # fmt: skip
+"""Columns that `why` tells of a person, each with its tier and its reasons ('' where it has none)."""
+
 CARDS_SQL = (
     "SELECT "
     + ", ".join(
@@ -106,7 +126,20 @@ CARDS_SQL = (
         for score in sorted({c.source.removeprefix("score ") for c in SCORES if c.group == "derived"})
         for name, sql_type, _, _, value in KINDS
     )
-    + " FROM (SELECT score, cutoff, card FROM score_cards WHERE is_published AND cutoff <= {day}"
-    " QUALIFY row_number() OVER (PARTITION BY score ORDER BY cutoff DESC, made_run DESC) = 1)"
+    + " FROM (SELECT score, cutoff, card, is_published FROM score_cards WHERE cutoff <= {day}"
+    " QUALIFY row_number() OVER (PARTITION BY score ORDER BY cutoff DESC, made_run DESC) = 1) WHERE is_published"
 )
-"""One row: what stands on the card of each score whose values the profile shows."""
+"""One row: what stands on the card of each score whose values the profile shows. The newest card decides, as in score_rows:
+what was refused today has no values, whatever was published before."""
+
+
+def made_by(name: str) -> tuple[str, ...]:
+    """The columns that the score behind this column fills, itself among them; none where it is no score's."""
+    score = next((s for c in SCORES if c.name == name for s in _score_of(c)), "")
+    return tuple(c.name for c in SCORES if c.group == "scores" and score in _score_of(c)) if score else ()
+
+
+def _score_of(column: ProfileColumn) -> tuple[str, ...]:
+    if column.group == "derived":
+        return (column.source.removeprefix("score "),)
+    return tuple(re.findall(r"score = '(\w+?)(?:_lo|_hi)?'", column.sql))

@@ -220,7 +220,10 @@ def rows() -> dict[str, str]:
             SELECT * FROM (
               SELECT s.score, l.n, s.value, s.tier, s.cutoff, s.reasons, s.horizon_days, s.model, s.n AS of_n, s.confidence
               FROM scores AS s JOIN person_numbers AS l USING (person_id)
-              WHERE s.is_published AND s.cutoff <= {day} QUALIFY s.cutoff = max(s.cutoff) OVER (PARTITION BY s.score))
+              LEFT JOIN (SELECT score, max(cutoff) AS newest FROM score_cards WHERE cutoff <= {day} GROUP BY score) AS c
+                ON c.score = CASE WHEN s.score IN ('next_order_lo', 'next_order_hi') THEN 'next_order' ELSE s.score END
+              WHERE s.is_published AND s.cutoff <= {day} AND s.cutoff = coalesce(c.newest, s.cutoff)
+              QUALIFY s.cutoff = max(s.cutoff) OVER (PARTITION BY s.score))
             WHERE {some}""",
         "snapshot_rows": """
             SELECT l.n, s.name, arg_max(s.value, s.taken_on) AS value FROM snapshots AS s

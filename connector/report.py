@@ -139,7 +139,7 @@ def _kept(store: Store) -> str:
 
 def _cards(store: Store) -> list[dict[str, Any]]:
     found = store.sql(
-        "SELECT card FROM score_cards QUALIFY row_number() OVER (PARTITION BY score ORDER BY made_run DESC) = 1 ORDER BY score"
+        "SELECT card FROM score_cards QUALIFY row_number() OVER (PARTITION BY score ORDER BY cutoff DESC, made_run DESC) = 1 ORDER BY score"
     )
     cards = [orjson.loads(c) for (c,) in found]
     return [

@@ -19,12 +19,14 @@ from connector import (
     score_products,
     score_reasons,
     score_value,
+    score_watch,
 )
 from connector.config import Config
 from connector.score_attempts import attempt, beside, problems, values
 from connector.score_data import ShopData, load
 from connector.score_parts import Scored, one_thread
 from connector.score_watch import cards, graded, ready, rollback
+from connector.score_watch import lift as lift
 from connector.store import Store
 from models.scores.views import Views
 from models.segments import AsOf
@@ -39,7 +41,8 @@ def train_and_score(
 ) -> list[dict[str, Any]]:
     """Train, evaluate on the last closed window, and score everybody; fills scores and score_cards. Returns the cards.
 
-    A score that cannot be had is a card that says why. Rows of the same score and cutoff are replaced.
+    A score that cannot be had is a card that says why. Rows of the same score and cutoff are replaced. What must not take the
+    place of the scores in use (`score_watch.stay`) is made, told, and not kept.
     """
     horizon = horizon_days or config.scores.horizon_days
     with one_thread():
@@ -67,6 +70,10 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
     score_more.finish(store, data, mail, views, found)
     _keep_bounds(store, data, found, as_of, run_id)
     for scored in found:
+        if why := score_watch.stay(store, data, scored.card):
+            scored.card |= {"is_published": False, "status": "held", "lines": [*scored.card["lines"], why]}
+            log.warning("score %s: %s", scored.card["score"], why)
+            continue
         keep(store, scored, data.people, as_of, run_id)
         log.info("score %s: %s", scored.card["score"], scored.card["status"])
     score_grades.thin(store, config, as_of)

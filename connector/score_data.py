@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from connector import score_signs
 from connector.config import Config
 from connector.facts import marks, sources
 from connector.no_profiling import not_profiled
+from connector.purchases import shop_day
 from connector.score_catalogue import Goods, Sold, goods
 from connector.store import Store
 from models.scores.history import Floats, Ints, Lines, Orders
@@ -23,6 +25,11 @@ FOREIGN_SHARE = 0.05
 """More orders than this in other currencies: amounts mean nothing together, and nothing is trained."""
 
 QUIET_DAYS = 30
+
+LEAST_TOLD = Decimal("0.005")
+"""A smaller share of the money is not worth a sentence."""
+
+GIVEN_BACK = "coalesce(o.refunded, CASE WHEN o.net = 0 THEN o.total END)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
         refunds=_refunds(store, config, as_of, found, person, amount, own),
     )  # fmt: skip
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
+    notes += _undated(store, config, as_of, own)
     refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
     lines, shelf = _lines(store, config, as_of, place, cutoff)
     apart = is_order & (found["currency"] != own)
@@ -198,14 +206,17 @@ def _refunds(
 ) -> tuple[Ints, Ints, Ints, Any]:
     """(person, day of the order, day of the refund, amount): dated refunds, and refunds booked as orders of their own.
 
-    Money that went without a date (edits) has no place in history and is left in.
+    Money that went without a date (edits, undated refunds) has no place in history and is left in.
     """
     rows = sources()["order_rows"].format_map(marks(config, as_of))
-    dated = store.sql(f"""
+    dated = store.sql(
+        f"""
         SELECT o.person_id, date_diff('day', DATE '1970-01-01', o.ordered_on),
-          date_diff('day', DATE '1970-01-01', CAST(r.refunded_at AS DATE)), CAST(r.amount AS DOUBLE)
+          date_diff('day', DATE '1970-01-01', {shop_day("r.refunded_at", config.shop.timezone)}), CAST(r.amount AS DOUBLE)
         FROM ({rows}) AS o JOIN refunds AS r ON r.source = o.source AND r.order_id = o.order_id
-        WHERE o.counts AND r.refunded_at < {marks(config, as_of)["until"]} AND r.amount > 0 AND o.currency = '{own}'""")
+        WHERE o.counts AND r.refunded_at < {marks(config, as_of)["until"]} AND r.amount > 0 AND o.currency = ?""",
+        [own],
+    )
     index: dict[str, int] = {p: int(i) for p, i in zip(found["person_id"], person, strict=True) if i >= 0}
     known = [(index[p], d, r, a) for p, d, r, a in dated if p in index]
     booked = ~found["is_order"] & (person >= 0)
@@ -216,6 +227,26 @@ def _refunds(
         np.r_[table[:, 2].astype(np.int64), found["day"][booked]],
         np.r_[table[:, 3], np.abs(amount[booked])],
     )
+
+
+def _undated(store: Store, config: Config, as_of: AsOf, own: str) -> list[str]:
+    """What was given back on a day nobody knows: the past cannot be told without it from the past with it. Where a platform tells
+    no amounts, an order of which nothing is left was given back as a whole."""
+    rows = sources()["order_rows"].format_map(marks(config, as_of))
+    back, spent = store.sql(
+        f"""SELECT coalesce(sum(greatest({GIVEN_BACK} - coalesce(r.dated, 0), 0)), 0), coalesce(sum(coalesce(o.total, o.net)), 0)
+            FROM ({rows}) AS o LEFT JOIN (
+              SELECT source, order_id, sum(amount) AS dated FROM refunds WHERE refunded_at IS NOT NULL GROUP BY ALL) AS r
+              ON r.source = o.source AND r.order_id = o.order_id
+            WHERE o.counts AND o.currency = ?""",
+        [own],
+    )[0]
+    if not spent or back / spent < LEAST_TOLD:
+        return []
+    return [
+        f"{back:,.0f} {own} of refunds have no date ({back / spent:.0%} of all money). Nobody can say when they were known, so they "
+        "are not taken off, and expected spend is too high by about as much."
+    ]
 
 
 def _judge(found: dict[str, Any], is_order: Any, own: str, wanted: str, foreign: int) -> tuple[list[str], str]:

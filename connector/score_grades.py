@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import orjson
@@ -11,7 +13,7 @@ import orjson
 from connector.config import Config
 from connector.engagement import MailData
 from connector.score_data import EPOCH, ShopData, date_of
-from connector.score_parts import Card, Scored
+from connector.score_parts import Card, Scored, interval
 from connector.store import Store
 from models.scores import measure
 from models.scores.history import NAMES, Floats, no_order_within
@@ -23,6 +25,8 @@ from models.segments import AsOf
 
 GRADED = ("churn", "purchase_30d", "clv", "engagement")
 WARN, ALARM = 0.1, 0.2
+SAME_DAYS = 7
+"""Scores made so shortly before a window began are taken to be about that window."""
 DECAY = 0.03
 """Points of AUC (or Gini) below the back-test's own interval that count as decay."""
 
@@ -62,6 +66,43 @@ def tell(store: Store, data: ShopData, mail: MailData, views: Views, found: list
         moved = _moved(due[-1], scored, views, mail, data.cutoff)
         scored.card["graded"] = {**grade, **moved}
         scored.card["lines"] += _lines({**grade, **moved}, str(scored.card.get("status")))
+
+
+def better_in_use(store: Store, data: ShopData, card: Card) -> str:
+    """Why the scores in use stay: what was foretold for the last closed window by the model of that time ranks people better,
+    beyond doubt, than today's procedure does for the same window. '' where the new ones may take over.
+
+    Scores whose horizon is over never stay.
+    """
+    name, checked = str(card["score"]), data.checked.get(str(card["score"]))
+    newest = store.sql(
+        "SELECT cutoff, is_published, card FROM score_cards WHERE score = ? ORDER BY cutoff DESC LIMIT 1", [name]
+    )
+    if checked is None or card.get("is_extrapolated") or not newest or not newest[0][1]:
+        return ""
+    day, horizon = newest[0][0], int(card["horizon_days"])
+    start = data.cutoff - horizon
+    if not day < data.day < day + timedelta(days=int(orjson.loads(newest[0][2])["horizon_days"])):
+        return ""
+    then = [k for k in _closed(store, name, data.cutoff) if start - SAME_DAYS < k.sees_until <= start and k.horizon == horizon]
+    if not then:
+        return ""
+    names, place = checked.people or data.people, {p: i for i, p in enumerate(then[-1].people)}
+    rows = np.array([i for i, n in enumerate(checked.person) if names[n] in place], dtype=np.int64)
+    theirs = np.array([then[-1].value[place[names[n]]] for n in checked.person[rows]])
+    came, ours = checked.truth[rows], checked.expected[rows]
+    if len(np.unique(came > 0)) < 2:
+        return ""
+    truth: Any = came if checked.is_money else came > 0
+    metric: Callable[[Any, Floats], float] = measure.gini if checked.is_money else measure.auc
+    draws = measure.paired(truth, ours, theirs, metric)
+    lead = interval(draws[:, 1] - draws[:, 0], metric(truth, theirs) - metric(truth, ours))
+    if lead["lo"] <= 0:
+        return ""
+    return (
+        f"Not used: for the last closed window the model of {then[-1].cutoff} ranked people better by {lead['value']:.3f} (95 % interval "
+        f"{lead['lo']:.3f} to {lead['hi']:.3f}), so the scores of {day} stay in use. `rollcall score` takes the new ones all the same."
+    )
 
 
 def graded(store: Store, data: ShopData, mail: MailData) -> list[Card]:
@@ -146,8 +187,8 @@ def _moved(kept: Kept, scored: Scored, views: Views, mail: MailData, cutoff: int
         if n not in MOVES_ANYWAY
     ]
     worst = sorted(each, key=lambda e: (-float(str(e["psi"])), str(e["input"])))[:3]
-    top = float(str(worst[0]["psi"])) if worst else 0.0
-    return {"score_psi": score_psi, "inputs": worst, "alarm": "alarm" if top > ALARM else "warning" if top > WARN else ""}
+    top = max(float(str(worst[0]["psi"])) if worst else 0.0, score_psi or 0.0)
+    return {"score_psi": score_psi, "inputs": worst, "alarm": _level(top).lower() if top > WARN else ""}
 
 
 def _lines(g: Card, status: str) -> list[str]:
@@ -161,17 +202,26 @@ def _lines(g: Card, status: str) -> list[str]:
     if g["has_decayed"]:
         then = "A new model was trained for today" if status == "published" else "The simple rule is used from today"
         lines.append(f"Alarm: that is less than its back-test promised. {then}.")
-    if g["alarm"]:
-        moved = ", ".join(f"{i['input'].replace('_', ' ')} (PSI {i['psi']:.2f})" for i in g["inputs"] if i["psi"] > WARN)
-        lines.append(f"{g['alarm'].capitalize()}: since then these inputs have moved: {moved}.")
+    moved = ", ".join(f"{i['input'].replace('_', ' ')} (PSI {i['psi']:.2f})" for i in g["inputs"] if i["psi"] > WARN)
+    if moved:
+        lines.append(f"{_level(max(i['psi'] for i in g['inputs']))}: since then these inputs have moved: {moved}.")
+    if (psi := g["score_psi"] or 0.0) > WARN:
+        lines.append(f"{_level(psi)}: since then the scores themselves have moved (PSI {psi:.2f}).")
     return lines
 
 
+def _level(psi: float) -> str:
+    return "Alarm" if psi > ALARM else "Warning"
+
+
 def thin(store: Store, config: Config, as_of: AsOf) -> None:
-    """Of cutoffs older than `privacy.keep_scores_daily_days` keep the first of each week."""
+    """Of cutoffs older than `privacy.keep_scores_daily_days` keep the first of each week that was published, or else the first;
+    and the newest of all, which is in use."""
     for table in ("scores", "score_cards"):
         store.sql(
             f"""DELETE FROM {table} WHERE cutoff < CAST(? AS DATE) - ? AND (score, cutoff) NOT IN (
-                  SELECT (score, min(cutoff)) FROM {table} GROUP BY score, date_trunc('week', cutoff))""",
+                  SELECT (score, coalesce(min(cutoff) FILTER (is_published), min(cutoff))) FROM {table}
+                  GROUP BY score, date_trunc('week', cutoff)
+                  UNION ALL SELECT (score, max(cutoff)) FROM {table} GROUP BY score)""",
             [as_of.day, config.privacy.keep_scores_daily_days],
         )

@@ -11,8 +11,11 @@ from connector.score_attempts import attempt, beside
 from connector.score_data import ShopData, no_profiling
 from connector.score_parts import Scored, people_lacking, unchecked
 from connector.store import Store
+from models.scores.anomaly import WINDOW_DAYS as ANOMALY_DAYS
+from models.scores.anomaly import AnomalyModel
+from models.scores.discover import LEAST_PEOPLE
 from models.scores.engagement import LEAST_CONTACTS, LEAST_DAYS
-from models.scores.views import LEAST_EVENTS, Views
+from models.scores.views import LEAST_EVENTS, LEAST_HISTORY_DAYS, Amount, Views
 from models.segments import AsOf
 
 METHODS = {
@@ -73,8 +76,9 @@ def finish(store: Store, data: ShopData, mail: engagement.MailData, views: Views
 
 
 def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dict[str, Any]]:
-    """What engagement, a year's value and uplift need, beside what there is."""
-    mail = mail_of(store, config, as_of, data).views
+    """What the scores beside those that `score_watch.ready` tells of need, beside what there is."""
+    mail_data = mail_of(store, config, as_of, data)
+    mail = mail_data.views
     views = Views(data.orders, score_year.YEAR_DAYS)
     have, orders = mail.amount(data.cutoff), views.amount(data.cutoff)
     lacks = []
@@ -90,7 +94,7 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
     buyers = people_lacking(orders) + ([data.refusal] if data.refusal else [])
     if year <= 0 and not buyers:
         buyers = [w for w in (unchecked(views, data.cutoff, score_year.YEAR_DAYS),) if w]
-    held = uplift.is_drawn(store)
+    held, drawn_on = uplift.lacking(store, data)
     return [
         {
             "score": "engagement", "is_ready": not lacks, "contacts": have.contacts, "answered": have.answered,
@@ -102,7 +106,40 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
             "method": "MBG/NBD x own order value, scaled to the last year",
         },
         {
-            "score": "uplift", "is_ready": held, "lacks": [] if held else ["people held out by lot"], "earliest": "",
+            "score": "uplift", "is_ready": not held, "lacks": held, "earliest": drawn_on,
             "method": "difference of two logistic regressions",
         },
+        *_ready_without_horizon(store, config, as_of, data, mail_data.people, orders),
     ]  # fmt: skip
+
+
+def _ready_without_horizon(
+    store: Store, config: Config, as_of: AsOf, data: ShopData, mailed: list[str], orders: Amount
+) -> list[dict[str, Any]]:
+    """P(alive), tastes, groups and unusual customers: what they need has no window of the owner's choice."""
+    days = LEAST_HISTORY_DAYS - orders.history_days
+    when = (as_of.day + timedelta(days=days)).isoformat() if days > 0 else ""
+    refusal = [data.refusal] if data.refusal else []
+    alive = people_lacking(orders) + ([f"{days:,} more days of history, which is {when}"] if days > 0 else []) + refusal
+    alike = [f"{LEAST_PEOPLE - orders.customers:,} more customers"] if orders.customers < LEAST_PEOPLE else []
+    judged = 0 if data.refusal else AnomalyModel().fit(data.orders, data.cutoff).judged_
+    habits = [] if judged or data.refusal else [f"people with four orders before the last {ANOMALY_DAYS} days"]
+    category, topic = (
+        next_category.category(store, config, as_of, data),
+        next_category.topic(store, config, as_of, data, mailed),
+    )
+    told = (
+        ("p_alive", alive, when, "MBG/NBD"),
+        ("next_category", _taste_lacks(category, "order lines of two categories"), "", next_category.MODEL),
+        ("next_topic", _taste_lacks(topic, "clicks on two topics"), "", next_category.MODEL),
+        ("cluster", alike + refusal, "", "K-Means, by `rollcall discover`"),
+        ("anomaly", habits + refusal, "", "own history, by `rollcall discover`"),
+    )
+    return [{"score": s, "is_ready": not lacks, "lacks": lacks, "earliest": day, "method": how} for s, lacks, day, how in told]
+
+
+def _taste_lacks(made: Scored | None, needed: str) -> list[str]:
+    """In the words of the card that was refused for want of people."""
+    if made is None:
+        return [needed]
+    return [] if made.card["metrics"] else [str(made.card["lines"][0]).removeprefix("Not published. ")]

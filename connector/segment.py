@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
-from connector import sensitive, stays
+from connector import columns_scores, sensitive, stays
 from connector.columns import BY_NAME
 from connector.config import Config
 from connector.evaluation import EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
@@ -279,8 +279,12 @@ class _Readiness:
         return next(lacking, "") or next(unknown, "")
 
     def _unknown(self, name: str) -> str:
-        """Fields that contacts may bring along, and ranks among buyers, where nobody has one."""
+        """Fields that contacts may bring along, ranks among buyers, and scores, where nobody has one."""
         column = BY_NAME.get(name)
+        if filled := columns_scores.made_by(name):
+            known = " OR ".join(f"{c} IS NOT NULL" for c in filled)
+            is_known = bool(self._store.sql(f"SELECT 1 FROM profile WHERE {known} LIMIT 1"))
+            return "" if is_known else f"no score fills {name} now (`rollcall score card` says why)"
         if column is None or column.group not in ("contact", "rank") or column.sql_type in ("BOOLEAN", "VARCHAR[]"):
             return ""
         if self._store.sql(f"SELECT 1 FROM profile WHERE {name} IS NOT NULL LIMIT 1"):

@@ -74,6 +74,8 @@ def stream_json(counts: Sequence[StreamCount]) -> list[dict[str, Any]]:
 SCORES = {
     "churn": "Churn", "clv": "Customer value", "clv_365d": "Customer value, a year", "purchase_30d": "Purchase in 30 days",
     "next_order": "Next order", "recommendations": "Recommendations", "engagement": "Engagement", "uplift": "Uplift",
+    "p_alive": "Still a customer", "next_category": "Next category", "next_topic": "Next topic", "cluster": "Groups",
+    "anomaly": "Unusual customers",
 }  # fmt: skip
 THERE_IS = {
     "customers": "customers", "repeat_buyers": "came back", "contacts": "contacts with mail", "answered": "answered",

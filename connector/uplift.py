@@ -15,7 +15,7 @@ from connector.score_data import EPOCH, ShopData, date_of
 from connector.score_parts import Card, Scored, refused, with_notes
 from connector.store import Store
 from models.scores.history import no_order_within
-from models.scores.uplift import UpliftModel
+from models.scores.uplift import LEAST_ARM, LEAST_EVENTS, UpliftModel
 from models.scores.views import Views
 
 TITLE = "Uplift: orders that come because somebody was written to"
@@ -79,8 +79,26 @@ def _draw(store: Store) -> dict[str, tuple[bool, date]]:
     return {p: (held, on) for p, held, on in rows if held is not None and on is not None}
 
 
-def is_drawn(store: Store) -> bool:
-    return bool(_draw(store))
+def lacking(store: Store, data: ShopData) -> tuple[list[str], str]:
+    """(what uplift still waits for, the day on which the window of the draw has closed; '' where no day helps)."""
+    drawn = _draw(store)
+    if not drawn:
+        return ["people held out by lot"], ""
+    day = max(on for _, on in drawn.values())
+    start = (day - EPOCH).days
+    place = {p: i for i, p in enumerate(data.people)}
+    known = set(np.unique(data.orders.before(start).person).tolist())
+    held = np.array([h for p, (h, on) in drawn.items() if on == day and place.get(p, -1) in known], dtype=bool)
+    whose = np.array([place[p] for p, (_, on) in drawn.items() if on == day and place.get(p, -1) in known], dtype=np.int64)
+    lacks = [data.refusal] if data.refusal else []
+    arms = ((~held, "written to after the draw"), (held, "held out by lot"))
+    lacks += [f"{LEAST_ARM - int(a.sum()):,} more buyers {who}" for a, who in arms if a.sum() < LEAST_ARM]
+    if start + WINDOW_DAYS > data.cutoff:
+        end = date_of(start + WINDOW_DAYS).isoformat()
+        return [*lacks, f"{WINDOW_DAYS} days after the draw, which is {end}"], end
+    ordered = ~no_order_within(data.orders, whose, start, WINDOW_DAYS)
+    bought = ((int((ordered & a).sum()), who) for a, who in arms)
+    return lacks + [f"{LEAST_EVENTS - n:,} more of those {who} who ordered" for n, who in bought if n < LEAST_EVENTS], ""
 
 
 def _interval(of: tuple[float, float, float]) -> dict[str, float]:

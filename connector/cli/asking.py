@@ -129,6 +129,11 @@ def why(o: Options, email: str, name: str | None) -> int:
             say(o, f"  not ready: {item['not_ready']}")
     if not found["segments"]:
         say(o, "This person is in the store. There is no segment yet to be in: `rollcall segment new` builds one by questions.")
+    for scored in found["scores"]:
+        value = scored["value"]
+        shown = f"{value:,.2f}" if isinstance(value, float) else ", ".join(value) if isinstance(value, list) else str(value)
+        tier = f" ({scored['tier'].replace('_', ' ')})" if scored["tier"] else ""
+        say(o, f"{scored['column']}: {shown}{tier}", *(f"  {text}" for text in scored["reasons"]))
     for platform, verdict in found["may_be_written"].items():
         say(o, f"{platform}: marketing tag: {verdict['marketing']}; service tag: {verdict['service']}")
         say(o, *([f"  conflict: {verdict['conflict']}"] if "conflict" in verdict else []))

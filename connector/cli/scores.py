@@ -37,6 +37,7 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns
     config = o.config()
     with progress(o) as told, session(config, "score", as_of=o.as_of, progress=told) as s:
         sync.derive(s, sync.resolved(config))
+        score.lift(s.store, s.as_of)
         cards = score.train_and_score(s.store, config, s.as_of, s.run_id, horizon_days=horizon)
         s.problems += [Problem(text, 3) for text in score.problems(cards)]
         no_profiling.enforce(s.store, config)
@@ -55,7 +56,7 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns
 @score_group.command("card")
 @options
 def score_card(o: Options) -> int:
-    """The latest card of every score: how good it is, on what data, against which simple rule.
+    """The card of every score in use: how good it is, on what data, against which simple rule. --as-of shows an earlier day's.
 
     Example: rollcall score card
     """
@@ -63,7 +64,7 @@ def score_card(o: Options) -> int:
     from connector.session import session
 
     with session(o.config(), "score card", as_of=o.as_of, records=False) as s:
-        found = score.cards(s.store)
+        found = score.cards(s.store, s.as_of.day if s.as_of.is_given else None)
     for card in found:
         say(o, *score.say_card(card), "")
     if not found:
@@ -95,16 +96,16 @@ def score_ready(o: Options) -> int:
 @click.argument("name")
 @options
 def score_rollback(o: Options, name: str) -> int:
-    """Take back the latest version of a score; the one before counts again.
+    """Take back the latest version of a score; the published one before counts again, until you run `rollcall score`.
 
     Example: rollcall score rollback churn
     """
-    from connector import score
+    from connector import score_watch
     from connector.session import session
 
     with session(o.config(), "score rollback") as s:
-        day = score.rollback(s.store, name)
-    say(o, f"'{name}' is again the one of {day}.")
+        day = score_watch.rollback(s.store, name)
+    say(o, f"'{name}' is again the one of {day}. {score_watch.STAYS}")
     answer(o, {"score": name, "cutoff": day})
     return 0
 

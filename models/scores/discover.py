@@ -142,7 +142,8 @@ def find(visits: Visits, *, most: int = 6, seed: int = 7, sample: int = 4000, dr
     spread = np.maximum(clipped.std(axis=0), 1e-9)
     scaled = (clipped - clipped.mean(axis=0)) / spread
     picked = np.sort(np.random.default_rng(seed).permutation(people)[:sample])
-    tried = [_tried(scaled[picked], k, seed, draws) for k in range(2, most + 1)]
+    apart = len(np.unique(scaled[picked], axis=0))  # nobody can be told from who shops exactly alike
+    tried = [_tried(scaled[picked], k, seed, draws) for k in range(2, min(most, apart) + 1)]
     fits = [t for t in tried if _comes_back(t)]
     if not fits:
         return Groups(
@@ -193,7 +194,11 @@ def _tried(points: Floats, k: int, seed: int, draws: int) -> dict[str, float]:
     random = np.random.default_rng(seed)
     rand, jaccard = [], np.zeros((draws, k))
     for n in range(draws):
-        again = _kmeans(k, seed + n).fit(points[random.integers(0, len(points), len(points))]).predict(points)
+        drawn = points[random.integers(0, len(points), len(points))]
+        if len(np.unique(drawn, axis=0)) < k:  # a group that one draw in ten may lack does not come back
+            rand.append(0.0)
+            continue
+        again = _kmeans(k, seed + n).fit(drawn).predict(points)
         rand.append(adjusted_rand_score(base, again))
         both = np.zeros((k, k))
         np.add.at(both, (base, again), 1)

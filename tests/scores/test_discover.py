@@ -178,3 +178,14 @@ def test_the_taste_of_today_is_told_from_that_of_long_ago_where_tastes_move() ->
     assert (chance <= 1).all()
     again = TasteModel().fit(bought.before(CUTOFF - 60), CUTOFF - 60)
     assert np.array_equal(again.chance_, model.chance_)
+
+
+@pytest.mark.filterwarnings("error")
+def test_people_who_shop_in_two_ways_alone_are_two_groups_and_nothing_is_divided_by_zero() -> None:
+    person = np.repeat(np.arange(200), 4)
+    day = np.tile(CUTOFF - np.array([40, 30, 20, 10]), 200)
+    discounted = np.repeat((np.arange(200) % 2).astype(float), 4)
+    none = np.zeros(200)
+    found = find(Visits.of(person, day, np.full(800, 20.0), discounted, CUTOFF, (none, none, none)))
+    assert found.count == 2 and [t["k"] for t in found.tried] == [2]
+    assert len(set(zip(found.label.tolist(), (np.arange(200) % 2).tolist(), strict=True))) == 2
