@@ -318,6 +318,9 @@ def _open_contact(record: Record, optouts: list[str]) -> None:
     topics = [name.removeprefix(OPTOUT_PREFIX) for name in optouts if properties.get(name) == "true"]
     if topics:
         record["_optouts"] = sorted(topics)
+    first = properties.get("first_conversion_date")
+    if first and first != properties.get("recent_conversion_date"):
+        record["_first_form"] = {"at": first, "name": properties.get("first_conversion_event_name")}
 
 
 def merged_ids(record: Record) -> list[str]:

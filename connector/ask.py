@@ -8,13 +8,15 @@ from typing import Any
 
 import orjson
 
-from connector import consent, exports, journal, library, profile, questions, runs, segment
+from connector import consent, exports, journal, library, profile, questions, rhythm, runs, segment
 from connector.columns import NOT_AVAILABLE
 from connector.columns_scores import REASONED
 from connector.config import Config
 from connector.session import Session
+from connector.stays import LOOK
 from connector.store import Store
 from connector.sync import derive, resolved
+from connector.traces import PEOPLE_WITH
 from models.errors import UsageError
 from models.segments import Segment
 
@@ -46,6 +48,18 @@ def sizes(s: Session) -> list[dict[str, Any]]:
     ]
 
 
+def ready_made(s: Session) -> list[dict[str, Any]]:
+    """Every ready-made segment: what it means, needs and takes, and whether this shop has the data."""
+    derive(s, resolved(s.config))
+    used: dict[str, list[str]] = {}
+    for section in s.config.segment:
+        used.setdefault(section.use, []).append(section.name or section.use)
+    return [
+        {**asdict(found), "is_ready": not found.not_ready, "used_as": used.get(found.name, [])}
+        for found in segment.ready_made(s.store, s.config, s.as_of)
+    ]
+
+
 def said(s: Session, segments: list[Segment]) -> dict[str, str]:
     """Each rule as one English sentence."""
     return segment.sentences(s.store, s.config, segments)
@@ -54,10 +68,7 @@ def said(s: Session, segments: list[Segment]) -> dict[str, str]:
 def preview(s: Session, where: str, name: str = "", *, addresses: bool = False) -> dict[str, Any]:
     """What a rule would do, without keeping anything. `name`: compare with that segment's members."""
     derive(s, resolved(s.config))
-    found = segment.preview(s.store, s.config, s.as_of, where, name)
-    people: list[str] = list(found.sample)
-    if addresses:
-        people = [email for (email,) in segment.sample_addresses(s.store, s.config, s.as_of, where, name)]
+    found = segment.preview(s.store, s.config, s.as_of, where, name, addresses=addresses)
     return {
         "name": name,
         "where": where,
@@ -66,7 +77,9 @@ def preview(s: Session, where: str, name: str = "", *, addresses: bool = False) 
         "of": found.people,
         "entered": found.entered,
         "left": found.left,
-        "sample": people,
+        "sample": list(found.sample),
+        "entering": list(found.entering),
+        "leaving": list(found.leaving),
         "warnings": list(found.warnings),
         "not_ready": found.not_ready,
     }
@@ -82,8 +95,8 @@ def segment_history(s: Session, name: str, email: str | None) -> dict[str, Any]:
         segment.named(segments, name)
     sizes = s.store.rows(
         """SELECT run_id, as_of, members_before AS before, entered, members_left AS "left", members_after AS after
-           FROM segment_counts WHERE lower(segment) = lower(?) ORDER BY as_of, run_id""",
-        [name],
+           FROM segment_counts WHERE lower(segment) = lower(?) AND run_id <> ? ORDER BY as_of, rowid""",
+        [name, LOOK],
     )
     return {"segment": name, "sizes": sizes, "stays": [asdict(m) for m in stays]}
 
@@ -100,7 +113,7 @@ def segment_export(s: Session, name: str, file: Path, columns: tuple[str, ...]) 
     segments = resolved(s.config)
     found = segment.named(segments, name)
     derive(s, segments)
-    return exports.segment_file(s.store, found.name, file, columns)
+    return exports.segment_file(s.store, s.config, found.name, file, columns)
 
 
 class Wizard:
@@ -148,6 +161,7 @@ def why(s: Session, email: str, name: str | None) -> dict[str, Any]:
     asked = [segment.named(segments, name)] if name else segments
     return {
         "person_id": person_id,
+        "records": _records(s.store, person_id),
         "segments": [asdict(segment.why(s.store, s.config, s.as_of, person_id, g)) for g in asked],
         "scores": _scores(s.store, person_id),
         "may_be_written": _verdicts(s, person_id),
@@ -170,13 +184,12 @@ def _scores(store: Store, person_id: str) -> list[dict[str, Any]]:
 
 
 def person_of(store: Store, email: str) -> str:
-    """The person with this address on any contact or order. Raises UsageError when nobody has it."""
+    """The person with this address: on a contact, as a guest, else on an order. Raises UsageError when nobody has it."""
     found = store.value(
-        """SELECT min(person_id) FROM (
-             SELECT person_id FROM people WHERE email = $e
-             UNION ALL SELECT l.person_id FROM contacts c JOIN person_links l USING (source, contact_id) WHERE c.email = $e
-             UNION ALL SELECT l.person_id FROM identifiers i JOIN person_links l USING (source, contact_id)
-               WHERE i.kind = 'email' AND i.value = $e)""",
+        f"""SELECT person_id FROM (
+              SELECT person_id, 0 AS place FROM ({PEOPLE_WITH})
+              UNION ALL SELECT l.person_id, 1 FROM orders AS o JOIN person_links AS l USING (source, contact_id) WHERE o.email = $e)
+            ORDER BY place, person_id LIMIT 1""",
         {"e": email.strip().lower()},
     )
     if found is None:
@@ -220,6 +233,22 @@ def fields(s: Session) -> list[dict[str, Any]]:
         }
         for f in profile.fields(s.store)
     ]
+
+
+def _records(store: Store, person_id: str) -> list[dict[str, str]]:
+    """The records that are this person, as `identity.keep_apart` names them, and why each belongs to them. No addresses."""
+    return [
+        {"record": "" if source == "email" else f"{source}:{contact_id}", "evidence": evidence}
+        for source, contact_id, evidence in store.sql(
+            "SELECT source, contact_id, evidence FROM person_links WHERE person_id = ? ORDER BY source, contact_id", [person_id]
+        )
+    ]
+
+
+def shop_measures(s: Session) -> dict[str, Any]:
+    """Where RFM is cut and the shop's rhythm, as in the profile that stands (`fields` makes it)."""
+    found = rhythm.of_shop(s.store)
+    return {**found, "says": rhythm.sentences(found)}
 
 
 def list_runs(store: Store, limit: int = 50) -> list[dict[str, Any]]:

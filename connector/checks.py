@@ -8,7 +8,7 @@ from datetime import datetime
 
 from adapters import load
 from adapters.base import Account, Adapter, Finding, ending_soon
-from connector import clock, field_values, segment, sensitive, triggers
+from connector import clock, field_values, identity_apart, segment, sensitive, triggers
 from connector.columns import BY_NAME
 from connector.config import Config
 from connector.live_shapes import SAMPLE, Look, look
@@ -75,11 +75,14 @@ def _store(config: Config) -> list[Finding]:
         try:
             people = store.value("SELECT count(*) FROM contacts")
             private = sensitive.advice(store, config)
+            is_known = bool(store.sql("SELECT 1 FROM person_links LIMIT 1"))
+            apart = identity_apart.unheeded(store, config) if is_known else []
         finally:
             store.close()
     except StoreError as e:
         return [Finding("store", "error", str(e))]
     found = [Finding("store", "ok", f"{config.store_path} holds {people:,} contact records.")]
+    found += [Finding("identity", "warning", told) for told in apart]
     return [*found, Finding("privacy", "ok", private)] if private else found
 
 

@@ -14,6 +14,12 @@ from dataclasses import dataclass
 WINDOWS = (7, 14, 30, 60, 90, 180, 365)
 
 
+def name_in_rules(heading: str) -> str:
+    """The name under which rules know a column of a file or a field of a platform: `Favourite Roast` is favourite_roast."""
+    name = "".join(c if c.isalnum() else "_" for c in heading.lower()).strip("_") or "attribute"
+    return f"a_{name}" if name[0].isdigit() else name
+
+
 @dataclass(frozen=True)
 class ProfileColumn:
     """`sql` is evaluated in the group's aggregation; `empty` is the value of people the group has nothing about."""

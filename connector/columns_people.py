@@ -71,7 +71,8 @@ def channel_of(channel: str) -> ProfileColumn:
 
 CONSENT: tuple[ProfileColumn, ...] = (
     flag("consent", "consents", "is_subscribed",
-          "bool_or(channel = 'email' AND may_mail) AND NOT bool_or(channel = 'email' AND status IN ('unsubscribed', 'erased'))",
+          "bool_or(channel = 'email' AND may_mail)"
+          " AND NOT bool_or(is_erased OR (channel = 'email' AND status IN ('unsubscribed', 'erased')))",
           "may be mailed on at least one platform and has said no nowhere"),
     channel_of("email"), channel_of("sms"), channel_of("ads"),
     day_of("consent", "consents", "subscribed_on",

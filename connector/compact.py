@@ -74,6 +74,7 @@ def prepare(store: Store, config: Config) -> None:
     number_people(store)
     _sales(store)
     _products(store, config)
+    _mark_gift_cards(store)
     _words(store)
     store.sql(f"CREATE OR REPLACE TABLE fact_items AS {_items(config, 'events')}")
     _copies_with_lines(store)
@@ -203,6 +204,15 @@ def number_circle(store: Store) -> None:
     store.sql("DROP TABLE links_now")
 
 
+def _mark_gift_cards(store: Store) -> None:
+    """Money given in advance is no merchandise: such a product has no code and no category, so neither pieces nor taste count it.
+    Rules that name it (`bought(product => ...)`) find it."""
+    store.sql("""
+        UPDATE fact_products SET product_code = NULL, category = NULL WHERE (source, product) IN (
+          SELECT (source, coalesce(product_id, sku, title)) FROM order_lines WHERE is_gift_card
+          UNION SELECT (source, product_id) FROM products WHERE is_gift_card)""")
+
+
 def compare_links(store: Store, now: str) -> None:
     """Table links_changed(source, contact_id, was, n): records whose person has another number than in `links_before`."""
     store.sql(f"""
@@ -276,14 +286,16 @@ def _lines(coded: str) -> str:
     """Sorted by product, so that a person's first line of each can be told from the line before."""
     return f"""
         SELECT n, purchase, ordered_at, ordered_on, pieces, amount, product, taste,
-          NOT coalesce(lag(n) OVER () = n AND lag(product_code) OVER () = product_code, FALSE) AS is_new_product
+          product_code IS NOT NULL
+            AND NOT coalesce(lag(n) OVER () = n AND lag(product_code) OVER () = product_code, FALSE) AS is_new_product
         FROM (SELECT * FROM ({coded}) ORDER BY n, product_code, ordered_at, purchase)"""
 
 
 def _coded_lines(config: Config, keys: str) -> str:
     """The lines of some orders with the codes of what was bought."""
     return f"""
-        SELECT l.n, l.purchase, l.ordered_at, l.ordered_on, CAST(l.quantity AS DOUBLE) AS pieces, l.amount,
+        SELECT l.n, l.purchase, l.ordered_at, l.ordered_on,
+          CASE WHEN w.product_code IS NULL THEN 0 ELSE CAST(l.quantity AS DOUBLE) END AS pieces, l.amount,
           w.code AS product, w.product_code, CASE WHEN NOT w.is_sensitive THEN w.category END AS taste
         FROM (
           SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.product_id, l.source,

@@ -17,6 +17,7 @@ from connector.config import Config
 from connector.evaluation import TABLE_WORDS, needs_of_node
 from connector.guards import FACTS
 from connector.ledger import COVERED
+from connector.readiness import BEGINNING, ORDER_STREAMS
 from connector.rules import Rule
 from connector.store import Store
 from models.segments import Segment
@@ -76,7 +77,7 @@ def more(store: Store, platform: str, name: str, now: Coverage) -> str:
     added += [
         f"{s} of {adapters.title(source)}"
         for source, s in streams
-        if s in segment.ORDER_STREAMS and source in sold and f"orders:{source}" in then
+        if s in ORDER_STREAMS and source in sold and f"orders:{source}" in then
     ]
     return ", ".join([*added, *further])
 
@@ -109,10 +110,8 @@ def _of_table(store: Store, table: str) -> Coverage:
 
 
 def _first_day(store: Store, source: str) -> str:
-    found = store.value(
-        f"SELECT max(complete_from) FROM cursors WHERE source = ? AND stream IN {segment.ORDER_STREAMS}", [source]
-    )
-    return "" if found is None or found <= segment.BEGINNING else date.isoformat(found)
+    found = store.value(f"SELECT max(complete_from) FROM cursors WHERE source = ? AND stream IN {ORDER_STREAMS}", [source])
+    return "" if found is None or found <= BEGINNING else date.isoformat(found)
 
 
 def _name(platform: str, name: str) -> str:

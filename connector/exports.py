@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from connector.consent import CLOSED, DEAD, REFUSING
+from connector.config import Config
+from connector.consent import CLOSED, DEAD, REFUSING, judge
 from connector.store import Store
 from models.errors import UsageError
 
@@ -23,8 +24,12 @@ ALWAYS = ("person_id", "email", "first_name", "last_name", "may_be_mailed", "con
 USUAL = ("orders_total", "revenue_total", "last_order_on", "lifecycle")
 
 
-def segment_file(store: Store, segment: str, path: Path, columns: tuple[str, ...] = ()) -> int:
-    """The members of the last evaluation, one row each. Returns how many. Raises UsageError for a wrong column or place."""
+def segment_file(store: Store, config: Config, segment: str, path: Path, columns: tuple[str, ...] = ()) -> int:
+    """The members of the last evaluation, one row each. Returns how many. Raises UsageError for a wrong column or place.
+
+    may_be_mailed speaks of the address in the row: some source may mail this very address today, and nobody's refusal is known
+    anywhere. Where the file will be taken nobody can tell, so also a no that closes one platform only is a no here.
+    """
     shape = [n for (n,) in store.sql("SELECT column_name FROM duckdb_columns() WHERE table_name = 'profile'")]
     for name in columns:
         if name not in shape:
@@ -36,12 +41,18 @@ def segment_file(store: Store, segment: str, path: Path, columns: tuple[str, ...
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent}.")
     picked = ", ".join(f'p."{n}"' for n in dict.fromkeys(columns or USUAL) if n not in ALWAYS)
+    _judge(store, config)
     query = f"""
         SELECT q.person_id, q.email, q.first_name, q.last_name,
-          coalesce(p.is_subscribed, FALSE) AND n.email IS NULL AND x.person_id IS NULL AND d.email IS NULL AS may_be_mailed,
-          CASE WHEN n.email IS NULL AND x.person_id IS NULL THEN p.consent_email ELSE 'unsubscribed' END AS consent_email
+          coalesce(p.is_subscribed, FALSE) AND v.email IS NOT NULL AND r.person_id IS NULL
+            AND n.email IS NULL AND x.person_id IS NULL AND d.email IS NULL AS may_be_mailed,
+          CASE WHEN n.email IS NULL AND x.person_id IS NULL AND r.person_id IS NULL THEN p.consent_email
+            ELSE 'unsubscribed' END AS consent_email
           {", " + picked if picked else ""}
         FROM members AS m JOIN people AS q USING (person_id) JOIN profile AS p USING (person_id)
+        LEFT JOIN (SELECT DISTINCT person_id, email FROM export_verdicts WHERE marketing = '') AS v
+          ON v.person_id = q.person_id AND v.email = q.email
+        LEFT JOIN (SELECT DISTINCT person_id FROM export_verdicts WHERE is_no) AS r ON r.person_id = q.person_id
         LEFT JOIN ({REFUSING}) AS n ON n.email = q.email
         LEFT JOIN ({CLOSED}) AS x ON x.person_id = q.person_id
         LEFT JOIN ({DEAD}) AS d ON d.email = q.email
@@ -49,6 +60,15 @@ def segment_file(store: Store, segment: str, path: Path, columns: tuple[str, ...
     if path.suffix.lower() == ".parquet":
         return _parquet(store, query, path)
     return _csv(store.rows(query), path)
+
+
+def _judge(store: Store, config: Config) -> None:
+    """Temporary table export_verdicts: what every source of ours says of its own contacts."""
+    made = "CREATE OR REPLACE TEMP TABLE export_verdicts (person_id VARCHAR, email VARCHAR, marketing VARCHAR, is_no BOOLEAN)"
+    store.sql(made)
+    for (source,) in store.sql("SELECT DISTINCT source FROM contacts ORDER BY 1"):
+        judge(store, config, source, "email")
+        store.sql("INSERT INTO export_verdicts SELECT person_id, email, marketing, is_no FROM verdicts")
 
 
 def _csv(rows: list[dict[str, Any]], path: Path) -> int:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 from connector.clock import midnight_utc
 from connector.config import Branch, Config
+from connector.consent import NO_ANSWER
 from models.segments import AsOf
 
 ANSWERS = (
@@ -63,6 +64,7 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "currency": config.shop.currency,
             "timezone": config.shop.timezone,
             "prefix": config.push.prefix.lower().replace("'", "''"),
+            "subscription_type": config.hubspot.subscription_type.replace("'", "''") if config.hubspot else "",
             "may_mail_unasked": "FALSE" if config.hubspot is None or config.hubspot.legal_basis else "TRUE",
             "is_sensitive": " OR ".join(f"lower(t.name) LIKE '%{w}%'" for w in _quoted_words(config)) or "FALSE",
             "branch_km": kilometres,
@@ -150,7 +152,8 @@ def rows() -> dict[str, str]:
         "placed_rows": _linked("orders", "t.source, t.order_id, t.ordered_at, t.country, t.region, t.city, t.postcode",
                                "t.ordered_at", f"NOT coalesce(t.is_test OR t.is_cancelled, FALSE) AND {has_place('t')}"),
         "address_rows": _ADDRESSES,
-        "consent_rows": _CONSENTS.replace("{weights}", weights),
+        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE).replace("{weights}", weights)
+        .replace("{no_answer}", NO_ANSWER),
         "order_rows": "SELECT * FROM {orders} WHERE {some} AND {seen_orders}",
         "recent_orders": "SELECT * FROM order_rows WHERE ordered_on >= {day} - 365",
         "refund_rows": """
@@ -291,28 +294,73 @@ _VISITS = """
     WHERE coalesce(v.landing_page, v.traffic_source, v.utm_source, v.utm_campaign) IS NOT NULL"""
 
 _CONSENTS = """
-    SELECT n, channel, status, changed_at, reason, CASE status {weights} ELSE 99 END AS weight,
-      (status = 'subscribed' OR (status = 'not_specified' AND source = 'hubspot' AND {may_mail_unasked} AND is_marketable
-       IS NOT FALSE)) AND is_live
-      AND NOT bool_or(status IN ('unsubscribed', 'dead', 'archived', 'erased'))
-        OVER (PARTITION BY source, contact_id, channel) AS may_mail
+    SELECT n, channel, CASE WHEN is_hidden THEN 'unsubscribed' ELSE status END AS status, changed_at, reason,
+      CASE WHEN is_hidden THEN 1 ELSE CASE status {weights} ELSE 99 END END AS weight, is_erased,
+      (status = 'subscribed' OR (status = 'not_specified' AND source = 'hubspot' AND {may_mail_unasked})) AND is_live
+      AND NOT coalesce(is_closed, FALSE) AND coalesce(ticked, 0) NOT IN (1, 3) AS may_mail
     FROM (
-      SELECT l.n, s.source, s.contact_id, s.channel, s.status, s.changed_at, s.reason, c.is_marketable,
-        coalesce(c.state, 'live') = 'live' AS is_live
+      SELECT *, bool_or(closes) OVER (PARTITION BY source, contact_id, channel) AS is_closed,
+        max(box) OVER (PARTITION BY source, contact_id, channel) AS ticked
       FROM (
-        SELECT source, contact_id, channel, topic, status, changed_at, reason FROM consents
-        WHERE NOT coalesce({is_past} AND changed_at >= {until}, FALSE)
-        UNION ALL
-        SELECT h.source, h.contact_id, h.channel, h.topic, h.status, h.changed_at, h.reason FROM consent_history AS h
-        SEMI JOIN (SELECT * FROM consents WHERE {is_past} AND changed_at >= {until}) AS later
-          ON later.source = h.source AND later.contact_id = h.contact_id AND later.channel = h.channel
-          AND coalesce(later.topic, '') = coalesce(h.topic, '')
-        WHERE coalesce(h.changed_at, h.seen_at) < {until}
-        QUALIFY row_number() OVER (PARTITION BY h.source, h.contact_id, h.channel, coalesce(h.topic, '')
-          ORDER BY coalesce(h.changed_at, h.seen_at) DESC) = 1) AS s
-      JOIN fact_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
-      LEFT JOIN contacts AS c ON c.source = s.source AND c.contact_id = s.contact_id
-      WHERE {some} AND coalesce(s.topic, '') = '' AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE))"""
+        SELECT l.n, s.source, s.contact_id, s.channel, s.topic, s.status, s.changed_at, s.reason,
+          coalesce(c.state, 'live') = 'live' AS is_live,
+          s.status = 'erased' OR (c.state IS NOT NULL
+            AND (c.state = 'erased' OR (c.state = 'gone' AND s.source IN ('mailchimp', 'hubspot')))) AS is_erased,
+          s.status IN {no_answer} AND r.contact_id IS NOT NULL AS is_hidden,
+          CASE WHEN s.topic = '' THEN s.status IN ('unsubscribed', 'dead', 'archived', 'erased') OR d.email IS NOT NULL
+            ELSE s.source = 'hubspot' AND s.status = 'unsubscribed' END AS closes,
+          CASE WHEN s.topic = '' OR s.source <> 'mailchimp' THEN 0
+            WHEN lower(s.topic) LIKE '%email%' OR lower(s.topic) LIKE '%e-mail%'
+              THEN CASE WHEN s.status = 'subscribed' THEN 4 ELSE 3 END
+            WHEN s.status = 'subscribed' THEN 2 ELSE 1 END AS box
+        FROM (
+          SELECT source, contact_id, channel, coalesce(topic, '') AS topic, status, changed_at, reason FROM consents
+          WHERE NOT coalesce({is_past} AND changed_at >= {until}, FALSE)
+          UNION ALL
+          SELECT h.source, h.contact_id, h.channel, coalesce(h.topic, '') AS topic, h.status, h.changed_at, h.reason
+          FROM consent_history AS h
+          SEMI JOIN (SELECT * FROM consents WHERE {is_past} AND changed_at >= {until}) AS later
+            ON later.source = h.source AND later.contact_id = h.contact_id AND later.channel = h.channel
+            AND coalesce(later.topic, '') = coalesce(h.topic, '')
+          WHERE coalesce(h.changed_at, h.seen_at) < {until}
+          QUALIFY row_number() OVER (PARTITION BY h.source, h.contact_id, h.channel, coalesce(h.topic, '')
+            ORDER BY coalesce(h.changed_at, h.seen_at) DESC) = 1) AS s
+        JOIN fact_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
+        LEFT JOIN contacts AS c ON c.source = s.source AND c.contact_id = s.contact_id
+        LEFT JOIN (
+          SELECT DISTINCT b.channel, k.email FROM consents AS b
+          JOIN contacts AS k ON k.source = b.source AND k.contact_id = b.contact_id
+          WHERE coalesce(b.topic, '') = '' AND b.status = 'dead' AND k.email IS NOT NULL
+            AND NOT coalesce({is_past} AND b.changed_at >= {until}, FALSE)) AS d
+          ON d.channel = s.channel AND d.email = c.email
+        LEFT JOIN ({refused_before}) AS r ON r.source = s.source AND r.contact_id = s.contact_id AND r.channel = s.channel
+        WHERE {some} AND (s.topic = '' OR s.source = 'mailchimp' OR (s.source = 'hubspot' AND s.topic = '{subscription_type}'))
+          AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE)))
+    WHERE topic = ''
+    UNION ALL
+    SELECT n, 'email', 'unsubscribed', NULL, NULL, 1, FALSE, FALSE FROM fact_events
+    WHERE {some} AND {seen_events} AND kind = 'complaint'
+    UNION ALL
+    SELECT l.n, 'email', 'unsubscribed', NULL, NULL, 1, FALSE, FALSE FROM events AS e
+    JOIN fact_links AS l ON l.source = CASE WHEN e.contact_id IS NULL THEN 'email' ELSE e.source END
+      AND l.contact_id = coalesce(e.contact_id, e.email)
+    WHERE {some} AND e.source = 'import' AND e.kind = 'unsubscribe' AND e.occurred_at < {until}"""
+"""What each contact says of each channel; `may_mail` as `connector/consent.py` judges it there: a dead address is dead wherever
+it stands, HubSpot's subscription type of the configuration closes, and so do Mailchimp's marketing permissions without a tick
+(`box`: 4 and 3 a box that says e-mail, with and without one, which count alone where there are any; 2 and 1 another one). A no
+that the record does not say any more (`is_hidden`), and one that only an event tells of, are still a no."""
+
+_REFUSED_BEFORE = """
+          SELECT o.source, o.contact_id, o.channel FROM (
+            SELECT source, contact_id, channel, max(seen_at) AS seen_at FROM consent_history
+            WHERE coalesce(topic, '') = '' AND status = 'unsubscribed' AND seen_at < {until}
+            GROUP BY source, contact_id, channel) AS o
+          LEFT JOIN (
+            SELECT source, contact_id, channel, seen_at FROM consent_history
+            WHERE coalesce(topic, '') = '' AND status NOT IN {no_answer} AND seen_at < {until}) AS y
+            ON y.source = o.source AND y.contact_id = o.contact_id AND y.channel = o.channel AND y.seen_at > o.seen_at
+          WHERE y.contact_id IS NULL"""
+"""Contacts whose last clear answer was a no, whatever they say now."""
 
 _CARTS = """
     SELECT c.*, (completed_at IS NULL OR completed_at >= {until}) AND (o.last_at IS NULL OR o.last_at < c.touched) AS is_open

@@ -18,16 +18,21 @@ from typing import Any
 import orjson
 
 import adapters
-from connector import compact, identity_erased, identity_news, moved, news, purchases
+from connector import compact, identity_erased, identity_news, identity_phones, moved, news, purchases
 from connector.config import Config
 from connector.fresh import News
-from connector.identity_rules import folded
+from connector.identity_apart import ADDRESSES, named
+from connector.identity_rules import PLACE, folded
 from connector.store import Store
 
 log = logging.getLogger(__name__)
 
 SHARED_BY = 5
-"""An address or number carried by more contacts than this belongs to nobody in particular (info@, a shop's own phone)."""
+"""An address or number carried by more contacts of one platform than this belongs to nobody in particular (info@, a shop's own
+phone). Of several audiences of an account each counts by itself: a good customer is in all of them."""
+
+RULES = 2
+"""Goes up when the same records are joined otherwise than by an earlier program: they are then looked at again."""
 
 ERASED = 6
 
@@ -51,7 +56,7 @@ def identify(store: Store, config: Config, day: date | None = None) -> dict[str,
     When persons turn out to be one, the id of the one known longest stays. The first news of a `day` are a reason to look at
     everybody, later ones only at whom they touch. Returns counts by name.
     """
-    state = compact.fingerprint(store, config)
+    state = f"{RULES} {compact.fingerprint(store, config)}"
     known = _known(store, state)
     if known is not None:
         return known
@@ -112,7 +117,7 @@ def _look_everywhere(store: Store, config: Config, fresh: News | None) -> int:
     store.sql("DROP TABLE id_found")
     _make_identifiers(store, config)
     _make_edges(store)
-    kept_apart = _make_components(store, config.identity.keep_apart)
+    kept_apart = _make_components(store, config)
     _name_components(store)
     _write(store)
     identity_news.remember_all(store)
@@ -139,7 +144,7 @@ def _look_near(store: Store, config: Config, fresh: News) -> bool:
     _make_edges(store)
     store.sql("DELETE FROM id_nodes WHERE (source, contact_id) IN (SELECT (source, contact_id) FROM id_sharers)")
     store.sql("DELETE FROM id_edges WHERE a NOT IN (SELECT n FROM id_nodes) OR b NOT IN (SELECT n FROM id_nodes)")
-    _make_components(store, ())
+    _make_components(store, config)  # nobody is kept apart here
     _name_components(store)
     _write(store, is_near=True)
     identity_news.remember(store)
@@ -206,51 +211,20 @@ def _make_identifiers(store: Store, config: Config) -> None:
         CREATE OR REPLACE TEMP TABLE id_identifiers AS
         SELECT DISTINCT n.n, 'email' AS kind, {folded("lower(trim(f.value))", config)} AS value, f.on_order
         FROM (
-          SELECT source, contact_id, email AS value, FALSE AS on_order FROM contacts WHERE contains(email, '@')
-          UNION ALL SELECT source, contact_id, value, FALSE FROM identifiers WHERE kind = 'email' AND contains(value, '@')
-          UNION ALL SELECT source, contact_id, email, TRUE FROM orders WHERE contact_id IS NOT NULL AND contains(email, '@')
+          {ADDRESSES}
           UNION ALL SELECT 'email', contact_id, contact_id, FALSE FROM id_nodes WHERE source = 'email'
         ) AS f JOIN id_nodes AS n ON n.source = f.source AND n.contact_id = f.contact_id""")
     phones = """
         SELECT source, contact_id, phone AS value FROM contacts WHERE phone IS NOT NULL
         UNION SELECT source, contact_id, value FROM identifiers WHERE kind = 'phone' AND value IS NOT NULL"""
     phones = f"SELECT f.* FROM ({phones}) AS f SEMI JOIN id_nodes USING (source, contact_id)"
-    _translate_phones(store, phones, config.shop.country)
+    identity_phones.translate(store, phones, config.shop.country)
     store.sql(f"""
         INSERT INTO id_identifiers
         SELECT DISTINCT n.n, 'phone', p.number, FALSE
         FROM ({phones}) AS f
         JOIN id_phones AS p ON p.given = f.value
         JOIN id_nodes AS n ON n.source = f.source AND n.contact_id = f.contact_id""")
-
-
-def _translate_phones(store: Store, phones: str, country: str) -> None:
-    """Table id_phones(given, number): E.164 of every number that has one. Numbers with a country code need no library."""
-    store.sql(f"""
-        CREATE OR REPLACE TEMP TABLE id_phones AS
-        SELECT given, CASE WHEN regexp_full_match(bare, '[+][1-9][0-9]{{7,14}}') THEN bare END AS number
-        FROM (SELECT DISTINCT value AS given, regexp_replace(value, '[ ./-]', '', 'g') AS bare FROM ({phones}))""")
-    odd = [row[0] for row in store.sql("SELECT given FROM id_phones WHERE number IS NULL")]
-    numbers = {given: number for given in odd if (number := e164(given, country))}
-    if numbers:
-        store.sql(
-            "INSERT INTO id_phones SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
-            [list(numbers), list(numbers.values())],
-        )
-    store.sql("DELETE FROM id_phones WHERE number IS NULL")
-
-
-def e164(number: str, country: str = "") -> str:
-    """The number as +<country code><number>, '' when it is none. `country` is where numbers without a code belong."""
-    import phonenumbers
-
-    try:
-        parsed = phonenumbers.parse(number, country or None)
-    except phonenumbers.NumberParseException:
-        return ""
-    if not phonenumbers.is_possible_number(parsed):
-        return ""
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _make_edges(store: Store) -> None:
@@ -264,6 +238,12 @@ def _make_edges(store: Store) -> None:
         SELECT kind, value, min(n) AS first_n, count(DISTINCT n) AS holders,
           count(DISTINCT n) FILTER (n IN (SELECT n FROM id_nodes WHERE source <> 'email')) > {SHARED_BY} AS is_shared
         FROM id_identifiers GROUP BY kind, value HAVING count(DISTINCT n) > 1""")
+    if store.sql("SELECT 1 FROM id_claims WHERE is_shared LIMIT 1"):
+        store.sql(f"""
+            UPDATE id_claims SET is_shared = FALSE WHERE is_shared AND (kind, value) NOT IN (
+              SELECT (kind, value) FROM id_identifiers AS i SEMI JOIN (SELECT * FROM id_claims WHERE is_shared) USING (kind, value)
+              JOIN id_nodes AS n ON n.n = i.n WHERE n.source <> 'email'
+              GROUP BY kind, value, n.source, {PLACE.format("n")} HAVING count(DISTINCT i.n) > {SHARED_BY})""")
     store.sql("""
         CREATE OR REPLACE TEMP TABLE id_edges AS
         SELECT c.first_n AS a, i.n AS b, CASE WHEN bool_and(i.on_order) THEN 4 ELSE 3 END AS evidence
@@ -296,12 +276,12 @@ def _make_edges(store: Store) -> None:
     identity_erased.hold(store, ERASED)
 
 
-def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int:
+def _make_components(store: Store, config: Config) -> int:
     """Table id_components(n, root): the smallest record number each record is joined to, its own where it stands alone.
 
     Returns how many edges were refused to keep apart whom the owner wants apart; the weakest evidence is given up first.
     """
-    apart = [(_meant(store, a), _meant(store, b)) for a, b in keep_apart]
+    apart = [(_numbers(store, config, a), _numbers(store, config, b)) for a, b in config.identity.keep_apart]
     roots, refused = join(store.sql("SELECT a, b FROM id_edges GROUP BY a, b ORDER BY min(evidence), a, b"), apart)
     store.sql(
         """
@@ -314,14 +294,13 @@ def _make_components(store: Store, keep_apart: Sequence[tuple[str, str]]) -> int
     return refused
 
 
-def _meant(store: Store, side: str) -> list[int]:
-    """The records an entry of keep_apart names: `platform:contact id`, or an e-mail address."""
-    source, _, contact_id = side.partition(":")
-    if "@" in side and source not in (*adapters.installed(), "import", "email"):
-        found = store.sql("SELECT n FROM id_identifiers WHERE kind = 'email' AND value = lower(?)", [side.strip()])
-    else:
-        found = store.sql("SELECT n FROM id_nodes WHERE source = ? AND contact_id = ?", [source, contact_id])
-    return [int(n) for (n,) in found]
+def _numbers(store: Store, config: Config, entry: str) -> list[int]:
+    """The records an entry of keep_apart names."""
+    found = (
+        store.value("SELECT n FROM id_nodes WHERE source = ? AND contact_id = ?", list(record))
+        for record in named(store, config, entry, "id_nodes")
+    )
+    return [int(n) for n in found]
 
 
 def join(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import adapters
 from connector.config import Config
 from connector.fresh import OF_SOURCE, WHOSE, News
-from connector.identity_rules import folded
+from connector.identity_rules import PLACE, folded
 from connector.store import Store
 
 FEW = 0.1
@@ -58,10 +58,12 @@ def remember(store: Store) -> None:
 
 
 def shared(store: Store, by: int) -> int:
-    """How many addresses and numbers more than `by` contacts hold."""
+    """How many addresses and numbers more than `by` contacts of one place hold."""
     return int(
         store.value(
-            "SELECT count(*) FROM (SELECT value FROM id_seen_values WHERE source <> 'email' GROUP BY value HAVING count(*) > ?)",
+            f"""SELECT count(DISTINCT value) FROM (
+                  SELECT value FROM id_seen_values AS v WHERE source <> 'email'
+                  GROUP BY value, source, {PLACE.format("v")} HAVING count(*) > ?)""",
             [by],
         )
     )

@@ -11,6 +11,11 @@ PLUS = ("gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com",
 DOTLESS = ("gmail.com", "googlemail.com")
 """The one provider that ignores dots before the @, and its old name."""
 
+PLACE = (
+    "CASE WHEN {0}.source = 'mailchimp' AND contains({0}.contact_id, ':') THEN split_part({0}.contact_id, ':', 1) ELSE '' END"
+)
+"""SQL of where within its platform a record stands: of Mailchimp's audiences all but the written one are named in the id."""
+
 
 def folded(address: str, config: Config) -> str:
     """SQL of an address without what its provider is known to ignore, as far as the owner wants that."""

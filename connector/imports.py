@@ -95,7 +95,8 @@ def import_file(
                 given.notes += _as_export(db, export, given.header)
             try:
                 spoken_for = [n for pair in stand_ins(export, given.header) for n in pair] if export else []
-                free = free_columns(what, given.header, {*found.values(), *spoken_for})
+                free, doubled = free_columns(what, given.header, {*found.values(), *spoken_for})
+                given.notes += doubled
                 notes = imports_clean.clean(db, what, found, given_map, config.shop, free)
                 notes += _leave_out_forgotten(db, store)
                 notes += _key_rows(db, what, list(found))

@@ -9,28 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from connector import countries
+from connector import countries, imports_free
 from connector.config import Shop
 from connector.imports_kinds import Kind, MapFile
+from connector.imports_shapes import (
+    COMMA,
+    COMMA_SHAPE,
+    DATE_ALONE,
+    DAY_FIRST_OR_MONTH,
+    POINT,
+    POINT_SHAPE,
+    ZONED,
+    date_order,
+    define_local,
+)
 from models.records import EVENT_KINDS
 
 if TYPE_CHECKING:
     import duckdb
-
-ORDER_WORDS = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}
-
-# In an amount, a separator is decimal when it comes last and once, or behind the other one; '1,234' alone tells nothing.
-COMMA = r"^-?(\d{1,3}(\.\d{3})+|\d+),\d{1,2}$|^-?\d{1,3}(\.\d{3})+,\d+$|^-?\d{1,3}(\.\d{3}){2,}$"
-POINT = r"^-?(\d{1,3}(,\d{3})+|\d+)\.\d{1,2}$|^-?\d{1,3}(,\d{3})+\.\d+$|^-?\d{1,3}(,\d{3}){2,}$"
-COMMA_SHAPE = r"^-?\d{1,3}(\.?\d{3})*(,\d+)?$"
-POINT_SHAPE = r"^-?\d{1,3}(,?\d{3})*(\.\d+)?$|^-?\d*\.?\d+([eE][-+]?\d+)?$"
-
-DAY_FIRST_OR_MONTH = r"^(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d{2})(?:[ ,T]+(.*))?$"
-OTHER_DATES = "['%d %b %Y', '%d %B %Y', '%b %d, %Y', '%Y/%m/%d', '%Y/%m/%d %H:%M:%S', '%Y/%m/%d %H:%M']"
-DATE_ALONE = (
-    r"\d{8}|\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{1,2} [A-Za-z]+ \d{4}|[A-Za-z]+ \d{1,2}, \d{4}"
-)
-ZONED = r"^\d{4}-\d{2}-\d{2}[ T].*(Z|[+-]\d{2}(:?\d{2})?)$"
 
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN"}
 """Signs of one currency alone ($ and ¥ stand for several)."""
@@ -131,7 +127,7 @@ def clean(
         wrongs.append(values["currency"].wrong)
     columns = ", ".join(f'{v.value} AS "{n}"' for n, v in values.items())
     if free:
-        columns += f", {_attributes(free)} AS attributes"
+        columns += f", {imports_free.attributes(db, free, given, notes)} AS attributes"
     db.execute(f"CREATE TABLE cleaned AS SELECT line, {columns}, coalesce({', '.join(wrongs)}) AS wrong FROM given")
     if "country" in values:
         _one_spelling(db)
@@ -173,15 +169,6 @@ def _one_spelling(db: duckdb.DuckDBPyConnection) -> None:
         db.execute("UPDATE cleaned SET country = s.code FROM spelled AS s WHERE s.name = cleaned.country")
 
 
-def _attributes(free: dict[str, int]) -> str:
-    """What a row says in these columns, by their names; nothing where all are empty."""
-    pairs = ", ".join(
-        f"{{'k': '{n.replace(chr(39), chr(39) * 2)}', 'v': unguarded(nullif(trim(c{i}), ''))}}" for n, i in free.items()
-    )
-    given = f"list_filter([{pairs}], lambda p: NOT is_nothing(p.v))"
-    return f"CASE WHEN len({given}) > 0 THEN to_json(map_from_entries({given}))::VARCHAR END"
-
-
 def _value(
     db: duckdb.DuckDBPyConnection, name: str, kind: str, number: int, given: MapFile, timezone: str, notes: list[str]
 ) -> _Value:
@@ -199,7 +186,7 @@ def _value(
         case "integer":
             return _checked(text, f"TRY_CAST(as_amount({text}) AS BIGINT)", f"{name}: not a whole number")
         case "time":
-            order = given.date_order or _date_order(db, text, name, notes)
+            order = given.date_order or date_order(db, text, name, notes)
             return _checked(text, _moment(db, text, number, order, timezone), f"{name}: not a date")
         case "stock":  # words are as good as numbers here; what says neither is not known
             is_none = (
@@ -210,7 +197,7 @@ def _value(
             degrees = f"CAST(nullif(as_amount({text}), 0) AS DOUBLE)"
             return _checked(text, degrees, f"{name}: not a number", f"as_amount({text})")
         case "birthday":
-            _define_local(db, number, given.date_order or _date_order(db, text, name, notes))
+            define_local(db, number, given.date_order or date_order(db, text, name, notes))
             return _Value(f"coalesce(strftime(born(local_{number}({text})), '%Y-%m-%d'), {text})")
         case "event":
             return _checked(text, f"event_kind({text})", f"{name}: no kind of event we know ({', '.join(EVENT_KINDS)})")
@@ -293,7 +280,7 @@ def _define_amount(db: duckdb.DuckDBPyConnection, decimal: str) -> None:
 
 def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, timezone: str) -> str:
     """UTC of a column's text; years outside 1900 to 2200 are typing errors."""
-    _define_local(db, number, order)
+    define_local(db, number, order)
     has_times = db.execute(
         f"SELECT coalesce(bool_or(regexp_matches(t, '{ZONED}') OR local_{number}(t)::TIME <> TIME '00:00:00'), false) "
         f"FROM (SELECT {text} AS t FROM given)"
@@ -307,32 +294,3 @@ def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, t
               ELSE timezone('UTC', timezone('{timezone}', local_{number}(t) + {noon})) END"""
     )
     return f"CASE WHEN year(utc_{number}({text})) BETWEEN 1900 AND 2200 THEN utc_{number}({text}) END"
-
-
-def _define_local(db: duckdb.DuckDBPyConnection, number: int, order: str) -> None:
-    """Macro local_<number>: the time that a text of this column says, nothing where it says none."""
-    day, month = (1, 2) if order == "dmy" else (2, 1)
-    db.execute(
-        f"""CREATE MACRO local_{number}(t) AS CASE
-              WHEN regexp_matches(t, '^\\d{{4}}-\\d{{1,2}}-\\d{{1,2}}') THEN TRY_CAST(t AS TIMESTAMP)
-              WHEN regexp_full_match(t, '\\d{{8}}') THEN try_strptime(t, '%Y%m%d')
-              WHEN regexp_matches(t, '{DAY_FIRST_OR_MONTH}')
-                THEN day_month(part(t, 3), part(t, {month}), part(t, {day})) + clock(part(t, 4))
-              ELSE try_strptime(t, {OTHER_DATES}) END"""
-    )
-
-
-def _date_order(db: duckdb.DuckDBPyConnection, text: str, name: str, notes: list[str]) -> str:
-    """Day or month first, where the year comes last: by the values above 12, else by the dots of '31.12.'."""
-    ((first, second, dots, total),) = db.execute(
-        f"""SELECT count(*) FILTER (part(t, 1)::INT > 12), count(*) FILTER (part(t, 2)::INT > 12),
-              count(*) FILTER (contains(t, '.')), count(*)
-            FROM (SELECT {text} AS t FROM given) WHERE regexp_matches(t, '{DAY_FIRST_OR_MONTH}')"""
-    ).fetchall()
-    if not total:
-        return "ymd"
-    order = "mdy" if second > first else "dmy"
-    unsure = not first and not second and not dots
-    hint = ' The file cannot tell; if it is wrong, write date_order = "mdy" into a --map file.' if unsure else ""
-    notes.append(f"{name}: {ORDER_WORDS[order]}.{hint}")
-    return order

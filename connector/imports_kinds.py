@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from connector.column import name_in_rules
 from models.errors import ConfigError, UsageError
 
 Type = Literal[
@@ -281,12 +282,30 @@ NOT_KEPT = re.compile(
 """Columns of a contacts file that are no attribute of the person: places and numbers, answers about consent, the program's own."""
 
 
-def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> dict[str, int]:
-    """Name of a contact's attribute -> number of the column: everything that has no column of ours and is about the person."""
+def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> tuple[dict[str, int], list[str]]:
+    """Name of a contact's attribute -> number of the column: everything that has no column of ours and is about the person.
+
+    Of columns that have one name in rules the first is read; the others are told.
+    """
     if kind.name != "contacts":
-        return {}
+        return {}, []
     names = {i: n.replace('"', "").strip() for i, n in enumerate(header) if i not in read}
-    return {n: i for i, n in names.items() if squash(n) and not NOT_KEPT.search(squash(n))}
+    found: dict[str, int] = {}
+    told: list[str] = []
+    first: dict[str, str] = {}
+    for i, name in names.items():
+        if not squash(name) or NOT_KEPT.search(squash(name)):
+            continue
+        rule_name = name_in_rules(name)
+        if rule_name in first:
+            told.append(
+                f"The columns '{first[rule_name]}' and '{name}' have one name in rules ({rule_name}): the second is not read. "
+                "Rename one of them in the file."
+            )
+            continue
+        first[rule_name] = name
+        found[name] = i
+    return found, told
 
 
 def squash(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import orjson
 
 from adapters.base import Page
-from connector import features, forgotten, former_addresses, merges, packing
+from connector import features, forgotten, former_addresses, former_forms, merges, packing
 from connector.figures import Figures
 from connector.forgotten import REASON, Forgotten
 from connector.known import Known, digest, key_of, numbers, print_of, prints
@@ -375,11 +375,15 @@ class Intake:
         before = merges.whose_orders(self.store, self.source, self.stream, may_move) if may_move else {}
         may_change = again if any(x.table == "contacts" for x in self._layouts) else []
         had = former_addresses.held(self.store, self.source, self.stream, may_change) if may_change else {}
+        brings_forms = may_change if "events" in self.store.filled(self.source, self.stream) else []
+        forms = former_forms.held(self.store, self.source, self.stream, brings_forms) if brings_forms else []
         self.store.remove(self.source, self.stream, again)
         for layout, arrays in zip(self._layouts, columns, strict=True):
             if arrays:
                 self.store.append_columns(layout.table, arrays, layout.fixed)
                 self.store.filled(self.source, self.stream).add(layout.table)
+        if brings_forms:
+            former_forms.keep(self.store, self.source, self.stream, forms, brings_forms)
         if had:
             has = former_addresses.held(self.store, self.source, self.stream, may_change)
             former_addresses.note(self.store, self.source, had, has)

@@ -65,7 +65,7 @@ def entry(name: str, label: str = "") -> Entry:
     """The ready-made segment of that name; ConfigError with the nearest one otherwise."""
     found = entries().get(name)
     if found is None:
-        near = hint(name, entries()) or " `rollcall segment list` shows them all."
+        near = hint(name, entries()) or " `rollcall segment library` shows them all."
         raise ConfigError(f"Segment '{label or name}': there is no ready-made segment '{name}'.{near}")
     return found
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import adapters
-from connector import audit, clock, consent, erase, erase_files, forgotten, identity, traces
+from connector import audit, clock, consent, erase, erase_files, forgotten, identity, identity_phones, traces
 from connector.config import Config
 from connector.store import Store
 from connector.traces import Traces
@@ -159,4 +159,4 @@ def _keep_closed(store: Store, addresses: list[str], now: datetime) -> None:
 
 def _recognised_by(found: Traces, country: str) -> set[tuple[str, str]]:
     """Identifiers as they are, and phone numbers also as the whole world writes them."""
-    return found.identifiers | {("phone", p) for number in found.phones if (p := identity.e164(number, country))}
+    return found.identifiers | {("phone", p) for number in found.phones if (p := identity_phones.e164(number, country))}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from connector import profile_kept
-from connector.column import ProfileColumn
+from connector.column import ProfileColumn, name_in_rules
 from connector.columns import BY_NAME, COLUMNS
 from connector.config import Config
 from connector.facts import EVERYBODY, marks
@@ -134,12 +134,15 @@ def attribute_columns(store: Store) -> tuple[ProfileColumn, ...]:
               FROM (SELECT attributes, unnest(json_keys(attributes)) AS key FROM contacts WHERE attributes IS NOT NULL))
         WHERE value IS NOT NULL AND value <> '' GROUP BY key ORDER BY key""")
     columns: list[ProfileColumn] = []
-    taken = {"person_id", *BY_NAME}
+    taken: set[str] = set()
     for key, is_number, is_day, is_flag in kinds:
-        name = "".join(c if c.isalnum() else "_" for c in key.lower()).strip("_") or "attribute"
-        name = f"a_{name}" if name[0].isdigit() else name
-        name = f"attribute_{name}" if name in taken else name
+        name = name_in_rules(key)
+        name = f"attribute_{name}" if name in BY_NAME or name == "person_id" else name
         if name in taken:
+            n = next(i for i, c in enumerate(columns) if c.name == name)
+            columns[n] = replace(
+                columns[n], meaning=f"{columns[n].meaning}; '{key}' has the same name in rules and is not read"
+            )
             continue
         taken.add(name)
         sql_type = "DOUBLE" if is_number else "DATE" if is_day else "BOOLEAN" if is_flag else "VARCHAR"
@@ -170,15 +173,6 @@ def snapshot_columns(store: Store) -> tuple[ProfileColumn, ...]:
             )
         )  # fmt: skip
     return tuple({c.name: c for c in columns if c.name not in BY_NAME}.values())
-
-
-def cut_points(store: Store) -> dict[str, list[str]]:
-    """The lowest value of each fifth, 1 to 5, of recency (day), frequency (orders) and money; empty below 50 buyers."""
-    found = {}
-    for name, of in (("rfm_r", "last_order_on"), ("rfm_f", "orders_total"), ("rfm_m", "revenue_total")):
-        fifths = store.sql(f"SELECT {name}, min({of}) FROM profile WHERE {name} IS NOT NULL GROUP BY 1 ORDER BY 1")
-        found[name] = [f"{fifth}: from {value}" for fifth, value in fifths]
-    return found
 
 
 def fields(store: Store) -> list[Field]:
@@ -235,4 +229,4 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-__all__ = ["Field", "attribute_columns", "build", "cut_points", "fields", "profile_sql", "snapshot_columns"]
+__all__ = ["Field", "attribute_columns", "build", "fields", "profile_sql", "snapshot_columns"]

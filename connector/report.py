@@ -9,19 +9,24 @@ from typing import Any
 
 import orjson
 
-from connector import card_pictures, charts, clock, runs
+from connector import card_pictures, charts, clock, rhythm, runs
 from connector.config import Config
 from connector.plain import visible
 from connector.show import noun, target_notes, title
+from connector.stays import LOOK
 from connector.store import Store
 from models.changes import Plan, TargetPlan
-from models.segments import AsOf
+from models.segments import AsOf, SegmentCount
 
 FILE = "rollcall-report.html"
 
 
-def write(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says: dict[str, str] | None = None) -> Path:
-    """Write the page beside the configuration, mode 0600, and give its path. `says`: segment -> its rule in words."""
+def write(
+    store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says: dict[str, str] | None = None,
+    counts: Sequence[SegmentCount] = (),
+) -> Path:  # fmt: skip
+    """Write the page beside the configuration, mode 0600, and give its path. `says`: segment -> its rule in words; `counts`: how
+    segments stand at this moment, shown of those that no run has counted on that day."""
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     page = (
@@ -31,7 +36,7 @@ def write(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says:
             finalize=lambda value: visible(value, keep="\n") if type(value) is str else value,
         )
         .get_template("report.html.j2")
-        .render(**content(store, config, as_of, plan=plan, says=says or {}))
+        .render(**content(store, config, as_of, plan=plan, says=says or {}, counts=counts))
     )
     path = config.folder / FILE
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as f:
@@ -40,14 +45,16 @@ def write(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says:
     return path
 
 
-def content(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says: dict[str, str]) -> dict[str, Any]:
+def content(
+    store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says: dict[str, str], counts: Sequence[SegmentCount] = ()
+) -> dict[str, Any]:
     """Everything the page shows, as plain values."""
     months = store.sql(
         """SELECT strftime(ordered_on, '%Y-%m') AS month, count(*), coalesce(sum(net), 0)::DOUBLE FROM purchases
            WHERE counts AND ordered_at < ? GROUP BY month ORDER BY month DESC LIMIT 36""",
         [as_of.until_utc],
     )[::-1]
-    found = _segments(store, config, as_of, says)
+    found = _segments(store, config, as_of, says, counts)
     return {
         "shop": config.shop.name,
         "currency": config.shop.currency,
@@ -55,6 +62,7 @@ def content(store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, say
         "made": f"{clock.now_utc():%Y-%m-%d %H:%M}",
         "figures": _figures(store, config, as_of),
         "segments": found,
+        "rhythm": rhythm.sentences(rhythm.of_shop(store)),
         "written": [_written(t) for t in plan.targets] if plan else [],
         "kept": _kept(store),
         "cards": _cards(store),
@@ -77,9 +85,9 @@ def _figures(store: Store, config: Config, as_of: AsOf) -> list[dict[str, str]]:
         "SELECT count(*), count(*) FILTER (WHERE orders_total > 0), count(*) FILTER (WHERE is_subscribed) FROM profile"
     )[0]
     orders, revenue, year = store.sql(
-        """SELECT count(*), coalesce(sum(net) FILTER (WHERE currency = $c), 0),
-             coalesce(sum(net) FILTER (WHERE currency = $c AND ordered_on >= $day::DATE - 365), 0)
-           FROM purchases WHERE counts AND ordered_at < $until""",
+        """SELECT count(*) FILTER (WHERE counts), coalesce(sum(coalesce(net, total)) FILTER (WHERE currency = $c), 0),
+             coalesce(sum(coalesce(net, total)) FILTER (WHERE currency = $c AND ordered_on >= $day::DATE - 365), 0)
+           FROM purchases WHERE (counts OR why_not = 'refund') AND ordered_at < $until""",
         {"c": config.shop.currency, "day": as_of.day, "until": as_of.until_utc},
     )[0]
     return [
@@ -92,29 +100,35 @@ def _figures(store: Store, config: Config, as_of: AsOf) -> list[dict[str, str]]:
     ]
 
 
-def _segments(store: Store, config: Config, as_of: AsOf, says: dict[str, str]) -> list[dict[str, Any]]:
-    rows = store.rows(
-        """SELECT c.*, (SELECT coalesce(sum(p.revenue_365d), 0) FROM members m JOIN profile p USING (person_id)
-             WHERE m.segment = c.segment) AS revenue
-           FROM segment_counts c WHERE as_of = ?
-           QUALIFY row_number() OVER (PARTITION BY segment ORDER BY run_id DESC) = 1 ORDER BY segment""",
-        [as_of.day],
+def _segments(
+    store: Store, config: Config, as_of: AsOf, says: dict[str, str], counts: Sequence[SegmentCount]
+) -> list[dict[str, Any]]:
+    """What the last run of that day counted; a look since, however much came in meanwhile, changes nothing about it."""
+    kept = store.rows(
+        """SELECT segment, members_before AS before, entered, members_left AS "left", members_after AS after,
+             CASE WHEN is_ready THEN '' ELSE not_ready END AS not_ready, rule
+           FROM segment_counts WHERE as_of = ? AND run_id <> ?
+           QUALIFY row_number() OVER (PARTITION BY segment ORDER BY rowid DESC) = 1""",
+        [as_of.day, LOOK],
     )
-    known = {s.name or s.use for s in config.segment}
+    revenue = dict(
+        store.sql(
+            """SELECT m.segment, sum(p.revenue_365d) FROM members m JOIN profile p USING (person_id) GROUP BY m.segment"""
+        )
+    )
+    known = {s.name or s.use: s.where or s.use for s in config.segment}
+    rows = {c.segment: {**vars(c), "rule": known.get(c.segment, "")} for c in counts} | {r["segment"]: r for r in kept}
     return [
         {
-            "name": r["segment"],
-            "says": says.get(r["segment"]) or r["rule"],
-            "before": f"{r['members_before']:,}",
-            "entered": f"{r['entered']:,}",
-            "left": f"{r['members_left']:,}",
-            "after": f"{r['members_after']:,}",
-            "size": r["members_after"],
-            "revenue": f"{r['revenue']:,.2f}",
-            "not_ready": "" if r["is_ready"] else r["not_ready"],
+            "name": name,
+            "says": says.get(name) or r["rule"],
+            **{k: f"{r[k]:,}" for k in ("before", "entered", "left", "after")},
+            "size": r["after"],
+            "revenue": f"{revenue.get(name) or 0:,.2f}",
+            "not_ready": r["not_ready"] or "",
         }
-        for r in rows
-        if r["segment"] in known
+        for name, r in sorted(rows.items())
+        if name in known
     ]
 
 

@@ -62,7 +62,11 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
     ]  # fmt: skip
     found = _with_reasons(data, views, [s for s in tried if s])
     offers = attempt(
-        data, "recommendations", score_products.WINDOW_DAYS, lambda: score_products.make(data), lambda: score_products.rule(data)
+        data,
+        "recommendations",
+        score_products.WINDOW_DAYS,
+        lambda: score_products.make(data),
+        lambda: score_products.rule(data),
     )
     found += [offers] if offers else []
     mail, unread = score_more.mail_or_none(store, config, as_of, data)

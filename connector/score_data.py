@@ -68,7 +68,6 @@ class ShopData:
     checked: dict[str, Checked] = field(default_factory=dict)
     """By score; filled while scores are made."""
 
-
     @property
     def today(self) -> int:
         """The as-of day, counted from 1970-01-01; the day before the cutoff where it has begun and counts as past."""

@@ -10,14 +10,15 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
+from typing import Any
 
-from connector import columns_scores, sensitive, stays
-from connector.columns import BY_NAME
+from connector import sensitive, stays
 from connector.config import Config
-from connector.evaluation import EVER, TABLE_WORDS, Evaluation, check_cycles, needs_of_node
-from connector.library import entry
-from connector.rules import Known, Node, Rule, RuleError, Vocabulary, declared, parse, say
+from connector.evaluation import Evaluation, check_cycles
+from connector.library import entries, entry
+from connector.readiness import Readiness, needed
+from connector.rules import Known, Rule, RuleError, Vocabulary, declared, parse, say
 from connector.rules.explain import Clause, explain
 from connector.rules.measures import TOPICS
 from connector.rules.nearest import hint
@@ -28,14 +29,10 @@ from models.segments import AsOf, Membership, Segment, SegmentCount
 
 log = logging.getLogger(__name__)
 
-BEGINNING = date(1970, 1, 1)
-"""`cursors.complete_from` of a stream that was read from its beginning."""
-
 NOBODY = "false"
 
 REFERENCE = re.compile(r"""\bsegment\s*\(\s*'((?:[^']|'')+)'\s*\)""", re.IGNORECASE)
 OTHERS = re.compile(r"\beveryone_else\s*\(", re.IGNORECASE)
-ORDER_STREAMS = ("orders", "shop_orders", "deals")
 
 
 @dataclass(frozen=True)
@@ -62,6 +59,21 @@ class Preview:
     left: int
     warnings: tuple[str, ...]
     not_ready: str = ""
+    entering: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadyMade:
+    """An entry of the library as this shop may use it; a parameter of '' is to be given."""
+
+    name: str
+    meaning: str
+    where: str
+    parameters: dict[str, Any]
+    needs: tuple[str, ...]
+    action: str
+    not_ready: str
 
 
 def resolve(config: Config) -> list[Segment]:
@@ -148,6 +160,7 @@ def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabula
     if not store.value("SELECT count(*) FROM duckdb_columns() WHERE table_name = 'profile'"):
         return words
     columns = dict(words.columns)
+    texts = sorted({str(t) for r in rules for n in r.tree.walk() for t in _texts(n) if "%" not in t})
     homes = dict(
         store.sql("SELECT column_name, table_name FROM duckdb_columns() WHERE table_name IN ('profile_rows', 'profile_dated')")
     )
@@ -157,15 +170,32 @@ def _with_values(store: Store, words: Vocabulary, rules: list[Rule]) -> Vocabula
         if known.kind in ("text", "list"):
             home = homes.get(name, "profile")
             source = f"SELECT {f'unnest({column})' if known.kind == 'list' else column} AS v FROM {home}"
-            columns[name] = Known(known.kind, known.meaning, known.unit, _values(store, source))
+            columns[name] = Known(known.kind, known.meaning, known.unit, _values(store, source, texts))
     asked = {k for r in rules for n in r.tree.walk() if n.op == "measure" for k, _ in n.value}
-    topics = {key: _values(store, source) for key, source in TOPICS.items() if key in asked}
+    topics = {key: _values(store, source, texts) for key, source in TOPICS.items() if key in asked}
     return Vocabulary(columns, words.segments, topics, words.currency, words.own)
 
 
-def _values(store: Store, source: str) -> frozenset[str] | None:
+def _texts(node: Node) -> list[str]:
+    """The texts written in a part of a rule."""
+    if node.op == "measure":
+        return [v for _, v in node.value if isinstance(v, str)]
+    return [str(node.value)] if node.op == "literal" and node.kind == "text" else []
+
+
+def _values(store: Store, source: str, texts: list[str]) -> frozenset[str] | None:
+    """What there is in the data; where that is too much to hold, of it what is written in the rules, and what looks like it."""
     found = store.sql(f"SELECT DISTINCT v FROM ({source}) WHERE v IS NOT NULL LIMIT {VALUE_LIMIT + 1}")
-    return frozenset(str(v) for (v,) in found) if len(found) <= VALUE_LIMIT else None
+    if len(found) > VALUE_LIMIT:
+        near = store.sql(
+            f"""SELECT DISTINCT v FROM (SELECT DISTINCT CAST(v AS VARCHAR) AS v FROM ({source}) WHERE v IS NOT NULL)
+                JOIN (SELECT unnest(CAST(? AS VARCHAR[])) AS t) ON lower(v) = lower(t) OR (abs(length(v) - length(t)) <= 3
+                  AND damerau_levenshtein(lower(v), lower(t)) <= greatest(2, least(length(v), length(t)) // 3))
+                LIMIT {VALUE_LIMIT}""",
+            [texts],
+        )
+        found = [found[0], *near]  # one at least: there are values
+    return frozenset(str(v) for (v,) in found)
 
 
 def sentences(store: Store, config: Config, segments: list[Segment]) -> dict[str, str]:
@@ -185,11 +215,22 @@ def matching(store: Store, config: Config, as_of: AsOf, where: str) -> list[str]
     ]
 
 
-def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf, run_id: str) -> list[SegmentCount]:
+def evaluate(
+    store: Store,
+    config: Config,
+    segments: list[Segment],
+    as_of: AsOf,
+    run_id: str,
+    *,
+    keeps: bool = True,
+    today: date | None = None,
+) -> list[SegmentCount]:
     """Who is in which segment now: fills `members`, keeps `memberships` and `segment_counts`. before + entered - left = after.
 
     When an as-of date before the latest evaluation is asked for, the history is not touched: before is what it says of
-    that day. A segment no longer configured ends for everybody.
+    that day. Nor is it where `keeps` is False (a command that only looks), nor by a day after `today`, the shop's day by the
+    clock (None: any day may be kept); what was kept of such days before holds nothing back. A segment no longer configured
+    ends for everybody.
     """
     rules = check_all(store, config, segments)
     evaluation = Evaluation(config, as_of, rules)
@@ -197,14 +238,20 @@ def evaluate(store: Store, config: Config, segments: list[Segment], as_of: AsOf,
         found = stays.slots(store, rules)
         store.sql(f"CREATE OR REPLACE TABLE segment_masks AS {evaluation.masks(found)}")
         stays.show_members(store, found)
-        latest = store.value("SELECT max(as_of) FROM segment_counts")
+        is_kept = keeps and (today is None or as_of.day <= today)
+        if is_kept:
+            stays.forget_looks(store, today)
+        latest = store.value(
+            "SELECT max(as_of) FROM segment_counts WHERE run_id <> ? AND as_of <= ?", [stays.LOOK, today or date.max]
+        )
         is_look_back = latest is not None and as_of.day < latest
         numbers = stays.compare(store, found, as_of.day, is_look_back=is_look_back)
+        data = Readiness(store, evaluation)
         counts = []
         for name in rules:
-            reason = not_ready(store, evaluation, name)
+            reason = not_ready(store, evaluation, name, data)
             counts.append(SegmentCount(name, *numbers.get(name, (0, 0, 0, 0)), not reason, reason))
-        if not is_look_back:
+        if is_kept and not is_look_back:
             stays.write(store, found, as_of.day, run_id)
             _write_counts(store, evaluation, counts, as_of.day, run_id)
         store.sql("DROP TABLE mask_changes")
@@ -229,17 +276,17 @@ def _write_counts(store: Store, evaluation: Evaluation, counts: list[SegmentCoun
     )  # fmt: skip
 
 
-def not_ready(store: Store, evaluation: Evaluation, name: str) -> str:
+def not_ready(store: Store, evaluation: Evaluation, name: str, data: Readiness | None = None) -> str:
     """Why a segment must not be pushed: data that is not there, or not far enough back. '' when it may.
 
     Of the alternatives of an `or` one with data is enough: without the others people are missed, nobody is in wrongly. Under
     `not` it is the other way round. `cursors.complete_from` NULL means complete from the beginning. How far back mail events
-    go does not count: platforms keep them for a while only.
+    go counts for rules that look back a number of days (`connector/readiness.py`).
     """
     word = _sensitive(store, evaluation, evaluation.rules[name])
     if word:
         return f"speaks of '{word}', which privacy.sensitive_products keeps out of tags"
-    return _Readiness(store, evaluation).reason(evaluation.rules[name].tree)
+    return (data or Readiness(store, evaluation)).reason(evaluation.rules[name].tree)
 
 
 def _sensitive(store: Store, evaluation: Evaluation, rule: Rule, seen: frozenset[str] = frozenset()) -> str:
@@ -259,62 +306,6 @@ def _sensitive(store: Store, evaluation: Evaluation, rule: Rule, seen: frozenset
     return sensitive.only_of(store, evaluation.config, rule)
 
 
-class _Readiness:
-    def __init__(self, store: Store, evaluation: Evaluation) -> None:
-        self._store = store
-        self._evaluation = evaluation
-        self._empty: dict[str, bool] = {}
-
-    def reason(self, node: Node, negated: bool = False) -> str:
-        if node.op in ("not", "is"):
-            return self.reason(node.args[0], negated != (node.op == "not"))
-        if node.op == "segment":
-            return self.reason(self._evaluation.rules[node.name].tree, negated)
-        if node.op in ("and", "or"):
-            reasons = [self.reason(a, negated) for a in node.args]
-            is_choice = (node.op == "or") != negated
-            return "" if is_choice and not all(reasons) else next((r for r in reasons if r), "")
-        lacking = (r for part in node.walk() for t, d in needs_of_node(part) if (r := self._lacking(t, d)))
-        unknown = (r for part in node.walk() if part.op == "column" and (r := self._unknown(part.name)))
-        return next(lacking, "") or next(unknown, "")
-
-    def _unknown(self, name: str) -> str:
-        """Fields that contacts may bring along, ranks among buyers, and scores, where nobody has one."""
-        column = BY_NAME.get(name)
-        if filled := columns_scores.made_by(name):
-            known = " OR ".join(f"{c} IS NOT NULL" for c in filled)
-            is_known = bool(self._store.sql(f"SELECT 1 FROM profile WHERE {known} LIMIT 1"))
-            return "" if is_known else f"no score fills {name} now (`rollcall score card` says why)"
-        if column is None or column.group not in ("contact", "rank") or column.sql_type in ("BOOLEAN", "VARCHAR[]"):
-            return ""
-        if self._store.sql(f"SELECT 1 FROM profile WHERE {name} IS NOT NULL LIMIT 1"):
-            return ""
-        return "needs 50 buyers, and there are fewer" if name.startswith("rfm_") else f"nobody's {name} is known yet"
-
-    def _lacking(self, table: str, days: int) -> str:
-        if table not in TABLE_WORDS:
-            return ""
-        if table not in self._empty:
-            self._empty[table] = not self._store.sql(f"SELECT 1 FROM {table} LIMIT 1")
-        if self._empty[table]:
-            return f"needs {TABLE_WORDS[table]}, and there are none yet"
-        return self._too_short(days) if table in ("orders", "order_lines") else ""
-
-    def _too_short(self, days: int) -> str:
-        unread = self._store.value(
-            f"SELECT min(source) FROM cursors WHERE stream IN {ORDER_STREAMS} AND cursor IS NOT NULL AND complete_from IS NULL"
-        )
-        if unread:
-            return f"looks at orders, and those of {unread} have not been read to their end yet"
-        source, wall = self._store.sql(
-            f"SELECT arg_max(source, complete_from), max(complete_from) FROM cursors WHERE stream IN {ORDER_STREAMS}"
-        )[0]
-        if wall is None or wall <= BEGINNING or (days < EVER and wall <= self._evaluation.as_of.day - timedelta(days=days)):
-            return ""
-        far = "all orders" if days >= EVER else f"orders of the last {days} days"
-        return f"looks at {far}, but those of {source} are complete only from {wall} on"
-
-
 def why(store: Store, config: Config, as_of: AsOf, person_id: str, segment: Segment | str) -> Why:
     """Clause by clause, with the person's values. The same conditions as the evaluator's, run for one person."""
     segments = resolve(config)
@@ -331,6 +322,21 @@ def why(store: Store, config: Config, as_of: AsOf, person_id: str, segment: Segm
     )  # fmt: skip
 
 
+def ready_made(store: Store, config: Config, as_of: AsOf) -> list[ReadyMade]:
+    """The whole library, in its own order, with what each needs and why it is not ready here ('': it is)."""
+    filled = {e.name: e.filled({k: "..." for k, v in e.parameters.items() if v == ""}) for e in entries().values()}
+    rules = check_all(store, config, [Segment(name=name, where=where) for name, (where, _) in filled.items()])
+    evaluation = Evaluation(config, as_of, rules)
+    data = Readiness(store, evaluation)
+    return [
+        ReadyMade(
+            e.name, filled[e.name][1], filled[e.name][0], dict(e.parameters), needed(rules[e.name].tree), e.action,
+            not_ready(store, evaluation, e.name, data),
+        )
+        for e in entries().values()
+    ]  # fmt: skip
+
+
 def named(segments: list[Segment], name: str) -> Segment:
     found = next((s for s in segments if s.name.casefold() == name.casefold()), None)
     if found is None:
@@ -341,48 +347,44 @@ def named(segments: list[Segment], name: str) -> Segment:
 DRAFT = "this rule"
 
 
-def preview(store: Store, config: Config, as_of: AsOf, where: str, name: str = "") -> Preview:
-    """Try a rule without keeping anything. With the name of a segment, entered and left compare with its members now."""
+def preview(store: Store, config: Config, as_of: AsOf, where: str, name: str = "", *, addresses: bool = False) -> Preview:
+    """Try a rule without keeping anything. With the name of a segment, entered and left compare with its members now.
+
+    addresses: samples with their addresses, for an owner who asked to see them.
+    """
     segments = [s for s in resolve(config) if s.name.casefold() != name.casefold()]
     label = name or DRAFT
     rules = check_all(store, config, [*segments, Segment(name=label, where=where)])
     evaluation = Evaluation(config, as_of, rules)
     condition = evaluation.compiler().condition(rules[label].tree)
     found = f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit"
-    before = "SELECT DISTINCT person_id FROM memberships WHERE left_on IS NULL AND lower(segment) = lower($name)"
-    size, entered, left = store.sql(
-        f"""WITH f AS ({found}), b AS ({before})
-            SELECT count(f.person_id), count(*) FILTER (b.person_id IS NULL), count(*) FILTER (f.person_id IS NULL)
-            FROM f FULL JOIN b USING (person_id)""",
-        {"name": name},
-    )[0]
-    sample = _sample(store, found)
+    store.sql(f"CREATE OR REPLACE TEMP TABLE preview_now AS {found}")
+    store.sql(
+        """CREATE OR REPLACE TEMP TABLE preview_before AS
+           SELECT DISTINCT person_id FROM memberships WHERE left_on IS NULL AND lower(segment) = lower(?)""",
+        [name],
+    )
+    queries = ("FROM preview_now", "FROM preview_now ANTI JOIN preview_before USING (person_id)",
+               "FROM preview_before ANTI JOIN preview_now USING (person_id)")  # fmt: skip
+    size, entered, left = (int(store.value(f"SELECT count(*) {q}")) for q in queries)
+    sample, entering, leaving = (_sample(store, q, addresses) for q in queries)
+    for table in ("preview_now", "preview_before"):
+        store.sql(f"DROP TABLE {table}")
     return Preview(
-        sentence=say(rules[label], config.shop.currency), size=int(size),
+        sentence=say(rules[label], config.shop.currency), size=size,
         people=int(store.value("SELECT count(*) FROM profile")),
-        sample=tuple(masked(email) if email else f"person {person_id}" for person_id, email in sample),
-        entered=int(entered), left=int(left), warnings=tuple(w.message for w in rules[label].warnings),
-        not_ready=not_ready(store, evaluation, label),
+        sample=sample, entered=entered, left=left, entering=entering, leaving=leaving,
+        warnings=tuple(w.message for w in rules[label].warnings), not_ready=not_ready(store, evaluation, label),
     )  # fmt: skip
 
 
-def sample_addresses(store: Store, config: Config, as_of: AsOf, where: str, name: str = "") -> list[tuple[str]]:
-    """The addresses behind a preview's sample, for an owner who asked to see them."""
-    segments = [s for s in resolve(config) if s.name.casefold() != name.casefold()]
-    label = name or DRAFT
-    rules = check_all(store, config, [*segments, Segment(name=label, where=where)])
-    evaluation = Evaluation(config, as_of, rules)
-    condition = evaluation.compiler().condition(rules[label].tree)
-    found = f"SELECT person_id FROM ({evaluation.select([f'{condition} AS hit'])}) WHERE hit"
-    return [(str(email or f"person {person_id}"),) for person_id, email in _sample(store, found)]
-
-
-def _sample(store: Store, found: str) -> list[tuple[str, str | None]]:
-    """Five people of a query, the same ones every time."""
+def _sample(store: Store, found: str, addresses: bool) -> tuple[str, ...]:
+    """Five people of a query (FROM ...), the same ones every time."""
     rows = store.sql(
-        f"SELECT p.person_id, p.email FROM ({found}) AS f JOIN people AS p USING (person_id) ORDER BY md5(p.person_id) LIMIT 5"
+        f"SELECT p.person_id, p.email FROM (SELECT person_id {found}) AS f JOIN people AS p USING (person_id) "
+        "ORDER BY md5(p.person_id) LIMIT 5"
     )
-    return [(str(person_id), email) for person_id, email in rows]
+    return tuple((email if addresses else masked(email)) if email else f"person {person_id}" for person_id, email in rows)
 
 
 def masked(email: str) -> str:
@@ -393,11 +395,23 @@ def masked(email: str) -> str:
 
 
 def history(store: Store, segment: str, person_id: str = "") -> list[Membership]:
-    """Every stay in a segment, latest first."""
+    """Every stay in a segment, latest first, with when and why it began or ended: the rule was another than in the run before,
+    or what is known of the person was (or the day)."""
     rows = store.sql(
-        """SELECT segment, person_id, entered_on, left_on, CASE WHEN left_on IS NULL THEN entered_run ELSE left_run END
-           FROM memberships WHERE lower(segment) = lower($segment) AND ($person = '' OR person_id = $person)
-           ORDER BY entered_on DESC, person_id""",
+        """
+        WITH counted AS (
+          SELECT run_id, rule, lag(rule) OVER (ORDER BY rowid) AS rule_before FROM segment_counts
+          WHERE lower(segment) = lower($segment)),
+        stays AS (
+          SELECT *, CASE WHEN left_on IS NULL THEN entered_run ELSE left_run END AS run_id FROM memberships
+          WHERE lower(segment) = lower($segment) AND ($person = '' OR person_id = $person))
+        SELECT s.segment, s.person_id, s.entered_on, s.left_on,
+          CASE WHEN r.run_id IS NULL THEN '' WHEN c.run_id IS NULL AND s.left_on IS NOT NULL THEN 'the segment was taken out'
+            WHEN c.rule_before IS NULL THEN 'the first count kept of this segment' WHEN c.rule <> c.rule_before THEN 'the rule was changed'
+            ELSE 'by the rule' END,
+          coalesce(s.run_id, ''), r.started_at
+        FROM stays AS s LEFT JOIN runs AS r ON r.run_id = s.run_id LEFT JOIN counted AS c ON c.run_id = s.run_id
+        ORDER BY s.entered_on DESC, s.person_id""",
         {"segment": segment, "person": person_id},
     )
     return [Membership(*row) for row in rows]

@@ -19,6 +19,7 @@ from connector import (
     normalize,
     privacy,
     runs,
+    stays,
 )
 from connector.config import Config
 from connector.consent import Conflict
@@ -65,6 +66,8 @@ class Session:
     field_results: list[dict[str, Any]] = field(default_factory=list)
     stops: list[guards.Stop] = field(default_factory=list)
     new_set_aside: int = 0
+    records: bool = True
+    """False: the command only looks, and leaves no history behind."""
     heard: dict[tuple[str, str], datetime] = field(default_factory=dict)
     """(platform, contact) -> when it was last read directly in this run."""
     unclear: set[tuple[str, str]] = field(default_factory=set)
@@ -127,14 +130,15 @@ def translator(s: Session, platform: str) -> normalize.Normalizer:
 def session(
     config: Config, command: str, *, as_of: date | None = None, progress: Progress | None = None, records: bool = True
 ) -> Iterator[Session]:
-    """Lock, store and run record around one command. `records` False: nothing is written to the run list."""
+    """Lock, store and run record around one command. `records` False: nothing is written to the run list,
+    nor to the history of segments."""
     when = clock.as_of(as_of, config.shop.timezone)
     with lock.writer_lock(config.store_path, command):
         store = Store(config.store_path, memory_limit=config.store.memory_limit, threads=config.store.threads)
         try:
             privacy.resume(store, config)
-            run_id = runs.begin(store, command, when.day) if records else "preview"
-            s = Session(config, store, run_id, when, progress or Silent())
+            run_id = runs.begin(store, command, when.day) if records else stays.LOOK
+            s = Session(config, store, run_id, when, progress or Silent(), records=records)
             try:
                 yield s
             except BaseException as e:

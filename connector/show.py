@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.table import Table
@@ -17,6 +18,7 @@ from models.people import StreamCount
 from models.segments import SegmentCount
 
 SAMPLE = 5
+NO_WORDS: Mapping[str, str] = MappingProxyType({})
 DRIFT = {
     "tagged_by_hand": "carry it by somebody else's hand and keep it",
     "untagged_by_hand": "had it taken off by somebody else",
@@ -119,11 +121,13 @@ def plan_table(plan: Plan) -> Table:
     return made
 
 
-def plan_notes(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> list[str]:
-    """What stands under the table: why something waits, who is left out, what was changed by hand, who would move."""
+def plan_notes(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE, says: Mapping[str, str] = NO_WORDS) -> list[str]:
+    """What stands under the table: why something waits, who is left out, what was changed by hand, who would move.
+
+    says: segment -> its rule as a sentence, shown with each tag or list; none of a segment that is left out."""
     lines: list[str] = []
     for t in plan.targets:
-        found = target_notes(t) + sampled(t, addresses=addresses, sample=sample)
+        found = _with_rule(t, addresses, sample, says.get(t.target.segment, ""))
         if found:
             lines += ["", f"{noun(t.target.platform)} {t.object_name}", *(f"  {line}" for line in found)]
     for one in plan.fields:
@@ -132,6 +136,12 @@ def plan_notes(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> 
     for told in plan.triggers:
         lines += ["", trigger_line(told), *(f"  {line}" for line in trigger_notes(told))]
     return [*lines, *(["", *plan.notes] if plan.notes else []), *(f"Not planned: {p}" for p in plan.problems)]
+
+
+def _with_rule(t: TargetPlan, addresses: bool, sample: int, rule: str) -> list[str]:
+    """The rule in words, then what there is to say of the target; the rule is not said again of who enters by it."""
+    moving = [line.replace(f" enter ({rule}): ", " enter: ") for line in sampled(t, addresses=addresses, sample=sample)]
+    return [*([rule] if rule else []), *target_notes(t), *moving]
 
 
 FIELD_HEAD = ("Written as", "Column", "Set", "Clear", "Unchanged", "Held")
@@ -195,7 +205,7 @@ def trigger_json(t: TriggerPlan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plan_markdown(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) -> str:
+def plan_markdown(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE, says: Mapping[str, str] = NO_WORDS) -> str:
     """The plan as a Markdown table with its notes; names are escaped, so that nothing in them is taken for markup."""
     head = ("Written as", "Segment", "Before", "+ Enter", "- Leave", "= After", "Held", "Excluded")
     lines = [f"# Plan of {plan.as_of}", "", f"Digest `{plan.digest}`, made {plan.made_at:%Y-%m-%d %H:%M} UTC.", ""]
@@ -205,7 +215,7 @@ def plan_markdown(plan: Plan, *, addresses: bool = False, sample: int = SAMPLE) 
         name = f"{noun(t.target.platform)} {t.object_name}"
         lines.append(f"| {in_markdown(name)} | {in_markdown(t.target.segment)} | {' | '.join(f'{n:,}' for n in numbers)} |")
     for t in plan.targets:
-        found = target_notes(t) + sampled(t, addresses=addresses, sample=sample)
+        found = _with_rule(t, addresses, sample, says.get(t.target.segment, ""))
         if found:
             lines += ["", f"## {in_markdown(t.object_name)} ({noun(t.target.platform)})", ""]
             lines += [f"- {in_markdown(line)}" for line in found]
@@ -289,7 +299,7 @@ def who(change: Change, addresses: bool) -> str:
     return change.email if addresses else masked(change.email)
 
 
-def plan_json(plan: Plan, *, addresses: bool = False) -> dict[str, Any]:
+def plan_json(plan: Plan, *, addresses: bool = False, says: Mapping[str, str] = NO_WORDS) -> dict[str, Any]:
     return {
         "schema": 1,
         "as_of": plan.as_of,
@@ -304,6 +314,7 @@ def plan_json(plan: Plan, *, addresses: bool = False) -> dict[str, Any]:
             {
                 "platform": t.target.platform,
                 "segment": t.target.segment,
+                "says": says.get(t.target.segment, ""),
                 "object": t.object_name,
                 "before": t.before,
                 "entered": t.entered,

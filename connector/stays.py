@@ -15,6 +15,9 @@ from connector.store import Store
 BLOCK = 62
 """Segments in one mask: a BIGINT without its sign, one spare."""
 
+LOOK = "preview"
+"""What a command that only looks has instead of a run. Nothing is kept under it; stores of earlier versions hold such rows."""
+
 Counts = dict[str, tuple[int, int, int, int]]
 """Segment -> before, entered, left, after."""
 
@@ -50,6 +53,33 @@ def show_members(store: Store, found: Mapping[str, int]) -> None:
     store.sql(f"""
         CREATE VIEW members AS SELECT s.segment, m.person_id FROM segment_masks AS m JOIN members_slots AS s
         ON (CASE s.block {cases} END & s.bit) <> 0""")
+
+
+def forget_looks(store: Store, today: date | None) -> None:
+    """Take back what looks wrote in earlier versions: their counts, and stays of days yet to come, which held everything back.
+
+    A run looked ahead when its day is later than its own clock. What was written down while the clock itself was wrong stays.
+    """
+    bound = today or date.max
+    if not store.sql("SELECT 1 FROM segment_counts WHERE run_id = ? OR as_of > ? LIMIT 1", [LOOK, bound]):
+        return
+    store.sql(
+        """CREATE OR REPLACE TEMP TABLE looks AS SELECT $look AS run_id
+           UNION ALL SELECT run_id FROM runs WHERE as_of > CAST(started_at AS DATE) + 1""",
+        {"look": LOOK},
+    )
+    taken_back = [
+        store.sql(f"{what} RETURNING 1", {"today": bound})
+        for what in (
+            "DELETE FROM memberships WHERE entered_on > $today AND entered_run IN (FROM looks)",
+            "UPDATE memberships SET left_on = NULL, left_run = NULL WHERE left_on > $today AND left_run IN (FROM looks)",
+            "DELETE FROM segment_counts WHERE as_of > $today AND run_id IN (FROM looks)",
+        )
+    ]
+    store.sql("DELETE FROM segment_counts WHERE run_id = ?", [LOOK])
+    store.sql("DROP TABLE looks")
+    if any(taken_back):
+        store.sql("DROP TABLE IF EXISTS segment_masks_kept")  # of a day yet to come: the next comparison is with the stays
 
 
 def compare(store: Store, found: Mapping[str, int], day: date, *, is_look_back: bool) -> Counts:
@@ -147,7 +177,7 @@ def write(store: Store, found: Mapping[str, int], day: date, run_id: str) -> Non
             WHERE memberships.left_on IS NULL AND e.segment = memberships.segment AND e.person_id = memberships.person_id""")
         store.sql(
             """INSERT INTO memberships (segment, person_id, entered_on, left_on, entered_run, left_run)
-               SELECT segment, person_id, entered_on, $day, entered_run, $run FROM stays_ended""",
+               SELECT segment, person_id, entered_on, greatest(entered_on, $day), entered_run, $run FROM stays_ended""",
             {"day": day, "run": run_id},
         )
         store.sql("DROP TABLE stays_ended")

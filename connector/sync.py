@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from connector import (
+    clock,
     field_values,
     full_reads,
     identity,
+    identity_apart,
     merges,
     no_profiling,
     profile,
@@ -95,6 +97,7 @@ def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
     merges.settle(s.store)
     identity.identify(s.store, s.config, s.as_of.day)
+    s.notices += [told for told in identity_apart.unheeded(s.store, s.config) if told not in s.notices]
 
 
 def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
@@ -102,10 +105,20 @@ def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
     identify(s)
     no_profiling.enforce(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
-    s.counts = segment.evaluate(s.store, s.config, list(segments), s.as_of, s.run_id)
-    triggers.end_others(s.store, s.config, resolved(s.config))
+    given = list(segments)
+    s.counts = segment.evaluate(s.store, s.config, given, s.as_of, s.run_id, keeps=s.records, today=last_day_kept(s))
+    if s.records:
+        triggers.end_others(s.store, s.config, resolved(s.config))
     s.summary["segments"] = [vars(c) for c in s.counts]
     return s.counts
+
+
+def last_day_kept(s: Session) -> date | None:
+    """Today: looking ahead leaves no history. None for a sandbox, whose days are whatever the owner tries."""
+    platforms = s.config.platforms
+    if platforms and all(s.config.is_loopback(p) for p in platforms):
+        return None
+    return clock.local_day(s.now(), s.config.shop.timezone)
 
 
 def rescore(s: Session) -> None:
@@ -125,7 +138,7 @@ def fresh_report(s: Session) -> Path | None:
 
     try:
         derive(s, resolved(s.config))
-        return report.write(s.store, s.config, s.as_of, plan=None)
+        return report.write(s.store, s.config, s.as_of, plan=None, counts=s.counts)
     except ConnectorError as e:
         log.warning("The report could not be made anew (%s).", type(e).__name__)
         return None

@@ -49,13 +49,19 @@ class Segment:
 
 @dataclass(frozen=True)
 class Membership:
-    """A stay in a segment: `left_on` is None while it lasts. Days are the shop's."""
+    """A stay in a segment: `left_on` is None while it lasts. Days are the shop's.
+
+    reason, run, happened_at (UTC): of what was seen last of it, the leaving or else the entering; '' and None where the record of
+    that run is gone.
+    """
 
     segment: str
     person_id: str
     entered_on: date
     left_on: date | None
     reason: str = ""
+    run: str = ""
+    happened_at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -93,13 +93,22 @@ def fields(o: Options) -> int:
 
     with session(o.config(), "fields", as_of=o.as_of, records=False) as s:
         found = ask.fields(s)
+        shop = ask.shop_measures(s)
     made = show.table("Column", "Type", "Meaning", "Unit", "Source", "Filled", "Example", numbers=(5,))
     for f in found:
         made.add_row(
             f["name"], f["type"], f["meaning"], f["unit"], f["source"], f"{f['coverage_pct']:.0f} %", str(f["example"] or "")
         )
-    say(o, made, "", "Not available from any platform:", *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()))
-    answer(o, {"fields": found, "not_available": ask.NOT_AVAILABLE})
+    say(
+        o,
+        made,
+        "",
+        *shop["says"],
+        "",
+        "Not available from any platform:",
+        *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()),
+    )
+    answer(o, {"fields": found, "shop": shop, "not_available": ask.NOT_AVAILABLE})
     return 0
 
 
@@ -117,6 +126,8 @@ def why(o: Options, email: str, name: str | None) -> int:
 
     with session(o.config(), "why", as_of=o.as_of, records=False) as s:
         found = ask.why(s, email, name)
+    known = [f"{r['record'] or 'an address without a record'} ({r['evidence']})" for r in found["records"]]
+    say(o, f"Known by: {', '.join(known)}.")
     for item in found["segments"]:
         say(o, f"{item['segment']}: {'in' if item['is_member'] else 'out'}. {item['sentence']}")
         for clause in item["clauses"]:

@@ -48,6 +48,30 @@ def segment_list(o: Options) -> int:
     return 0
 
 
+@segment_group.command("library")
+@click.option("--ready", "only_ready", is_flag=True, help="Only those whose data this shop has.")
+@options
+def segment_library(o: Options, only_ready: bool) -> int:
+    """The ready-made segments: what each means and needs, and whether this shop has the data.
+
+    Write `use = "NAME"` under a [[segment]] of the configuration; what it takes can be set there too.
+    Example: rollcall segment library --ready
+    """
+    from connector import ask, show
+    from connector.session import session
+
+    with session(o.config(), "segment library", as_of=o.as_of, records=False) as s:
+        found = [g for g in ask.ready_made(s) if g["is_ready"] or not only_ready]
+    made = show.table("Ready-made segment", "Meaning", "Takes", "Needs", "In this shop")
+    for g in found:
+        takes = ", ".join(f"{k} (yours)" if v == "" else f"{k} = {v}" for k, v in g["parameters"].items())
+        state = f"not ready: {g['not_ready']}" if not g["is_ready"] else "in use" if g["used_as"] else "ready"
+        made.add_row(g["name"], g["meaning"], takes, ", ".join(g["needs"]), state)
+    say(o, made if found else "No ready-made segment has all its data yet.")
+    answer(o, {"library": found})
+    return 0
+
+
 @segment_group.command("resume")
 @click.argument("name")
 @options
@@ -105,7 +129,7 @@ def segment_pin(o: Options, name: str, email: str, kind: str | None, because: st
 @click.option("--addresses", is_flag=True, help="Show addresses in full.")
 @options
 def segment_show(o: Options, name: str, addresses: bool) -> int:
-    """One segment: its rule in words, its size, some of its people.
+    """One segment: its rule in words, its size, some of its people, and who enters and leaves with the next run.
 
     Example: rollcall segment show VIP
     """
@@ -135,9 +159,10 @@ def segment_history(o: Options, name: str, email: str | None) -> int:
     sizes = show.table("Day", "Before", "Entered", "Left", "After", numbers=(1, 2, 3, 4))
     for c in found["sizes"]:
         sizes.add_row(str(c["as_of"]), *(f"{c[k]:,}" for k in ("before", "entered", "left", "after")))
-    stays = show.table("Person", "Entered", "Left", "Run")
+    stays = show.table("Person", "Entered", "Left", "Last seen moving (UTC)", "Why", "Run")
     for m in found["stays"][:50]:
-        stays.add_row(m["person_id"], str(m["entered_on"]), str(m["left_on"] or ""), m["reason"] or "")
+        at = f"{m['happened_at']:%Y-%m-%d %H:%M}" if m["happened_at"] else ""
+        stays.add_row(m["person_id"], str(m["entered_on"]), str(m["left_on"] or ""), at, m["reason"], m["run"])
     say(o, sizes, stays)
     answer(o, found)
     return 0
@@ -201,7 +226,7 @@ def segment_new(o: Options) -> int:
             "A ready-made segment to begin with (empty: your own rule)", default="", show_default=False, err=True
         )
         block, where = _new_ready(wizard, name, ready) if ready else _new_rule(wizard, name)
-        preview = ask.preview(s, where)
+        preview = ask.preview(s, where, name)
     code = _show_preview(o, preview)
     say(o, "", f"To keep it, add this to {config.path.name}:", "", block)
     if not o.json and click.confirm("Add it now", default=False, err=True):
@@ -260,28 +285,35 @@ class RuleFirst(click.Command):
 
 @segment_group.command("test", cls=RuleFirst)
 @click.argument("where")
+@click.option("--as", "name", help="As the new rule of this segment: who would enter and leave it.")
 @click.option("--addresses", is_flag=True, help="Show addresses in full.")
 @options
-def segment_test(o: Options, where: str, addresses: bool) -> int:
-    """Try a rule before you save it: how many people, who, and what it says in words.
+def segment_test(o: Options, where: str, name: str | None, addresses: bool) -> int:
+    """Try a rule before you save it: how many people, who, and what it says in words. Keeps nothing.
 
+    With --as, who would enter and leave a segment of yours if this were its rule.
     Example: rollcall segment test 'orders_365d >= 2 and days_since_order > 60'
+    Example: rollcall segment test 'orders_total >= 5' --as VIP
     """
     from connector import ask
     from connector.session import session
 
     with session(o.config(), "segment test", as_of=o.as_of, records=False) as s:
-        preview = ask.preview(s, where, addresses=addresses)
+        own = ask.segment_called(s.config, name).name if name else ""
+        preview = ask.preview(s, where, own, addresses=addresses)
     return _show_preview(o, preview)
 
 
 def _show_preview(o: Options, preview: dict[str, Any]) -> int:
     say(o, *([preview["name"]] if preview["name"] else []), preview["says"])
-    say(o, f"{preview['people']:,} of {preview['of']:,} people; {preview['entered']:,} would enter, {preview['left']:,} leave.")
+    moves = f"; {preview['entered']:,} would enter, {preview['left']:,} leave" if preview["name"] else ""
+    say(o, f"{preview['people']:,} of {preview['of']:,} people{moves}.")
     say(o, *(f"Note: {w}" for w in preview["warnings"]))
     if preview["not_ready"]:
         say(o, f"Not ready: {preview['not_ready']}")
     say(o, *(f"  {person}" for person in preview["sample"]))
+    for word in ("entering", "leaving") if preview["name"] else ():
+        say(o, *([f"{word.capitalize()}, for example: {', '.join(preview[word])}"] if preview[word] else []))
     answer(o, preview)
     return 0
 

@@ -56,32 +56,33 @@ def plan_(
 
     Example: rollcall plan --out tonight.json
     """
-    from connector import show, sync
+    from connector import ask, show, sync
     from connector.session import session
 
     config = o.config()
     known_sources(config, only)
     with progress(o) as told, session(config, "plan", as_of=o.as_of, progress=told) as s:
         plan = sync.make_plan(s, only=only, named=named)
+        says = ask.said(s, sync.resolved(config))
         s.summary["plan"] = plan.digest
         if out:
             s.summary["saved_files"] = [str(out.absolute())]  # it names people: `forget` must find it
         code = s.exit_code
     if markdown:
-        say(o, show.plan_markdown(plan, addresses=addresses))
+        say(o, show.plan_markdown(plan, addresses=addresses, says=says))
     else:
-        tell_plan(o, plan, addresses)
+        tell_plan(o, plan, addresses, says)
     if out:
         save_private(out, json.dumps(plan.to_json(), indent=1, default=str))
         say(o, f"Saved: {out} (digest {plan.digest})")
     tell_problems(o, s)
-    answer(o, {"run": s.run_id, **show.plan_json(plan, addresses=addresses)})
+    answer(o, {"run": s.run_id, **show.plan_json(plan, addresses=addresses, says=says)})
     if code == 0 and detailed_exitcode and plan.has_changes:
         return 10
     return code
 
 
-def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
+def tell_plan(o: Options, plan: Any, addresses: bool = False, says: dict[str, str] | None = None) -> None:
     from connector import show
 
     if not (plan.targets or plan.fields):
@@ -91,7 +92,7 @@ def tell_plan(o: Options, plan: Any, addresses: bool = False) -> None:
         say(o, show.plan_table(plan))
     if plan.fields:
         say(o, *([""] if plan.targets else []), show.field_table(plan))
-    say(o, *show.plan_notes(plan, addresses=addresses))
+    say(o, *show.plan_notes(plan, addresses=addresses, says=says or {}))
     now = sum(len(t.writable) for t in plan.targets) + sum(len(t.changes) for t in plan.triggers)
     now += sum(len(f.writable) for f in plan.fields)
     waiting = sum(t.held + len(t.changes) - len(t.writable) for t in (*plan.targets, *plan.fields))
@@ -130,7 +131,7 @@ def push(
     asks you to type the account's name.
     Example: rollcall push --first
     """
-    from connector import choices, sync, undo, writer
+    from connector import ask, choices, sync, undo, writer
     from connector.session import session
 
     config = o.config()
@@ -142,7 +143,7 @@ def push(
         canary = bool(people or limit)
         if canary:
             plan = undo.restricted(plan, people, limit)
-        tell_plan(o, plan)
+        tell_plan(o, plan, says=ask.said(s, sync.resolved(config)))
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
         writer.carry_out(s, plan, first=first, canary=canary)
@@ -297,7 +298,8 @@ def sync_(o: Options, dry_run: bool) -> int:
         if writing or (plan.triggers and not dry_run):
             writer.carry_out(s, plan)
         code = _waiting(s, plan)
-        page = report.write(s.store, config, s.as_of, plan=plan, says=ask.said(s, sync.resolved(config)))
+        says = ask.said(s, sync.resolved(config))
+        page = report.write(s.store, config, s.as_of, plan=plan, says=says, counts=s.counts)
     say(o, f"Report: {page}")
     if not any(c.stored or c.set_aside for c in counts) and not plan.has_changes:
         say(o, "Nothing had changed, nothing was written.")
@@ -347,7 +349,8 @@ def report(o: Options, open_it: bool) -> int:
     config = o.config()
     with session(config, "report", as_of=o.as_of, records=False) as s:
         sync.derive(s, sync.resolved(config))
-        page = reporting.write(s.store, config, s.as_of, plan=None, says=ask.said(s, sync.resolved(config)))
+        says = ask.said(s, sync.resolved(config))
+        page = reporting.write(s.store, config, s.as_of, plan=None, says=says, counts=s.counts)
     say(o, f"Report: {page}")
     answer(o, {"report": str(page)})
     if open_it:

@@ -13,7 +13,7 @@ KINDS: dict[str, Kind] = {
 }  # fmt: skip
 
 VALUE_LIMIT = 2000
-"""Columns with more different values than this are not checked for unknown values."""
+"""Of columns with more different values than this only what a rule names, and what looks like it, is looked for."""
 
 
 @dataclass(frozen=True)

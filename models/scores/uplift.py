@@ -68,9 +68,7 @@ def unfit(inputs: Floats, is_treated: Any, ordered: Any, seed: int = 7) -> str:
         return f"{events[0]:,} of those written to ordered and {events[1]:,} of those held out; {LEAST_EVENTS} of each are the least"
     silent = arms[0] - events[0], arms[1] - events[1]
     if min(silent) < LEAST_EVENTS:
-        return (
-            f"{silent[0]:,} of those written to did not order and {silent[1]:,} of those held out; {LEAST_EVENTS} of each are the least"
-        )
+        return f"{silent[0]:,} of those written to did not order and {silent[1]:,} of those held out; {LEAST_EVENTS} of each are the least"
     told = _told_apart(inputs, is_treated, seed)
     if told > FAIR_AUC:
         return (

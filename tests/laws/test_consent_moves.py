@@ -190,7 +190,7 @@ def test_an_export_calls_nobody_mailable_who_said_no_before_or_was_erased(laws: 
         night(laws, whole=True)
     with laws.session("plan") as s:
         sync.derive(s, sync.resolved(laws.config))
-    exports.segment_file(laws.store, "Mail", laws.folder / "mail.csv")
+    exports.segment_file(laws.store, laws.config, "Mail", laws.folder / "mail.csv")
     with (laws.folder / "mail.csv").open(encoding="utf-8-sig") as f:
         mailable = {row["email"].partition("@")[0] for row in csv.DictReader(f) if row["may_be_mailed"] == "yes"}
     assert mailable == {"fay"}

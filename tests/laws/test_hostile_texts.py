@@ -96,7 +96,11 @@ def test_a_said_text_keeps_its_lines_and_obeys_nothing(text: str) -> None:
 def empty_store() -> Iterator[Store]:
     store = Store(":memory:", threads=1)
     store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
-    store.sql("CREATE TABLE profile (person_id VARCHAR, orders_total INT, is_subscribed BOOLEAN, revenue_365d DECIMAL(18,4))")
+    store.sql(
+        "CREATE TABLE profile (person_id VARCHAR, orders_total INT, is_subscribed BOOLEAN, revenue_365d DECIMAL(18,4), "
+        "rfm_r INT, rfm_f INT, rfm_m INT, last_order_on DATE, revenue_total DECIMAL(18,4))"
+    )
+    store.sql("CREATE TABLE profile_shop AS SELECT 30 AS shop_usual_gap, 90 AS shop_long_gap")
     yield store
     store.close()
 

@@ -130,14 +130,18 @@ def test_a_horizon_that_is_none_is_refused_in_words(days: str, tmp_path: Path) -
 def test_one_score_that_fails_is_named_and_the_others_and_every_file_are_made(tmp_path: Path) -> None:
     store, config = new_store(), shop_config()
     store.insert("orders", [order("import", f"o{i}", c, d.isoformat(), a) for i, (c, d, a) in enumerate(often(40, 3, 30))])
-    store.insert("order_lines", [line("import", f"o{i}", f"Tea {i % 3}", "Tea", "10", stream="order_lines") for i in range(120)])
+    store.insert(
+        "order_lines", [line("import", f"o{i}", f"Tea {i % 3}", "Tea", "10", stream="order_lines") for i in range(120)]
+    )
     moment = derive(store, config, END)
     for table in ("fact_lines", "fact_campaigns"):
         store.sql(f"DROP TABLE {table}")
     cards = {c["score"]: c for c in score.train_and_score(store, config, moment, "r1")}
     score.write_files(store, config, moment, tmp_path, campaigns=["m1"])
     told = score.problems(list(cards.values()))
-    assert len(told) == 2 and all("the other scores are not touched" in text and "StoreError in store.py" in text for text in told)
+    assert len(told) == 2 and all(
+        "the other scores are not touched" in text and "StoreError in store.py" in text for text in told
+    )
     assert {n for n in cards if cards[n].get("problems")} == {"engagement", "next_category"}
     assert {r["status"] for r in read(tmp_path / "churn.csv")} == {"simple rule, not a prediction"}
     assert {r["status"].partition(" (")[0] for r in read(tmp_path / "engagement.csv")} == {"refused: it could not be made"}

@@ -74,7 +74,9 @@ def test_what_is_refused_today_is_missing_and_last_months_value_does_not_stay(sh
     names = ("churn_probability", "churn_tier", "churn_model", "next_order_on", "next_order_from_on", "next_order_until_on")
     assert [shown[n] for n in names] == [None] * 6
     found = evaluate(store, config, resolve(config), as_of(DAY, config.shop.timezone), "r2")[0]
-    assert not found.is_ready and "no score fills churn_tier now" in found.not_ready, "so no tag is taken away for it"
+    assert not found.is_ready and "needs the score churn, and none is published" in found.not_ready, (
+        "so no tag is taken away for it"
+    )
     build(store, config, as_of(earlier, config.shop.timezone))
     assert row(store, "import", "ana")["churn_probability"] == 0.5, "on that day it was published"
 

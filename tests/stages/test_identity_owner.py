@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connector import sync
+from connector.clock import as_of
 from connector.config import Identity
 from connector.identity import identify, join
+from connector.identity_apart import unheeded
+from connector.progress import Silent
+from connector.session import Session
 from tests.stages.hand_shop import contact, new_store, order, person_of, shop_config
 
 
@@ -44,6 +50,43 @@ def test_people_are_kept_apart_by_address_too():
     identify(store, with_identity(keep_apart=[("a@x.de", "B@x.de")]))
 
     assert person_of(store, "shopify", "1") != person_of(store, "hubspot", "2")
+
+
+def test_two_ways_of_writing_one_address_are_kept_apart_where_the_owner_says_so():
+    store = new_store()
+    store.insert(
+        "contacts", [contact("shopify", "1", email="ann@gmail.com"), contact("mailchimp", "2", email="ann+son@gmail.com")]
+    )
+    identify(store, with_identity(plus_addresses=True))
+    assert person_of(store, "shopify", "1") == person_of(store, "mailchimp", "2")
+
+    apart = with_identity(plus_addresses=True, keep_apart=[("ann@gmail.com", "Ann+Son@gmail.com")])
+    identify(store, apart)
+    assert person_of(store, "shopify", "1") != person_of(store, "mailchimp", "2")
+    assert unheeded(store, apart) == []
+
+    by_id = with_identity(plus_addresses=True, keep_apart=[("mailchimp:2", "ann+shop@gmail.com")])
+    assert unheeded(store, by_id)[0].count("same record") == 1
+
+
+@pytest.mark.parametrize(("pair", "words"), [
+    (("shopify:1", "mailchimp:99"), "its second entry names nobody"), (("b@y.de", "mailchimp:2"), "its first entry names nobody"),
+    (("shopfy:1", "nobody"), "its first and its second entry names nobody"), (("a@x.de", "shopify:1"), "same record"),
+])  # fmt: skip
+def test_a_pair_that_cannot_be_kept_apart_is_told_without_an_address(pair, words):
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="a@x.de"), contact("mailchimp", "2", email="b@x.de")])
+    config = with_identity(keep_apart=[("shopify:1", "b@x.de"), pair])
+    identify(store, config)
+
+    (told,) = unheeded(store, config)
+
+    assert "pair 2, is not heeded" in told and words in told
+    assert "@" not in told.replace("platform:contact", "")
+    session = Session(config, store, "r1", as_of(None, "UTC"), Silent())
+    sync.identify(session)
+    sync.identify(session)
+    assert session.notices == [told]
 
 
 def test_plus_addresses_and_dots_are_folded_only_on_request_and_only_where_the_provider_does():

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.identity import e164, identify, join
+from connector.identity import identify, join
+from connector.identity_phones import WITH_TRUNK_ZERO, e164
 from tests.stages.hand_shop import contact, event, new_store, order, person_of, shop_config
 
 
@@ -48,6 +51,28 @@ def test_numbers_without_a_country_stay_unknown_where_the_shop_names_none():
     assert e164("nonsense", "DE") == ""
 
 
+def test_a_zero_behind_the_country_code_is_the_same_number():
+    store = new_store()
+    written = ("030 1234567", "+49 030 1234567", "+49 (0)30 1234567", "+4930 1234567", "0049 30 1234567")
+    store.insert("contacts", [contact("shopify", str(n), phone=phone) for n, phone in enumerate(written)])
+    store.insert("contacts", [contact("hubspot", "uk", phone="+44 07911 123456"), contact("import", "uk", phone="+447911123456"),
+                              contact("hubspot", "rome", phone="+39 06 12345678"), contact("import", "rome", phone="+390612345678"),
+                              contact("hubspot", "milan", phone="+39 6 12345678")])  # fmt: skip
+
+    assert identify(store, shop_config())["people"] == 4
+    assert person_of(store, "hubspot", "uk") == person_of(store, "import", "uk")
+    assert person_of(store, "hubspot", "rome") == person_of(store, "import", "rome")
+
+
+def test_only_a_zero_right_behind_a_country_code_is_looked_at_again():
+    import phonenumbers
+
+    for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+        assert re.match(WITH_TRUNK_ZERO, f"+{code}012345678"), code
+    for plain in ("+442079460958", "+4930901820", "+12025550123", "+33102030405"):
+        assert not re.match(WITH_TRUNK_ZERO, plain), plain
+
+
 def test_a_family_phone_joins_nobody_with_another_name():
     store = new_store()
     store.insert(
@@ -76,6 +101,18 @@ def test_an_address_shared_by_more_than_five_contacts_joins_nobody_and_is_counte
     counts = identify(store, shop_config())
 
     assert counts["people"] == 6 + 1
+    assert counts["shared_identifiers"] == 1
+
+
+def test_a_customer_in_every_audience_of_an_account_is_one_person():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="ann@x.de"), contact("hubspot", "7", email="ann@x.de")])
+    store.insert("contacts", [contact("mailchimp", i, email="ann@x.de") for i in ("m", "b1:m", "c1:m", "d1:m")])
+    store.insert("contacts", [contact("mailchimp", f"b1:i{n}", email="info@x.de") for n in range(6)])
+
+    counts = identify(store, shop_config())
+
+    assert counts["people"] == 1 + 6
     assert counts["shared_identifiers"] == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from connector import imports
 from connector.config import Config, Shop
 from connector.imports import Imported
+from connector.profile import attribute_columns
 from connector.store import Store
 from models.errors import ConfigError, UsageError
 
@@ -250,6 +252,43 @@ def test_columns_of_the_owners_become_attributes_and_birthdays_are_read_in_every
         ("c@x.de", "05/04", '{"Favourite Roast":"=1+1"}'), ("d@x.de", "1990-05-04", None),
     ]  # fmt: skip
     assert any("Favourite Roast" in n for n in found.notes) and any("Consent" in n and "Not read" in n for n in found.notes)
+
+
+def test_numbers_and_days_of_the_owners_columns_are_read_as_the_file_writes_them(store: Store, tmp_path: Path) -> None:
+    text = "email;Punkte;Umsatz;Seit;Bis;Version;Kundennummer;Satz;Teile\n"
+    text += "a@x.de;3,5;1.234;31.12.2025;31/12/2025 08:30;1.2;00123;1,2 oder 3;10-12-14\n"
+    text += "b@x.de;4;-2.000,50;01.02.2026;;1.3;00124;4;\nc@x.de;;;;;;;;\n"
+    found = load(store, tmp_path, "contacts", text)
+
+    (a,), (b,), (c,) = store.sql("SELECT attributes FROM contacts ORDER BY email")
+    assert json.loads(a) == {"Punkte": "3.5", "Umsatz": "1234", "Seit": "2025-12-31", "Bis": "2025-12-31", "Version": "1.2",
+                             "Kundennummer": "00123", "Satz": "1,2 oder 3", "Teile": "10-12-14"}  # fmt: skip
+    assert (json.loads(b)["Umsatz"], json.loads(b)["Seit"], c) == ("-2000.50", "2026-02-01", None)
+    assert {x.name: x.sql_type for x in attribute_columns(store)} == {
+        "punkte": "DOUBLE", "umsatz": "DOUBLE", "seit": "DATE", "bis": "DATE", "version": "DOUBLE", "kundennummer": "DOUBLE",
+        "satz": "VARCHAR", "teile": "VARCHAR",
+    }  # fmt: skip
+    assert {"Punkte, Umsatz: decimal comma.", "Seit: day first.", "Bis: day first."} <= set(found.notes)
+
+    american = 'email,Score,Since\nz@x.de,"1,234",12/31/2025\n'
+    load(store, tmp_path, "contacts", american)
+    assert json.loads(store.value("SELECT attributes FROM contacts WHERE email = 'z@x.de'")) == {
+        "Score": "1234", "Since": "2025-12-31"
+    }  # fmt: skip
+    load(store, tmp_path, "contacts", american, map_text='decimal = ","\n')
+    assert '"Score":"1.234"' in store.value("SELECT attributes FROM contacts WHERE email = 'z@x.de'")
+
+
+def test_of_two_columns_with_one_name_in_rules_the_first_is_read_and_the_second_told(store: Store, tmp_path: Path) -> None:
+    found = load(store, tmp_path, "contacts", "email,Shoe Size,shoe-size,Shoe Size\na@x.de,40,41,42\n")
+
+    assert store.value("SELECT attributes FROM contacts") == '{"Shoe Size":"40"}'
+    told = [n for n in found.notes if "one name in rules (shoe_size)" in n]
+    assert len(told) == 2 and "'Shoe Size' and 'shoe-size'" in told[0]
+
+    load(store, tmp_path, "contacts", "email,SHOE SIZE\nb@x.de,43\n")
+    (column,) = attribute_columns(store)
+    assert column.name == "shoe_size" and "'Shoe Size' has the same name in rules and is not read" in column.meaning
 
 
 def test_lists_of_json_lines_become_words(store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from connector import rhythm
 from connector.clock import as_of
 from connector.columns import BY_NAME, COLUMNS, RFM_GRID
 from connector.identity import identify
@@ -173,7 +174,7 @@ def test_a_no_anywhere_outweighs_a_yes_and_a_dead_address_closes_only_itself():
         "contacts",
         [contact("shopify", "1", email="a@x.de"), contact("mailchimp", "1", email="a@x.de"),
          contact("shopify", "2", email="b@x.de"),
-         contact("mailchimp", "2", email="b@x.de"), contact("shopify", "3", email="c@x.de")],
+         contact("mailchimp", "2", email="b@y.de"), contact("shopify", "3", email="c@x.de")],
     )  # fmt: skip
 
     def said(source, contact_id, status, topic=""):
@@ -184,10 +185,13 @@ def test_a_no_anywhere_outweighs_a_yes_and_a_dead_address_closes_only_itself():
         [
             said("shopify", "1", "subscribed"), said("mailchimp", "1", "unsubscribed"),
             said("shopify", "2", "dead"), said("mailchimp", "2", "subscribed"),
-            said("mailchimp", "2", "unsubscribed", "ads by post"),
+            said("mailchimp", "2", "subscribed", "E-mail"), said("mailchimp", "2", "unsubscribed", "ads by post"),
             said("shopify", "3", "subscribed"), said("shopify", "3", "dead"),
         ],
     )  # fmt: skip
+    store.insert(
+        "identifiers", [{"source": "shopify", "contact_id": "2", "kind": "email", "value": "b@y.de", "is_main": False}]
+    )
 
     derive(store, shop_config())
 
@@ -273,6 +277,36 @@ def test_fifths_share_ties_and_wait_for_fifty_buyers():
     assert {g for (g,) in store.sql("SELECT rfm_group FROM profile")} <= groups
     assert store.sql("SELECT DISTINCT rfm_f FROM profile") == [(1,)]
     assert store.sql("SELECT rfm_m, count(*) FROM profile GROUP BY 1 ORDER BY 1") == [(i, 10) for i in range(1, 6)]
+
+
+def test_where_fifths_are_cut_and_the_shops_rhythm_can_be_seen():
+    store = new_store()
+    store.insert("orders", [order("import", str(i), f"c{i}", f"2026-0{1 + i % 5}-10", str(10 + i)) for i in range(50)])
+    store.insert("orders", [order("import", f"{i}b", f"c{i}", f"2026-06-{10 + i // 12}", "1") for i in range(4, 50, 5)])
+    derive(store, shop_config())
+    few = rhythm.of_shop(store)
+
+    assert [c["from"] for c in few["rfm"]["rfm_r"]] == ["2026-01-10", "2026-02-10", "2026-03-10", "2026-04-10", "2026-06-10"]
+    assert few["rfm"]["rfm_f"] == [{"fifth": 1, "from": 1, "people": 40}, {"fifth": 5, "from": 2, "people": 10}]
+    assert sum(c["people"] for c in few["rfm"]["rfm_m"]) == 50 and few["rfm"]["rfm_m"][0]["from"] == 10.0
+    assert (few["usual_gap_days"], few["long_gap_days"], few["is_guessed"]) == (None, 180, True)
+    told = rhythm.sentences(few)
+    assert told[1] == "RFM, number of orders (rfm_f): 1 from 1, 5 from 2."
+    assert "too few second orders" in told[3] and "more than 180 days, churned for more than 360." in told[3]
+
+    store.insert("orders", [order("import", f"{i}c", f"c{i}", f"2026-0{1 + i % 5}-20", "1") for i in range(25)])
+    derive(store, shop_config())
+    known = rhythm.of_shop(store)
+    assert (known["usual_gap_days"], known["is_guessed"]) == (10, False)
+    assert "half of all next orders came within 10 days" in rhythm.sentences(known)[3]
+
+
+def test_below_fifty_buyers_there_are_no_fifths_and_that_is_said():
+    store = one_buyer()
+    store.insert("orders", [order("shopify", "a", "1", "2026-06-20", "100")])
+    derive(store, shop_config())
+
+    assert rhythm.sentences(rhythm.of_shop(store))[0] == "RFM: no fifths yet; they need 50 buyers."
 
 
 def test_fields_give_coverage_and_no_example_of_personal_columns():

@@ -206,7 +206,17 @@ def test_values_come_from_the_data():
         ("not (orders_total > 1 and has_cart_abandoned_7d)", ""),
         ("segment('Carts')", "needs carts"),
         ("churn_tier = 'high'", "needs scores"),
-        ("rated(min => 4)", ""),
+        ("rated(min => 4)", "needs ratings, and there are none yet"),
+        ("not rated(min => 4) and orders_total > 1", "needs ratings"),
+        ("avg_rating < 3 or (ratings_total = 0 and orders_total >= 1)", "needs ratings"),
+        ("not last(event => 'viewed') <= 30", "needs page views"),
+        ("days_since_visit > 30", "needs logins or page views"),
+        ("'Tea' in viewed_categories", "needs page views"),
+        ("opens_human_total = 0 and clicks_total = 0", ""),
+        ("engagement_score > 10", ""),
+        ("orders_total >= 2 and discounted_orders = 0", "needs the discounts of orders"),
+        ("not promotion_share >= 0.5", "needs the discounts of orders"),
+        ("not landing_page like '%sale%'", "nobody's landing_page is known yet"),
     ],
 )
 def test_a_segment_without_its_data_is_not_ready(where: str, reason: str):
@@ -239,6 +249,37 @@ def test_a_segment_that_looks_back_further_than_the_orders_go_is_not_ready():
     )
 
 
+def test_a_segment_that_names_a_score_needs_that_score_and_no_other():
+    store = coffee_shop()
+    rules = ("not churn_tier = 'high'", "churn_confidence = 'high'", "purchase_tier = 'high'")
+    config = shop_config(*({"name": r, "where": r} for r in rules))
+    derive(store, config)
+    (person,) = store.sql("SELECT min(person_id) FROM people")[0]
+    made = {"person_id": person, "value": 0.5, "tier": "high", "cutoff": "2026-06-30"}
+    store.insert("scores", [{**made, "score": "purchase_30d", "is_published": True},
+                            {**made, "score": "churn", "is_published": False}])  # fmt: skip
+
+    counts = {c.segment: c.not_ready for c in evaluate(store, config, resolve(config), derive(store, config), "r1")}
+
+    assert [counts[r] for r in rules] == [
+        "needs the score churn, and none is published (`rollcall score card` says why)"
+    ] * 2 + [""]
+
+
+def test_a_segment_that_looks_back_further_than_the_mails_go_is_not_ready_and_ever_means_as_far_as_is_known():
+    store = coffee_shop()
+    rules = ("not clicked(days => 90)", "clicks_365d = 0", "clicked(days => 30)", "clicks_total = 0", "orders_90d > 0")
+    config = shop_config(*({"name": r, "where": r} for r in rules))
+    moment = derive(store, config)
+    store.insert("cursors", [{"source": "shopify", "stream": "activity", "complete_from": "2026-05-02"},
+                             {"source": "hubspot", "stream": "email_events", "complete_from": "2026-06-30"}])  # fmt: skip
+
+    counts = {c.segment: c.not_ready for c in evaluate(store, config, resolve(config), moment, "r1")}
+
+    late = "looks at mails of the last {} days, but those of shopify are complete only from 2026-05-02 on"
+    assert [counts[r] for r in rules] == [late.format(90), late.format(365), "", "", ""]
+
+
 def test_a_preview_shows_who_would_come_and_go_and_masks_addresses():
     store = coffee_shop()
     config = shop_config({"name": "Buyers", "where": "orders_total > 0"})
@@ -249,6 +290,8 @@ def test_a_preview_shows_who_would_come_and_go_and_masks_addresses():
 
     assert (shown.size, shown.people, shown.entered, shown.left) == (2, 4, 1, 1)
     assert set(shown.sample) == {"a***@x***.de", "c***@x***.de"}
+    assert (shown.entering, shown.leaving) == (("c***@x***.de",), ("b***@x***.de",))
+    assert preview(store, config, moment, "clicked()", "Buyers", addresses=True).entering == ("cid@x.de",)
     assert masked("ann@mail.example.com") == "a***@m***.com"
     assert store.value("SELECT count(*) FROM memberships") == 2
 

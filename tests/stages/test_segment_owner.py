@@ -7,14 +7,19 @@ from datetime import date
 
 import pytest
 
-from connector.config import Branch, Privacy
+from connector import ask
+from connector.clock import as_of
+from connector.config import Branch, Identity, Privacy
 from connector.exports import safe, segment_file
 from connector.figures import Figures
+from connector.progress import Silent
 from connector.questions import Answer, block, rule
 from connector.rules import RuleError, declared, parse
+from connector.rules.vocabulary import VALUE_LIMIT
 from connector.segment import check, evaluate, history, resolve
+from connector.session import Session
 from models.errors import UsageError
-from tests.stages.hand_shop import contact, derive, event, line, new_store, order, row, shop_config
+from tests.stages.hand_shop import contact, derive, event, line, new_store, order, person_of, row, shop_config
 
 
 def small_shop():
@@ -34,7 +39,7 @@ def test_an_export_carries_consent_and_nothing_a_spreadsheet_would_run(tmp_path)
     store, config = small_shop(), shop_config({"name": "Buyers", "where": "orders_total > 0"})
     evaluate(store, config, resolve(config), derive(store, config), "r1")
 
-    count = segment_file(store, "Buyers", tmp_path / "out.csv", ("city",))
+    count = segment_file(store, config, "Buyers", tmp_path / "out.csv", ("city",))
 
     rows = sorted(csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8-sig")), key=lambda r: r["email"])
     assert count == 2 and (tmp_path / "out.csv").stat().st_mode & 0o077 == 0
@@ -42,9 +47,9 @@ def test_an_export_carries_consent_and_nothing_a_spreadsheet_would_run(tmp_path)
         ("'=HYPERLINK(1)", "yes", "Bonn"),
         ("Bob", "no", "Ulm"),
     ]
-    assert segment_file(store, "Buyers", tmp_path / "out.parquet") == 2
+    assert segment_file(store, config, "Buyers", tmp_path / "out.parquet") == 2
     with pytest.raises(UsageError, match="Did you mean 'city'"):
-        segment_file(store, "Buyers", tmp_path / "out.csv", ("citty",))
+        segment_file(store, config, "Buyers", tmp_path / "out.csv", ("citty",))
     assert [safe(v) for v in ("-1", -1, "@x", None, ["a", "=b"], True)] == ["'-1", "-1", "'@x", "", "a; =b", "yes"]
 
 
@@ -58,7 +63,7 @@ def test_an_address_that_said_no_is_exported_so_whoever_holds_it(tmp_path):
     config = config.model_copy(update={"identity": apart})
     evaluate(store, config, resolve(config), derive(store, config), "r1")
 
-    assert segment_file(store, "Buyers", tmp_path / "out.csv") == 2
+    assert segment_file(store, config, "Buyers", tmp_path / "out.csv") == 2
     rows = {r["email"]: r for r in csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8-sig"))}
     assert (rows["ann@x.de"]["may_be_mailed"], rows["ann@x.de"]["consent_email"]) == ("no", "unsubscribed")
 
@@ -213,3 +218,52 @@ def test_everyone_else_may_stand_only_once():
 
     with pytest.raises(RuleError, match="circle"):
         evaluate(store, config, resolve(config), derive(store, config), "r1")
+
+
+def test_a_value_nobody_has_is_warned_of_however_many_products_there_are():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="a@x.de", city="Bonn")])
+    store.insert("orders", [order("shopify", "o", "1", "2026-01-01", "10")])
+    store.insert("order_lines", [line("shopify", "o", f"Tea {n:04d}", "Tea", "1") for n in range(VALUE_LIMIT // 2 + 100)])
+    config = shop_config()
+    derive(store, config)
+
+    def warned(rule):
+        return [w.message for w in check(rule, store, config).warnings]
+
+    assert warned("bought(product => 'tea 0007') and bought(product => 'Tea 0008') and city = 'Bonn'") == []
+    (told,) = warned("bought(product => 'Tee 0007')")
+    assert "never 'Tee 0007' in the data. Did you mean 'Tea 0007'?" in told
+    assert warned("bought(product => 'Cocoa powder')") == ["product of bought is never 'Cocoa powder' in the data."]
+
+
+def test_why_tells_the_records_of_a_person_as_keep_apart_names_them_and_no_address():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="ann@x.de"), contact("mailchimp", "m1", email="ann@x.de")])
+    store.insert("orders", [order("shopify", "g", None, "2026-01-02", "10", email="ann@x.de")])
+    s = Session(shop_config(), store, "r1", as_of(None, "UTC"), Silent())
+
+    records = ask.why(s, "ann@x.de", None)["records"]
+
+    assert records == [{"record": "", "evidence": "same e-mail"}, {"record": "mailchimp:m1", "evidence": "same e-mail"},
+                       {"record": "shopify:1", "evidence": "same e-mail"}]  # fmt: skip
+    s.config = shop_config().model_copy(update={"identity": Identity(keep_apart=(("shopify:1", "mailchimp:m1"),))})
+    apart = {r["record"] for r in ask.why(s, "ann@x.de", None)["records"]}
+    assert len(apart & {"shopify:1", "mailchimp:m1"}) == 1
+
+
+@pytest.mark.parametrize("address", ["gift@x.de", " Gift@X.de"])
+def test_somebody_is_found_by_an_address_that_stands_on_an_order_alone(address):
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="ann@x.de"), contact("shopify", "2", email="bob@x.de")])
+    store.insert("orders", [order("shopify", "o", "1", "2026-01-01", "10", email="gift@x.de"),
+                            order("shopify", "p", "2", "2026-01-02", "10", email="ann@x.de"),
+                            order("shopify", "g", None, "2026-01-02", "10", email="guest@x.de")])  # fmt: skip
+    store.insert("events", [event("shopify", None, "login", "2026-01-02", email="visitor@x.de")])
+    derive(store, shop_config())
+
+    assert ask.person_of(store, address) == person_of(store, "shopify", "1")
+    assert ask.person_of(store, "guest@x.de") == person_of(store, "email", "guest@x.de")
+    assert ask.person_of(store, "visitor@x.de") == person_of(store, "email", "visitor@x.de")
+    with pytest.raises(UsageError, match="Nobody"):
+        ask.person_of(store, "stranger@x.de")

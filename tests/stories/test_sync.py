@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
-from tests.stories.story import AS_OF, Story, plan_of, segments
+from tests.stories.story import AS_OF, NAMES, Story, plan_of, segments
 
 SYNC = ("sync", "--as-of", AS_OF)
 STRICT = "[guards]\nmax_leave_pct = 0\nmax_enter_pct = 0\nmax_change_count = 0\nmin_members = 0\n"
@@ -38,6 +39,14 @@ def test_a_second_sync_stores_nothing_writes_nothing_and_says_so(pushed: Story) 
     assert memberships(pushed) == held
 
 
+def test_a_plan_says_every_rule_in_words_also_where_nobody_moves(pushed: Story) -> None:
+    plan = ("plan", "--as-of", AS_OF)
+    says = {t["segment"]: t["says"] for t in pushed.ok(*plan, "--json").json["segments"]}
+    shown = " ".join(pushed.ok(*plan).out.split())
+    assert says.keys() == set(NAMES) and all(s.startswith("Everybody ") and s in shown for s in says.values())
+    assert "Nothing would change" in shown
+
+
 def test_the_report_is_there_and_holds_no_address(pushed: Story) -> None:
     page = pushed.ok(*SYNC, "--json").json["report"]
 
@@ -45,8 +54,10 @@ def test_the_report_is_there_and_holds_no_address(pushed: Story) -> None:
     assert page == str(pushed.folder / "rollcall-report.html")
     assert not re.search(r"[\w.+-]+@[\w-]+\.\w+", text)
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
-    for name in ("Frequent", "Lapsed 180", "Top 10 percent"):
-        assert name in text
+    shop = pushed.ok("fields", "--json").json["shop"]
+    assert [c["fifth"] for c in shop["rfm"]["rfm_m"]] == [1, 2, 3, 4, 5] and len(shop["says"]) == 4
+    for name in ("Frequent", "Lapsed 180", "Top 10 percent", *(html.escape(line) for line in shop["says"])):
+        assert name.replace("&#x27;", "&#39;") in text
 
 
 def test_three_changed_customers_are_all_that_moves(pushed: Story) -> None:

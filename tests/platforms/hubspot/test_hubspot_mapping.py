@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
+from adapters.base import Page
+from adapters.hubspot_read import _open_contact
+from connector.intake import Intake
 from connector.normalize import Normalizer, load_mapping
+from connector.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +154,39 @@ def test_a_draft_names_no_day_on_which_it_was_sent(normalizer: Normalizer) -> No
     sent = normalizer.normalize("emails", {"id": "1", "name": "News", "_sent_at": "2026-05-01T00:00:00Z"})["campaigns"]
     draft = normalizer.normalize("emails", {"id": "2", "name": "Soon", "publishDate": "2027-05-01T00:00:00Z"})["campaigns"]
     assert (sent[0]["sent_at"][:10], draft[0]["sent_at"]) == ("2026-05-01", None)
+
+
+def form(at: str, name: str, **others: str) -> dict[str, Any]:
+    """A contact as the adapter hands it over, whose latest form is this one."""
+    found = {"id": "101", "properties": {"recent_conversion_date": at, "recent_conversion_event_name": name, **others}}
+    _open_contact(found, [])
+    return found
+
+
+def test_a_form_stays_when_the_contact_names_a_later_one_and_each_stands_once(normalizer: Normalizer) -> None:
+    store = Store(":memory:")
+    newsletter, contact_us = ("2026-05-01T09:00:00.5Z", "Newsletter"), ("2026-06-10T09:00:00Z", "Contact")
+    seen = [
+        form(*newsletter), form(*newsletter, city="Bonn"), form(*contact_us), form(*contact_us, city="Ulm"),
+        form(*newsletter, city="Ulm"), form(*contact_us), form("2026-07-01T09:00:00Z", "Contact", city="Ulm"),
+    ]  # fmt: skip
+    counts = []
+    for n, record in enumerate(seen):
+        intake = Intake(store, "hubspot", "contacts", f"r{n}", normalizer, lambda: datetime(2026, 7, 2))
+        intake.take(Page([record], {}))
+        intake.commit()
+        counts.append(store.value("SELECT count(*) FROM events WHERE kind = 'form'"))
+
+    assert counts == [1, 1, 2, 2, 2, 2, 3]
+    told = store.sql("SELECT contact_id, CAST(occurred_at AS DATE)::VARCHAR, text FROM events ORDER BY 2")
+    assert told == [("101", "2026-05-01", "Newsletter"), ("101", "2026-06-10", "Contact"), ("101", "2026-07-01", "Contact")]
+    assert len(store.sql("SELECT DISTINCT record_id FROM events")) == 3
+
+
+def test_the_first_form_is_told_beside_the_latest_unless_it_is_the_same(normalizer: Normalizer) -> None:
+    first = {"first_conversion_date": "2026-05-01T09:00:00Z", "first_conversion_event_name": "Newsletter"}
+    both = normalizer.normalize("contacts", form("2026-06-10T09:00:00Z", "Contact", **first))
+    alone = normalizer.normalize("contacts", form("2026-05-01T09:00:00Z", "Newsletter", **first))
+
+    assert [(e["kind"], e["text"]) for e in both["events"]] == [("form", "Newsletter"), ("form", "Contact")]
+    assert [e["text"] for e in alone["events"]] == ["Newsletter"]
