@@ -18,7 +18,7 @@ from connector.config import Config
 from connector.evaluation import Evaluation, check_cycles
 from connector.library import entries, entry
 from connector.readiness import Readiness, needed
-from connector.rules import Known, Rule, RuleError, Vocabulary, declared, parse, say
+from connector.rules import Known, Node, Rule, RuleError, Vocabulary, declared, parse, say
 from connector.rules.explain import Clause, explain
 from connector.rules.measures import TOPICS
 from connector.rules.nearest import hint
