@@ -128,7 +128,8 @@ def _make_news(store: Store, config: Config, as_of: AsOf, table: str, select: st
 def attribute_columns(store: Store) -> tuple[ProfileColumn, ...]:
     """One column per free attribute found on contacts: a number, a day or yes/no where every value is one, else text."""
     kinds = store.sql("""
-        SELECT key, bool_and(try_cast(value AS DOUBLE) IS NOT NULL), bool_and(try_cast(value AS DATE) IS NOT NULL),
+        SELECT key, bool_and(try_cast(value AS DOUBLE) IS NOT NULL),
+          bool_and(regexp_matches(value, '^[0-9]{4}[-/]') AND try_cast(value AS DATE) IS NOT NULL),
           bool_and(lower(value) IN ('true', 'false'))
         FROM (SELECT key, json_extract_string(attributes, '$."' || replace(key, '"', '') || '"') AS value
               FROM (SELECT attributes, unnest(json_keys(attributes)) AS key FROM contacts WHERE attributes IS NOT NULL))

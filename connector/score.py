@@ -61,13 +61,8 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
         attempt(data, "next_order", horizon, lambda: score_value.next_order(data, views, horizon)),
     ]  # fmt: skip
     found = _with_reasons(data, views, [s for s in tried if s])
-    offers = attempt(
-        data,
-        "recommendations",
-        score_products.WINDOW_DAYS,
-        lambda: score_products.make(data),
-        lambda: score_products.rule(data),
-    )
+    days = score_products.WINDOW_DAYS
+    offers = attempt(data, "recommendations", days, lambda: score_products.make(data), lambda: score_products.rule(data))
     found += [offers] if offers else []
     mail, unread = score_more.mail_or_none(store, config, as_of, data)
     found += score_more.make(store, config, as_of, data, mail, views, horizon, unread)
@@ -75,7 +70,7 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
     _keep_bounds(store, data, found, as_of, run_id)
     for scored in found:
         if why := score_watch.stay(store, data, scored.card):
-            scored.card |= {"is_published": False, "status": "held", "lines": [*scored.card["lines"], why]}
+            scored.card.update(is_published=False, status="held", lines=[*scored.card["lines"], why])
             log.warning("score %s: %s", scored.card["score"], why)
             continue
         keep(store, scored, data.people, as_of, run_id)

@@ -99,15 +99,8 @@ def fields(o: Options) -> int:
         made.add_row(
             f["name"], f["type"], f["meaning"], f["unit"], f["source"], f"{f['coverage_pct']:.0f} %", str(f["example"] or "")
         )
-    say(
-        o,
-        made,
-        "",
-        *shop["says"],
-        "",
-        "Not available from any platform:",
-        *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()),
-    )
+    say(o, made, "", *shop["says"])
+    say(o, "", "Not available from any platform:", *(f"  {what}: {why}" for what, why in ask.NOT_AVAILABLE.items()))
     answer(o, {"fields": found, "shop": shop, "not_available": ask.NOT_AVAILABLE})
     return 0
 

@@ -148,11 +148,11 @@ def _between(node: Node, found: Mapping[Node, Any]) -> str:
     value, name = found.get(key_of(of)), name_of(of)
     bounds = number_of(low), number_of(high)
     if of.kind != "number" or bounds[0] is None or bounds[1] is None:
-        a, b = _said(low.value), _said(high.value)
+        span = f"{_said(low.value)} to {_said(high.value)}"
         if value is None:
-            return f"{name} is not known; {a} to {b} would turn it"
-        is_in = low.value <= value <= high.value
-        return f"{name} is {_said(value)}; {'anything but ' if is_in else ''}{a} to {b} would turn it"
+            return f"{name} is not known; {span} would turn it"
+        is_in = bool(low.value <= value <= high.value)
+        return f"{name} is {_said(value)}; {'anything but ' if is_in else ''}{span} would turn it"
     a, b = bounds[0], bounds[1]
     if a > b:
         return f"nothing lies between {_plain(a)} and {_plain(b)}"
