@@ -247,6 +247,11 @@ class Adapter(ABC):
         """Like `apply`, starting no automation where the platform has a way to say so (elsewhere it is `apply`)."""
         return self.apply(batch)
 
+    @property
+    def can_be_quiet(self) -> bool:
+        """Whether `apply_quietly` is quieter than `apply`."""
+        return type(self).apply_quietly is not Adapter.apply_quietly
+
     def automations(self, targets: Sequence[Target], fields: Sequence[str]) -> Automations:
         """Which automations of the owner's wait for these objects (by `object_id`) and fields. Only looks, and never fails:
         what cannot be read is said in `unread`."""

@@ -301,7 +301,15 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
 def _sender(s: Session, trigger: Trigger, g: Segment) -> triggers.Send:
     if trigger.mailchimp_event:
         adapter = s.adapter("mailchimp")
-        return lambda told: adapter.tell(Member(told.contact_id, told.email, told.person_id), trigger.mailchimp_event)
+
+        def record(told: Told) -> Outcome:
+            try:
+                return adapter.tell(Member(told.contact_id, told.email, told.person_id), trigger.mailchimp_event)
+            except (ApiError, AuthError) as e:  # refused, or never sent: that is clear, and the next run tries again
+                s.problem(e, adapter.name)
+                return Outcome(told.contact_id, "add", "refused", str(e))
+
+        return record
     secret = secrets.resolve(trigger.secret, key=f"trigger.{trigger.name}.secret", base=s.config.folder)
     door = Webhook(trigger.url, secret, now_utc=s.now, sleep=s.sleep)
 

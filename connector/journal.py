@@ -301,8 +301,9 @@ def _way_out(kind: str) -> str:
 
 
 def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> dict[str, int]:
-    """Contact -> how often it entered segments with starts = "journey" other than `segment` since then, by the journal."""
-    return dict(
+    """Contact -> how often it entered segments with starts = "journey" other than `segment` since then, by the journal; also
+    under ids that it had before a merge, or a change of its address."""
+    entered = dict(
         store.sql(
             """
             SELECT o[1], count(*) FROM (
@@ -313,6 +314,12 @@ def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> d
             [platform, segment, since],
         )
     )
+    now = merges.survivors(store, platform, sorted(entered)) if entered else {}
+    found: dict[str, int] = {}
+    for contact, times in entered.items():
+        lives_on = now.get(contact, contact)
+        found[lives_on] = found.get(lives_on, 0) + times
+    return found
 
 
 def started_since(store: Store, platform: str, since: datetime, now: datetime) -> int:

@@ -79,13 +79,15 @@ def plan_derived(
         pushed = [g for g in segments if _is_pushed(s.store, g, platform) and (not named or g.name in named)]
         columns = [f for f in s.config.field if platform in f.push and not named]
         left = [] if named else left_behind.on(s, platform, segments)
-        if not (pushed or columns or left) or (only and platform not in only):
+        is_open = bool(journal.open_intents(s.store, platform))  # also of a segment that is no longer in the configuration
+        if not (pushed or columns or left or is_open) or (only and platform not in only):
             continue
         try:
             adapter = s.adapter(platform)
             accounts[platform] = s.accounts.setdefault(platform, known_account(s, adapter)).id
             push.recover(s.store, adapter, run_id=s.run_id, now=s.now, tell=partial(_tell, s, platform))
             ledger.follow_merges(s.store, platform)
+            left = left_behind.on(s, platform, segments) if is_open and not named else left
             planned = _plan_platform(s, adapter, pushed, left, with_go_ahead, stop, allowed) if pushed or left else []
             values = extras.plan_fields(s, adapter, columns, stop, with_go_ahead=with_go_ahead, allowed=allowed)
             planned, values, told = consequences.foretell(s.store, adapter, planned, values)

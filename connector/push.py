@@ -54,7 +54,7 @@ def carry_out(
     still_allowed: asks for the consent of whoever has yet to enter, and gives the plans without those who may not; called
     every `ASKED_AGAIN`, for a long push is not over when it has been asked before its first write.
     """
-    lanes = [_Lane(adapter, _keeping(store, plan)) for plan in plans if plan.writable]
+    lanes = [_Lane(adapter, _keeping(store, plan), now) for plan in plans if plan.writable]
     _Push(store, adapter, run_id, now, progress or Silent(), still_allowed).run(lanes)
     return [lane.result for lane in lanes]
 
@@ -83,8 +83,8 @@ class _Delivered:
 class _Lane:
     """One tag or list: what is to be sent, in its order, and what came of it."""
 
-    def __init__(self, adapter: Adapter, plan: TargetPlan) -> None:
-        self.plan = plan
+    def __init__(self, adapter: Adapter, plan: TargetPlan, now: Callable[[], datetime]) -> None:
+        self.plan, self._now = plan, now
         self.object_id = plan.object_id
         if plan.target.object_id and not any(c.kind == "add" for c in plan.writable):
             self.object_id = plan.target.object_id  # somebody else's may bear its name by now
@@ -122,7 +122,7 @@ class _Lane:
         if is_creation(batch):
             return _Delivered(made=self._adapter.ensure(batch.target))
         quietly = self.plan.first_fill and not self.plan.makes_object and batch.adds
-        return _delivered(self._adapter, batch, self._adapter.apply_quietly if quietly else self._adapter.apply)
+        return _delivered(self._adapter, batch, self._adapter.apply_quietly if quietly else self._adapter.apply, self._now)
 
     def _all_batches(self, size: int) -> Iterator[Batch]:
         """First the creation of the object, where there is none; its id is known when the next batch is asked for."""
@@ -260,11 +260,16 @@ def _batch_id() -> str:
     return secrets.token_hex(8)
 
 
-def _delivered(adapter: Adapter, batch: Batch, apply: Callable[[Batch], list[Outcome]]) -> _Delivered:
-    """Send one batch. When the answer is lost, read back first and repeat only what did not happen."""
-    left = batch
+def _delivered(
+    adapter: Adapter, batch: Batch, apply: Callable[[Batch], list[Outcome]], now: Callable[[], datetime]
+) -> _Delivered:
+    """Send one batch. When the answer is lost, read back first and repeat only what did not happen; but not where the machine
+    slept in between: what was asked about consent does not hold any more, and the next run asks again."""
+    left, began = batch, now()
     settled: list[Outcome] = []
     for tries in range(READ_BACKS):
+        if tries and left.adds and not timedelta(0) <= now() - began < ASKED_AGAIN:
+            break
         try:
             outcomes = apply(left)
         except AmbiguousWriteError as e:

@@ -69,7 +69,14 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
             continue
         s.store.sql("DELETE FROM meta WHERE name = ?", [_UNWRITTEN.format(platform)])
         adapter = s.adapter(platform)
-        if plan.accounts.get(platform) != known_account(s, adapter).id:
+        try:
+            account = known_account(s, adapter)
+        except ConnectorError as e:  # the others go on
+            if e.exit_code in (2, 5):
+                raise
+            s.problem(e, platform)
+            continue
+        if plan.accounts.get(platform) != account.id:
             raise StalePlan(f"The plan was made for another {adapter.title} account. Make a new plan.")
         own = [t for t in plan.targets if t.target.platform == platform]
         if canary:
@@ -80,7 +87,7 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if first and not canary:
             _record_go_aheads(s, platform, own, segments)
         if plan.undone:
-            _reopen_fills(s, platform, own)
+            _reopen_fills(s, adapter, own)
         asked = still_allowed(s, adapter, own)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
@@ -171,15 +178,17 @@ def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segme
             _note_purpose(s, platform, g)
 
 
-def _reopen_fills(s: Session, platform: str, plans: Sequence[TargetPlan]) -> None:
-    """Whom an undo takes off may come back once the segment goes on, and starts nothing then: it is a fill again.
+def _reopen_fills(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> None:
+    """Whom an undo takes off may come back once the segment goes on, and starts nothing then: it is a fill again. Not where
+    coming back starts a journey and nothing can be added quietly: there the limit of starts a day holds as on any night.
 
     Before anything is written, so that it holds for an undo that is cut short too.
     """
     for t in plans:
         off = sum(c.kind == "remove" for c in t.writable)
-        if off > ledger.filling(s.store, platform, t.target.segment):
-            ledger.begin_fill(s.store, platform, t.target.segment, off)
+        is_loud = t.target.starts == "journey" and not adapter.can_be_quiet
+        if not is_loud and off > ledger.filling(s.store, adapter.name, t.target.segment):
+            ledger.begin_fill(s.store, adapter.name, t.target.segment, off)
 
 
 def _end_fills(s: Session, platform: str, plans: Sequence[TargetPlan], results: Sequence[TargetResult]) -> None:

@@ -393,3 +393,17 @@ def test_a_run_shows_what_it_could_not_do_since_when_and_what_helps(store: Store
     assert "245 tags" in parked["reason"] and "next run" in parked["what_to_do"]
     assert [(p["segment"], p["people"], p["since"]) for p in shown["stuck"]] == [("a", 2, first), ("b", 1, second)]
     assert "@" not in str(shown)
+
+
+def test_a_batch_whose_answer_is_lost_while_the_machine_sleeps_is_not_sent_again_before_consent_is_asked(store: Store) -> None:
+    platform, now = Platform(), [NOW]
+    sent: list[int] = []
+
+    def asleep(batch: Batch) -> list[Outcome]:
+        sent.append(len(batch.adds))
+        now[0] += timedelta(hours=9)
+        raise AmbiguousWriteError("no answer")
+
+    platform.answer, platform.tags["a"] = asleep, set()
+    (result,) = push.carry_out(store, platform, [plan("a", 3)], run_id="r1", now=lambda: now[0])
+    assert sent == [3] and result.counts == {"unknown": 3} and states(store) == ["unknown"]

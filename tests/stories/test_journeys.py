@@ -89,3 +89,27 @@ def test_whom_another_segments_new_rule_leaves_to_this_one_waits_for_a_go_ahead(
     keeper.owner.believe({"A": range(2), "B": (), "C": range(2, 7)})
     _, plan = keeper.owner.push(first=False)
     assert [t.waits_for_go_ahead for t in plan.targets] == [True, False, True] and len(keeper.owner.held()) == 7
+
+
+@pytest.mark.parametrize("platform", ["hubspot", "mailchimp"])
+def test_journeys_somebody_entered_count_also_after_a_merge_or_a_change_of_address(tmp_path: Path, platform: str) -> None:
+    segments = "".join(
+        f'[[segment]]\nname = "{n}"\nwhere = "orders_total >= 1"\npush = ["{platform}"]\nstarts = "journey"\n' for n in NAMES
+    )
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, segments, only=platform)
+        owner = keeper.owner
+        owner.believe(dict.fromkeys(NAMES, (0,)))
+        owner.push()
+        owner.believe({"A": (0, 1), "B": (0, 1), "C": (0,)})
+        owner.push(first=False)
+        if platform == "hubspot":
+            keeper.world.hubspot.merge("p00001", "p00009")
+        else:
+            keeper.world.mailchimp.change("p00001", {"email": "new@shop.example"})
+        owner.pull()
+        owner.believe(dict.fromkeys(NAMES, (0, 1)))
+        for name in NAMES:
+            owner.store.sql("INSERT INTO members SELECT ?, person_id FROM people WHERE email = 'new@shop.example'", [name])
+        _, plan = owner.push(first=False)
+        assert plan.targets[2].entered == 0 and plan.targets[2].excluded == {"entered 2 journeys within 30 days": 1}

@@ -11,7 +11,8 @@ import responses
 
 from connector import consent, staleness, sync
 from models.changes import Plan
-from tests.stories.small_world import NOW, Owner, World
+from tests.stories.shopkeeper import NAME, VIP, Shopkeeper
+from tests.stories.small_world import NOW, Fuse, Killed, Owner, World
 
 SEGMENTS = "".join(
     f'[[segment]]\nname = "{name}"\nwhere = "{where}"\npush = ["mailchimp"]\n'
@@ -70,3 +71,21 @@ def test_a_source_that_was_pulled_too_long_ago_holds_back_every_segment(owner: O
     s.now = lambda: NOW + timedelta(hours=49)
     why = staleness.of_segments(s, sync.resolved(owner.config))
     assert len(why) == 3 and all("were last pulled 49 hours ago (guards.max_age_hours = 48)" in text for text in why.values())
+
+
+@pytest.mark.parametrize("platform", ["mailchimp", "hubspot", "shopify"])
+def test_what_a_run_that_died_wrote_loses_the_tag_on_saying_no_also_where_its_segment_was_taken_out_meanwhile(
+    mock: responses.RequestsMock, tmp_path: Path, platform: str
+) -> None:
+    keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", platform), only=platform)
+    owner, world = keeper.owner, keeper.world
+    owner.believe({"VIP": range(4)})
+    with pytest.raises(Killed):
+        owner.push(Fuse(lambda boundary: boundary == f"after {platform}" and len(world.members(platform, NAME)) == 4))
+    owner.reopen()
+    owner.change_rule(VIP.replace("hubspot", platform), "")
+    world.simulators[platform].change("p00002", {"consent": "opted_out" if platform == "hubspot" else "unsubscribed"})
+    owner.pull()
+    owner.believe({})
+    owner.push(first=False)
+    assert world.members(platform, NAME) == {world.contact_id(platform, n) for n in (0, 1, 3)}

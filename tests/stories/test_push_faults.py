@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import responses
 
-from connector import audit
+from connector import audit, writer
+from connector.sandbox.base import Request, Response
+from connector.sandbox.faults import answer
+from tests.simulated import between
+from tests.stories.shopkeeper import VIP, Shopkeeper
 from tests.stories.small_world import PLATFORMS, Owner, World
 
 SEGMENTS = """
@@ -82,3 +87,47 @@ def test_thousands_of_changes_on_bad_nights_happen_once(mock: responses.Requests
     met = [fault for wire in world.wires.values() for fault in wire.failed]
     print(f"seed {seed}: {len(met)} faults")
     assert len(met) > 100
+
+
+def test_a_platform_that_fails_between_plan_and_push_stops_no_other(mock: responses.RequestsMock, tmp_path: Path) -> None:
+    world = World(mock, 4)
+    owner = Owner(world, tmp_path, SEGMENTS, more="[guards]\nmin_members = 100000\n")
+    owner.pull()
+    owner.believe({name: range(4) for name in TAGS})
+    s = owner.session()
+    plan = owner.plan(s)
+
+    def account_down(request: Request, hand_on: Callable[[Request], Response]) -> Response:
+        return answer("hubspot", "500", world.hubspot.clock) if "account-info" in request.path else hand_on(request)
+
+    with between(world.wires["hubspot"], account_down):
+        writer.carry_out(s, plan, first=True)
+    assert {p: len(world.members(p, TAGS["VIP"])) for p in PLATFORMS} == {"shopify": 4, "mailchimp": 4, "hubspot": 0}
+    assert s.exit_code == 1 and {r.platform for r in s.results} == {"shopify", "mailchimp"}
+
+
+def test_an_event_that_mailchimp_clearly_refuses_ends_no_run_and_is_recorded_by_the_next(
+    mock: responses.RequestsMock, tmp_path: Path
+) -> None:
+    event = '[[trigger]]\nname = "event"\nsegment = "VIP"\nmailchimp_event = "vip"\n'
+    keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "mailchimp") + event, only="mailchimp")
+    owner, simulator = keeper.owner, keeper.world.mailchimp
+    owner.believe({"VIP": range(3)})
+    owner.push()
+    owner.store.sql("INSERT INTO memberships SELECT 'VIP', person_id, DATE '2026-11-21', NULL, 'r', NULL FROM people LIMIT 3")
+    refused: list[str] = []
+
+    def once(request: Request, hand_on: Callable[[Request], Response]) -> Response:
+        if request.path.endswith("/events") and not refused:
+            refused.append(request.path)
+            return answer("mailchimp", "429", simulator.clock)
+        return hand_on(request)
+
+    states = "SELECT state, count(*) FROM triggered GROUP BY ALL ORDER BY ALL"
+    with between(keeper.world.wires["mailchimp"], once):
+        s, _ = owner.push(first=False)
+    assert s.exit_code == 1 and len(refused) == 1 and "push" in s.summary
+    assert owner.store.sql(states) == [("done", 2), ("failed", 1)]
+    owner.push(first=False)
+    assert owner.store.sql(states) == [("done", 3)]
+    assert sum(e["kind"] == "member.event" for e in simulator.effects) == 3
