@@ -207,20 +207,25 @@ class Members:
         for contact_id, row in answers.items():
             if row is not None:
                 rows.setdefault(self._audience(contact_id), []).append(row)
-        for audience in sorted({self._audience(i) for i, row in answers.items() if row is None}):
-            self._must_be_there(audience)
+        absent = sorted({self._audience(i) for i, row in answers.items() if row is None})
+        over = {audience for audience in absent if not self._is_there(audience)}
         records = [r for audience, found in rows.items() for r in reader.whole(audience, found)]
-        return Page(records, {}, gone={i: "gone" for i, row in answers.items() if row is None})
+        gone = {i: "archived" if self._audience(i) in over else "gone" for i, row in answers.items() if row is None}
+        return Page(records, {}, gone=gone)
 
-    def _must_be_there(self, audience: str) -> None:
-        """An audience that was deleted answers 404 for each of its members, which says nothing about any of them."""
-        if self.api.find(f"lists/{quote(audience, safe='')}", "id") is None:
+    def _is_there(self, audience: str) -> bool:
+        """An audience that was deleted answers 404 for each of its members, which says nothing about any of them: they are out of
+        sight, and erased by nobody. Raises where it is the one that is written."""
+        if self.api.find(f"lists/{quote(audience, safe='')}", "id") is not None:
+            return True
+        if audience == self.api.audience:
             raise PermanentApiError(
                 f"Mailchimp knows no audience '{audience}' any more (deleted, or the key is of another account), so its people "
                 "cannot be asked. Nothing is concluded about them. Is it the audience you write to, correct mailchimp.audience "
                 "in the configuration; then run `rollcall pull --full`.",
                 platform="mailchimp", status=404,
             )  # fmt: skip
+        return False
 
     def _audience(self, contact_id: str) -> str:
         return contact_id.rpartition(":")[0] or self.api.audience

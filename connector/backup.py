@@ -40,7 +40,13 @@ DATED = {"journal": "intended_at", "field_writes": "written_at"}
 """Of these only what is of the last days, for `undo`, or open still."""
 SAID_NO = {
     "consent_history": consent.LAST_NO,
-    "former_addresses": f"SELECT f.* FROM former_addresses f SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)",
+    "former_addresses": f"""
+        SELECT f.* FROM former_addresses f SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)
+        UNION
+        SELECT * FROM former_addresses WHERE was_refused
+        UNION  -- whoever is not there any more says no for an address that others have
+        SELECT source, contact_id, email, NULL, NULL FROM contacts SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)
+        WHERE email IS NOT NULL AND state NOT IN ('live', 'erased')""",
 }
 """Of these only what a no rests on that the platforms may not show any more."""
 

@@ -57,7 +57,10 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
     hubspot = config.hubspot
     titles = {p: adapters.title(p) for p in config.platforms} | TITLES
     store.sql(
-        _VERDICTS.replace("{told}", _TOLD.strip()).replace("{hidden}", _HIDDEN.strip()).replace("{erased}", _ERASED.strip()),
+        _VERDICTS.replace("{told}", _TOLD.strip())
+        .replace("{hidden}", _HIDDEN.strip())
+        .replace("{erased}", _ERASED.strip())
+        .replace("{closed_with}", CLOSED_WITH),
         {
             "platform": platform,
             "channel": channel,
@@ -144,7 +147,16 @@ def allowed(store: Store, purpose: str) -> frozenset[str]:
     return frozenset(r[0] for r in store.sql(f"SELECT contact_id FROM verdicts WHERE {why} = ''"))
 
 
-_TOLD = r"""
+LEFT = """
+SELECT f.source, f.contact_id, f.email FROM former_addresses f
+WHERE f.email IS NOT NULL AND NOT EXISTS (
+  SELECT 1 FROM contacts k WHERE k.source = f.source AND k.email = f.email AND coalesce(k.state, 'live') = 'live')"""
+"""Addresses that a contact had before, and that nobody of its platform has now: it still speaks for them."""
+
+CLOSED_WITH = "SELECT source, contact_id, email, phone FROM former_addresses WHERE was_refused IS NOT false"
+"""Addresses that a contact had, and that had said no when it left them: as long as they do, it is closed with them."""
+
+_TOLD = rf"""
 refusal_kinds AS (  -- few words in many rows; files of other programs spell them in their own way
   SELECT kind, word LIKE '%complaint%' OR word IN ('spam', 'abuse', 'spamreport', 'reportedspam') AS is_complaint
   FROM (SELECT kind, regexp_replace(lower(kind), '[^a-z]', '', 'g') AS word FROM (SELECT DISTINCT kind FROM events))
@@ -164,22 +176,27 @@ tellers AS (  -- joins on equal values only: one with OR would compare every com
     UNION ALL
     SELECT t.source, c.email, t.occurred_at FROM told t JOIN contacts c ON c.source = t.source AND c.contact_id = t.contact_id
     WHERE c.email IS NOT NULL) t
-  JOIN contacts k ON k.email = t.place JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id)"""
+  JOIN (
+    SELECT source, contact_id, email FROM contacts
+    UNION ALL
+    SELECT source, contact_id, email FROM ({CLOSED_WITH})) k ON k.email = t.place
+  JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id)"""
 """Who complained or left, where an event is all that tells of it: person, source, when (UTC)."""
 
 NO_ANSWER = "('archived', 'dead', 'pending', 'transactional', 'never_asked')"
 """States that are neither a yes nor a no: what was said before them still holds."""
 
 _HIDDEN = rf"""
-hidden AS (  -- a refusal is not forgotten where the contact was archived later, died, or has yet to confirm that it means yes
-  SELECT a.source, a.contact_id, a.person_id FROM (
-    SELECT source, contact_id, person_id FROM answers WHERE topic = ''
-    GROUP BY ALL HAVING bool_and(status IN {NO_ANSWER})) a
-  JOIN consent_history h ON h.source = a.source AND h.contact_id = a.contact_id AND h.channel = $channel AND h.topic = ''
-  GROUP BY a.source, a.contact_id, a.person_id
-  HAVING arg_max(h.status, h.seen_at) FILTER (h.status NOT IN {NO_ANSWER})
-    = 'unsubscribed')"""
-"""Who refused, and whose record does not say so any more: person, source, contact. Over `answers`."""
+hidden AS (  -- a refusal is not forgotten where the contact was archived later, died, lost its address, or has yet to say yes
+  SELECT h.source, h.contact_id, l.person_id FROM (
+    SELECT source, contact_id FROM consent_history
+    SEMI JOIN (SELECT source, contact_id FROM consent_history WHERE status = 'unsubscribed') u USING (source, contact_id)
+    WHERE channel = $channel AND topic = '' AND status NOT IN {NO_ANSWER}
+    GROUP BY ALL HAVING arg_max(status, seen_at) = 'unsubscribed') h
+  ANTI JOIN (SELECT source, contact_id FROM answers WHERE topic = '' AND status IN ('subscribed', 'unsubscribed', 'erased')) a
+    USING (source, contact_id)
+  LEFT JOIN person_links l USING (source, contact_id))"""
+"""Who refused, and whose record says nothing of it any more: source, contact, person (NULL for none). Over `answers`."""
 
 _ERASED = r"""
 SELECT l.person_id, c.source, NULL, true, true FROM consents c JOIN person_links l USING (source, contact_id)
@@ -201,16 +218,18 @@ REFUSING = f"""
 WITH answers AS (
   SELECT source, contact_id, '' AS person_id, topic, status FROM consents WHERE channel = 'email'),
 {_HIDDEN.strip()},
+{_TOLD.strip()},
 refused AS (
   SELECT source, contact_id FROM answers WHERE topic = '' AND status IN ('unsubscribed', 'erased')
-  UNION SELECT source, contact_id FROM hidden)
-SELECT DISTINCT k.email FROM refused JOIN contacts k USING (source, contact_id) WHERE k.email IS NOT NULL
+  UNION SELECT source, contact_id FROM hidden),
+said AS (
+  SELECT k.email FROM refused JOIN contacts k USING (source, contact_id) WHERE k.email IS NOT NULL
+  UNION SELECT email FROM refused JOIN ({LEFT}) USING (source, contact_id)
+  UNION SELECT email FROM told WHERE email IS NOT NULL)
+SELECT email FROM said
 UNION
-SELECT f.email FROM refused JOIN former_addresses f USING (source, contact_id)
-WHERE f.email IS NOT NULL AND NOT EXISTS (
-  SELECT 1 FROM contacts k WHERE k.source = f.source AND k.email = f.email AND coalesce(k.state, 'live') = 'live')""".replace(
-    "$channel", "'email'"
-)
+SELECT k.email FROM said JOIN ({CLOSED_WITH}) f USING (email) JOIN contacts k USING (source, contact_id)
+WHERE k.email IS NOT NULL""".replace("$channel", "'email'")
 """Addresses that said no themselves, whoever holds them: shared by many, or by people whom the owner keeps apart."""
 
 DEAD = """
@@ -280,6 +299,11 @@ speaking AS (  -- whoever speaks for an address: also the contact that had it be
       AS place FROM former_addresses) f
   WHERE f.place IS NOT NULL AND NOT EXISTS (  -- one that is no longer there says nothing about it
     SELECT 1 FROM places c WHERE c.source = f.source AND c.place = f.place AND coalesce(c.state, 'live') = 'live')),
+holding AS (  -- whoever has an address, or left it when it had said no
+  SELECT source, contact_id, place FROM places WHERE source = $platform
+  UNION
+  SELECT source, contact_id, CASE $channel WHEN 'email' THEN email WHEN 'sms' THEN regexp_replace(phone, '[^0-9]', '', 'g') END
+  FROM ({closed_with}) WHERE source = $platform),
 {hidden},
 {told},
 refusals AS (
@@ -290,13 +314,13 @@ refusals AS (
   UNION ALL  -- the address itself said no, also where its holders are not one person (shared, kept apart)
   SELECT l.person_id, a.source, max(a.changed_at), bool_or(a.changed_at IS NULL), false
   FROM answers a JOIN speaking said ON said.source = a.source AND said.contact_id = a.contact_id
-  JOIN places k ON k.source = $platform AND k.place = said.place
+  JOIN holding k ON k.place = said.place
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   WHERE a.topic = '' AND a.status IN ('unsubscribed', 'erased') GROUP BY l.person_id, a.source
   UNION ALL
   SELECT l.person_id, h.source, NULL, true, false
   FROM hidden h JOIN speaking said ON said.source = h.source AND said.contact_id = h.contact_id
-  JOIN places k ON k.source = $platform AND k.place = said.place
+  JOIN holding k ON k.place = said.place
   JOIN person_links l ON l.source = k.source AND l.contact_id = k.contact_id
   UNION ALL  -- a complaint is a no; so is leaving, where only an imported event tells of it
   SELECT person_id, source, max(occurred_at), false, false FROM tellers GROUP BY person_id, source

@@ -63,7 +63,10 @@ _KNOWN = r"""
 WITH asked AS ({asked}),
 places AS (
   SELECT a.contact_id AS asked, unnest([k.email, regexp_replace(k.phone, '[^0-9]', '', 'g')]) AS place
-  FROM asked a JOIN contacts k ON k.source = a.source AND k.contact_id = a.contact_id),
+  FROM asked a JOIN contacts k ON k.source = a.source AND k.contact_id = a.contact_id
+  UNION  -- what was said of an address that it had before counts for it too
+  SELECT a.contact_id, unnest([f.email, regexp_replace(f.phone, '[^0-9]', '', 'g')])
+  FROM asked a JOIN former_addresses f ON f.source = a.source AND f.contact_id = a.contact_id AND f.was_refused IS NOT false),
 known AS (
   SELECT contact_id AS asked, source, contact_id FROM asked
   UNION

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -160,12 +160,33 @@ class _Reading:
         if len(missing) > FEW and len(missing) * 100 > live * MOST_GONE_PCT:
             return 0, f"{len(missing):,} of {live:,} records were not met. That is too many to be believed; nothing was done."
         before = {int(k) for (k,) in self.store.sql("SELECT record_key FROM missed WHERE source = ? AND stream = ?", self.key)}
-        gone = [k for k in missing if k in before]
+        gone = self._asked_for([k for k in missing if k in before])
         self._mark(gone)
         self.store.sql("DELETE FROM missed WHERE source = ? AND stream = ?", self.key)
         fixed = {"source": self.key[0], "stream": self.stream, "run_id": self.run_id}
         self.store.append("missed", ("record_key",), [(k,) for k in missing if k not in before], fixed)
         return len(gone), ""
+
+    def _asked_for(self, keys: Sequence[int]) -> list[int]:
+        """Contacts are asked for once more, each by name: one that is out of sight may have gone with its audience, and was erased
+        by nobody. Gives the records that are gone indeed."""
+        if not keys or self.stream != self.adapter.contacts_stream:
+            return list(keys)
+        rows = self.store.sql(
+            "SELECT record_id, record_key FROM source_records AS r WHERE source = ? AND stream = ? "
+            "AND record_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND NOT EXISTS (SELECT 1 FROM contacts AS c "
+            "WHERE c.source = r.source AND c.stream = r.stream AND c.record_id = r.record_id AND c.state = 'merged')",
+            [*self.key, list(keys)],
+        )
+        asked = {str(i): int(k) for i, k in rows}
+        there: set[str] = set()
+        for page in self.adapter.reread(list(asked)):
+            there |= {self.intake.normalizer.record_id(self.stream, r) for r in page.records}
+            there |= {i for i, state in page.gone.items() if state != "gone"}
+            self.intake.take(replace(page, done=False, gone={i: s for i, s in page.gone.items() if s != "gone"}))
+            self.intake.commit()
+        over = {asked[i] for i in there if i in asked}
+        return [k for k in keys if k not in over]
 
     def _mark(self, keys: Sequence[int]) -> None:
         """Their rows stay; only the hashes are cleared, so that one that comes back is stored again. Who lives on under another id

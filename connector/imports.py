@@ -24,6 +24,7 @@ from connector.imports_exports import Export, columns_of, known_export, other_ki
 from connector.imports_kinds import Kind, free_columns, kind_named, read_map, recognise, squash
 from connector.known import KEY_SQL
 from connector.progress import Progress, Silent
+from connector.pruning import NO
 from connector.store import Store
 from models import records
 from models.errors import StoreError, UsageError
@@ -41,6 +42,9 @@ FROM_LINES = "import:orders_from_lines"
 """Stream of the orders summed up from lines whose order no orders file has."""
 SIZES = "import:sizes"
 """Stream of the companies of which a contacts file says nothing but the size."""
+NO_STAYS = f""" AND NOT (regexp_matches(kind, '{NO}') AND (record_id, contact_id, kind) NOT IN (
+  SELECT (record_id, contact_id, kind) FROM {{}}))"""
+"""Files number their rows as they like: another file's row of the same number takes nobody's no back."""
 SHOWN = 1000
 READER_MEMORY = "600MB"
 CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash')"
@@ -315,7 +319,8 @@ def _store(
                 store.sql(
                     f'DELETE FROM "{table}" WHERE source = ? AND stream = ? AND record_id IN '
                     "(SELECT record_id FROM import_changed WHERE existed)"
-                    + (" AND is_main" if table == "identifiers" and not is_whole else ""),
+                    + (" AND is_main" if table == "identifiers" and not is_whole else "")
+                    + (NO_STAYS.format(staged(table)) if table == "events" else ""),
                     key,
                 )
             names = ", ".join(f'"{c}"' for c in ("record_id", *columns))

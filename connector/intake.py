@@ -384,9 +384,11 @@ class Intake:
                 self.store.filled(self.source, self.stream).add(layout.table)
         if brings_forms:
             former_forms.keep(self.store, self.source, self.stream, forms, brings_forms)
-        if had:
-            has = former_addresses.held(self.store, self.source, self.stream, may_change)
-            former_addresses.note(self.store, self.source, had, has)
+        if any(x.table == "contacts" for x in self._layouts):
+            has = former_addresses.held(self.store, self.source, self.stream, may_change) if had else {}
+            moved = former_addresses.note(self.store, self.source, had, has) if had else frozenset()
+            moved |= former_addresses.have_some(self.store, self.source, batch.ids_of(batch.new))
+            former_addresses.take_nothing_back(self.store, self.source, self.run_id, moved)
         if before:
             now = merges.whose_orders(self.store, self.source, self.stream, may_move)
             merges.note_moved(self.store, self.source, before, now)

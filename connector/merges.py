@@ -43,14 +43,15 @@ def settle(store: Store) -> int:
             store.sql(
                 """
                 WITH named AS (
-                  SELECT i.value, c.contact_id, c.updated_at, c.state FROM identifiers i
+                  SELECT i.value, c.contact_id, c.updated_at,
+                    CASE WHEN contains(c.contact_id, ':') THEN split_part(c.contact_id, ':', 1) END AS audience FROM identifiers i
                   JOIN contacts c ON c.source = i.source AND c.contact_id = i.contact_id
                   WHERE i.source = $p AND i.kind = $k),
                 newest AS (
-                  SELECT value, arg_max(contact_id, (updated_at, contact_id)) AS survivor FROM named
-                  GROUP BY value HAVING count(DISTINCT contact_id) > 1)
+                  SELECT value, audience, arg_max(contact_id, (updated_at, contact_id)) AS survivor FROM named
+                  GROUP BY value, audience HAVING count(DISTINCT contact_id) > 1)
                 UPDATE contacts SET state = 'merged', merged_into = n.survivor
-                FROM newest n JOIN named m ON m.value = n.value
+                FROM newest n JOIN named m ON m.value = n.value AND m.audience IS NOT DISTINCT FROM n.audience
                 WHERE contacts.source = $p AND contacts.contact_id = m.contact_id AND m.contact_id <> n.survivor
                   AND contacts.merged_into IS DISTINCT FROM n.survivor
                 RETURNING 1

@@ -177,11 +177,17 @@ ADDRESSES = (
     "CREATE TABLE IF NOT EXISTS former_addresses (source VARCHAR, contact_id VARCHAR, email VARCHAR, phone VARCHAR)",
 )
 
+REFUSED = (
+    # Whether the address had said no when the contact left it; NULL until that was looked at.
+    "ALTER TABLE former_addresses ADD COLUMN IF NOT EXISTS was_refused BOOLEAN",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
     PARTS,
     GOODS,
     MOVES,
     ADDRESSES,
+    REFUSED,
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

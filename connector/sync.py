@@ -14,6 +14,7 @@ from pathlib import Path
 from connector import (
     clock,
     field_values,
+    former_addresses,
     full_reads,
     identity,
     identity_apart,
@@ -96,6 +97,7 @@ def read_in_full(s: Session) -> list[full_reads.FullRead]:
 def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
     merges.settle(s.store)
+    former_addresses.settle(s.store)
     identity.identify(s.store, s.config, s.as_of.day)
     s.notices += [told for told in identity_apart.unheeded(s.store, s.config) if told not in s.notices]
 

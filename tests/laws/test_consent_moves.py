@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from connector import backup, choices, exports, privacy, restore, sync
+from connector import backup, choices, exports, imports, privacy, restore, sync
+from connector.sandbox.shop import Shop
 from connector.store import MEMORY, Store
 from tests.laws.consent_shop import EVERYWHERE, PLATFORMS, Laws
 from tests.laws.consent_table import MAIL_AND_CARE as SEGMENTS
@@ -107,16 +108,24 @@ def test_an_address_stays_closed_when_whoever_had_it_and_said_no_is_forgotten(la
     assert laws.store.value("SELECT count(*) FROM former_addresses") == 0
 
 
-@pytest.mark.parametrize("how", ["archived", "to be confirmed", "another address"])
+@pytest.mark.parametrize(
+    "how", ["archived", "to be confirmed", "another address", "elsewhere another", "a new opt-out", "no address", "deleted"]
+)
 def test_a_no_that_no_platform_tells_any_more_comes_back_with_a_backup(laws: Laws, how: str) -> None:
-    platform, change = {
-        "archived": ("mailchimp", {"status": "archived"}),
-        "to be confirmed": ("shopify", {"status": "pending"}),
-    }.get(how, ("shopify", {"email": "ana-new@shop.example"}))
-    laws.change(platform, "ana", status="unsubscribed")
+    refuser, platform, change = {
+        "archived": ("mailchimp", "mailchimp", {"status": "archived"}),
+        "to be confirmed": ("shopify", "shopify", {"status": "pending"}),
+        "another address": ("shopify", "shopify", {"email": "ana-new@shop.example"}),
+        "elsewhere another": ("shopify", "hubspot", {"email": "ana-new@shop.example"}),
+        "a new opt-out": ("hubspot", "hubspot", {"email": "ana-new@shop.example", "status": "not_specified"}),
+        "no address": ("shopify", "shopify", {"email": "", "first_name": "Ana"}),
+        "deleted": ("shopify", "shopify", {"deleted": True}),
+    }[how]
+    laws.change(refuser, "ana", status=NO[refuser])
     night(laws)
     laws.change(platform, "ana", **change)
-    night(laws)
+    for _ in range(3 if how == "deleted" else 1):
+        night(laws, whole=True)
     kept = backup.make(laws.store, laws.config, laws.folder / "usb", laws.now)
     laws.store.close()
     laws.store = Store(MEMORY, threads=1)
@@ -236,3 +245,98 @@ def test_a_tag_for_mailing_whose_name_says_service_comes_off_whoever_says_no_onc
     assert carrying(laws, "Rollcall: Self service", "ana") == []
     assert carrying(laws, "Rollcall: Self service", "bo") == list(PLATFORMS)
     assert carrying(laws, SERVICE, "ana") == list(PLATFORMS), "the owner agreed to a tag that is not for mailing"
+
+
+@pytest.mark.parametrize(("refuser", "mover"), [("shopify", "hubspot"), ("mailchimp", "shopify"), ("shopify", "mailchimp")])
+def test_who_said_no_stays_closed_where_another_platform_gives_their_contact_another_address(
+    laws: Laws, refuser: str, mover: str
+) -> None:
+    laws.change(refuser, "ana", status=NO[refuser])
+    night(laws)
+    laws.change(mover, "ana", email="ana-new@shop.example")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == [] and carrying(laws, SERVICE, "ana") == list(PLATFORMS)
+    laws.change(refuser, "ana", status=YES[refuser])
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS), "it is the same no, and it was taken back"
+
+
+def test_a_no_said_after_the_pull_is_heard_for_a_contact_that_had_the_address_before(tmp_path: Path) -> None:
+    laws = Laws(tmp_path, [person("ana"), person("bo")], SEGMENTS, more=MORE)
+    laws.change("shopify", "ana", status="unsubscribed")
+    laws.pull(full=True)
+    laws.change("hubspot", "ana", email="ana-new@shop.example")
+    laws.pull()
+    laws.plan(first=True)
+    laws.change("shopify", "ana", status="subscribed")
+    laws.pull()
+    laws.change("shopify", "ana", status="unsubscribed")
+    laws.push(first=True)
+    assert carrying(laws, MARKETING, "ana") == [] and carrying(laws, MARKETING, "bo") == list(PLATFORMS)
+    laws.close()
+
+
+def test_an_opt_out_of_hubspot_is_not_taken_back_by_a_new_address_of_which_the_record_says_nothing(laws: Laws) -> None:
+    """https://knowledge.hubspot.com/email/resubscribe-contacts-to-your-marketing-emails: an opt-out is the address's."""
+    laws.change("hubspot", "ana", status="opted_out")
+    night(laws)
+    laws.change("hubspot", "ana", email="ana-new@shop.example", status="not_specified")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == [] and carrying(laws, SERVICE, "ana") == list(PLATFORMS)
+    laws.change("hubspot", "ana", status="opted_in")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS)
+
+
+@pytest.mark.parametrize(("platform", "who"), [("shopify", "ana"), ("shopify", "cy"), ("hubspot", "ana")])
+def test_an_address_that_said_no_stays_closed_when_its_contact_is_left_without_one(laws: Laws, platform: str, who: str) -> None:
+    laws.change(platform, who, status=NO[platform], first_name="Ana")
+    night(laws)
+    laws.change(platform, who, email="")
+    night(laws)
+    assert carrying(laws, MARKETING, who) == []
+
+
+def test_a_no_of_an_imported_file_stays_though_another_file_numbers_its_rows_alike(laws: Laws) -> None:
+    laws.change("shopify", "bo", email="bo-new@shop.example")
+    for text in (
+        "id,email,date,event\n1,ana@shop.example,2026-11-01,unsubscribed\n2,bo@shop.example,2026-11-01,unsubscribed\n",
+        "id,email,date,event\n1,cy@shop.example,2026-11-05,unsubscribed\n2,di@shop.example,2026-11-05,review\n",
+    ):
+        (laws.folder / "events.csv").write_text(text)
+        with laws.session("import") as s:
+            imports.import_file(laws.store, laws.config, "events", laws.folder / "events.csv", s.run_id)
+        night(laws)
+    assert [carrying(laws, MARKETING, who) for who in ("ana", "bo", "cy")] == [[], [], []]
+    assert carrying(laws, MARKETING, "di") == list(PLATFORMS)
+
+
+def test_an_audience_that_was_deleted_erases_nobody_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    names = [f"p{n:02d}" for n in range(25)]
+    laws = Laws(tmp_path, [person(n) for n in names], SEGMENTS, more=MORE)
+    told = {"p00": "subscribed", "p01": "unsubscribed"}
+    old = [person(n, shopify="absent", hubspot="absent", mailchimp=state) for n, state in told.items()]
+    laws.mailchimp.add_audience("ffffffff00", Shop("Old", "EUR", "UTC", old, [], [], []))
+    laws.pull(full=True)
+    laws.push(first=True)
+    laws.mailchimp.delete_audience("ffffffff00")
+    laws.change("hubspot", "p00", archived=True)
+    night(laws)
+    laws.change("hubspot", "p00", restored=True)
+    for _ in range(3):
+        night(laws, whole=True)
+    assert carrying(laws, MARKETING, "p00") == list(PLATFORMS) and carrying(laws, MARKETING, "p01") == []
+    assert carrying(laws, SERVICE, "p01") == list(PLATFORMS)
+    laws.close()
+
+
+def test_what_is_said_of_an_address_after_its_contact_left_it_is_not_said_of_that_contact(laws: Laws) -> None:
+    laws.change("shopify", "ana", email="ana-new@shop.example")
+    night(laws)
+    laws.change("mailchimp", "ana", status="unsubscribed")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == ["shopify"]
+    laws.change("shopify", "bo", email="bo-new@shop.example")
+    laws.change("mailchimp", "bo", status="unsubscribed")
+    night(laws)
+    assert carrying(laws, MARKETING, "bo") == [], "in one night nobody can tell which came first"

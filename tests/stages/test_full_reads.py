@@ -71,6 +71,10 @@ class Platform:
             is_last = n + 2 >= len(records)
             yield Page(records[n : n + 2], {"done": True} if is_last else {"n": n + 2}, done=is_last, total=total)
 
+    def reread(self, contact_ids: list[str]) -> Iterator[Page]:
+        there = {r["id"]: r for r in self.held["members"]}
+        yield Page([there[i] for i in contact_ids if i in there], {}, gone={i: "gone" for i in contact_ids if i not in there})
+
 
 def normalizer() -> Normalizer:
     return Normalizer(read_mapping("mailchimp", MAPPING, place="x"), {}, date(2026, 11, 1))

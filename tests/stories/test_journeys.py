@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import responses
 
-from connector import planner
+from connector import choices, planner, writer
 from tests.stories.shopkeeper import Shopkeeper
 
 NAMES = ("A", "B", "C")
@@ -113,3 +113,22 @@ def test_journeys_somebody_entered_count_also_after_a_merge_or_a_change_of_addre
             owner.store.sql("INSERT INTO members SELECT ?, person_id FROM people WHERE email = 'new@shop.example'", [name])
         _, plan = owner.push(first=False)
         assert plan.targets[2].entered == 0 and plan.targets[2].excluded == {"entered 2 journeys within 30 days": 1}
+
+
+def test_who_comes_back_after_an_undone_run_enters_a_journey_within_the_limit_of_a_day(tmp_path: Path) -> None:
+    segment = '[[segment]]\nname = "A"\nwhere = "orders_total >= 1"\npush = ["hubspot"]\nstarts = "journey"\n'
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, segment, only="hubspot")
+        owner = keeper.owner
+        owner.believe({"A": range(6)})
+        owner.push()
+        run = owner.run_ids[-1]
+        s = owner.session("undo")
+        s.counts = owner.counts()
+        plan, _ = planner.undo_plan_derived(s, run)
+        writer.carry_out(s, plan)
+        assert owner.held() == set() or not owner.held()
+        choices.resume(owner.store, "A")
+        owner.change_rule("[guards]", "[push]\nmax_starts_per_day = 2\n[guards]")
+        _, plan = owner.push(first=False)
+        assert not plan.targets[0].first_fill and len(keeper.world.members("hubspot", "Rollcall: A")) <= 2
