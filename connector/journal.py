@@ -317,7 +317,7 @@ def in_journeys(store: Store, platform: str, segment: str, since: datetime) -> d
     now = merges.survivors(store, platform, sorted(entered)) if entered else {}
     found: dict[str, int] = {}
     for contact, times in entered.items():
-        lives_on = now.get(contact, contact)
+        lives_on = now.get(contact) or contact
         found[lives_on] = found.get(lives_on, 0) + times
     return found
 
