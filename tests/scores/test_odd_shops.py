@@ -165,5 +165,5 @@ def test_scores_that_came_due_when_nobody_bought_any_more_are_told_without_a_fig
     found = {g["score"]: g for g in score.graded(store, config, moment)}
     assert (found["churn"]["auc"], found["clv"]["gini"]) == (None, None)
     assert not any(g["has_decayed"] for g in found.values())
-    told = [score_grades._lines({**g, "inputs": [], "alarm": ""}, "rule")[0] for g in found.values()]
+    told = [score_grades._lines({**g, "inputs": [], "score_psi": None, "alarm": ""}, "rule")[0] for g in found.values()]
     assert "it cannot be said whether" in told[0] and "the ranking cannot be judged" in told[1]

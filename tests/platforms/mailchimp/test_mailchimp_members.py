@@ -158,7 +158,7 @@ def test_a_list_without_a_steady_order_ends_and_is_told(world: Any) -> None:
     records, pages = read(world)
     assert len({r["id"] for r in records}) <= 80
     assert "no steady order" in pages[-1].note
-    assert len(world.calls) < 1000
+    assert len(world.calls) < 3000, "it gives up one day, however unluckily they are shuffled"
 
 
 def test_a_walk_that_goes_on_after_its_audience_was_deleted_says_so(world: Any) -> None:
