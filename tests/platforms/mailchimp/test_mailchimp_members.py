@@ -217,15 +217,23 @@ def test_reread_answers_for_every_id(world: Any) -> None:
     assert {i: s for p in pages for i, s in p.gone.items()} == {"f" * 32: "gone"}
 
 
-@pytest.mark.parametrize("deleted", ["a1b2c3d4e5", "f9e8d7c6b5"])
-def test_of_a_deleted_audience_nobody_is_called_gone(world: Any, deleted: str) -> None:
+def test_of_the_written_audience_nobody_is_called_gone_once_it_was_deleted(world: Any) -> None:
+    world.load(3)
+    world.simulator.delete_audience("a1b2c3d4e5")
+    with pytest.raises(PermanentApiError, match="no audience 'a1b2c3d4e5' any more"):
+        list(world.adapter().reread([world.member_id(1), world.member_id(2)]))
+    assert world.paths().count("/3.0/lists/a1b2c3d4e5") == 1, "asked once"
+
+
+def test_who_was_in_another_audience_that_was_deleted_is_out_of_sight_and_erased_by_nobody(world: Any) -> None:
     world.load(3)
     world.add_other([world.customer(7)])
-    world.simulator.delete_audience(deleted)
-    wanted = [world.member_id(1), world.member_id(2)] if deleted == "a1b2c3d4e5" else [f"{deleted}:{world.member_id(7)}"]
-    with pytest.raises(PermanentApiError, match=f"no audience '{deleted}' any more"):
-        list(world.adapter().reread(wanted))
-    assert world.paths().count(f"/3.0/lists/{deleted}") == 1, "asked once"
+    world.simulator.delete_audience("f9e8d7c6b5")
+    there, gone = world.member_id(1), f"f9e8d7c6b5:{world.member_id(7)}"
+    pages = list(world.adapter().reread([there, gone]))
+    assert [r["id"] for p in pages for r in p.records] == [there]
+    assert {i: s for p in pages for i, s in p.gone.items()} == {gone: "archived"}
+    assert world.paths().count("/3.0/lists/f9e8d7c6b5") == 1, "asked once"
 
 
 def test_reread_of_many_walks_the_audience_and_still_answers_for_every_id(world: Any) -> None:
