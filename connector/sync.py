@@ -107,8 +107,7 @@ def derive(s: Session, segments: Sequence[Segment]) -> list[SegmentCount]:
     identify(s)
     no_profiling.enforce(s.store, s.config)
     profile.build(s.store, s.config, s.as_of)
-    given = list(segments)
-    s.counts = segment.evaluate(s.store, s.config, given, s.as_of, s.run_id, keeps=s.records, today=last_day_kept(s))
+    s.counts = segment.evaluate(s.store, s.config, list(segments), s.as_of, s.run_id, keeps=s.records, today=last_day_kept(s))
     if s.records:
         triggers.end_others(s.store, s.config, resolved(s.config))
     s.summary["segments"] = [vars(c) for c in s.counts]
