@@ -421,6 +421,7 @@ def profile(examples: int) -> settings:
 QUICK, NIGHTLY, CHAPTERS = 100, 5000, 10
 
 
+@pytest.mark.timeout(1200)
 class TestQuick(Laws.TestCase):
     settings = profile(QUICK)
 
