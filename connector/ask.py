@@ -236,13 +236,18 @@ def fields(s: Session) -> list[dict[str, Any]]:
 
 
 def _records(store: Store, person_id: str) -> list[dict[str, str]]:
-    """The records that are this person, as `identity.keep_apart` names them, and why each belongs to them. No addresses."""
+    """The records that are this person, as `identity.keep_apart` names them, and why each belongs to them. No addresses: a row
+    of a file that has no number goes by its address, and is shown with that masked."""
     return [
-        {"record": "" if source == "email" else f"{source}:{contact_id}", "evidence": evidence}
+        {"record": "" if source == "email" else f"{source}:{_unnamed(contact_id)}", "evidence": evidence}
         for source, contact_id, evidence in store.sql(
             "SELECT source, contact_id, evidence FROM person_links WHERE person_id = ? ORDER BY source, contact_id", [person_id]
         )
     ]
+
+
+def _unnamed(contact_id: str) -> str:
+    return segment.masked(contact_id) if "@" in contact_id else contact_id
 
 
 def shop_measures(s: Session) -> dict[str, Any]:
@@ -267,11 +272,14 @@ def one_run(store: Store, run_id: str) -> dict[str, Any]:
     return {
         **run,
         "streams": [vars(c) for c in runs.counts(store, run["run_id"])],
-        "set_aside": store.rows(
-            """SELECT source, stream, record_id, line, reason, first_run = $run AS is_new FROM set_aside
+        "set_aside": [
+            row | {"record_id": _unnamed(row["record_id"])}
+            for row in store.rows(
+                """SELECT source, stream, record_id, line, reason, first_run = $run AS is_new FROM set_aside
                WHERE first_run <= $run AND last_run >= $run ORDER BY ALL LIMIT 1000""",
-            {"run": run["run_id"]},
-        ),
+                {"run": run["run_id"]},
+            )
+        ],
         "written": store.rows(
             """SELECT platform, segment, object_name, state, count(*) AS batches,
                  sum(len(from_json(intent, '{"add":["JSON"],"remove":["JSON"]}')['add'])) AS adds,

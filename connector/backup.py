@@ -34,12 +34,13 @@ TABLES = (
     "ledger_objects", "ledger", "journal", "parked", "go_aheads", "pins", "paused", "overrides", "nights", "audit",
     "audit_head", "forgotten", "no_profiling", "meta", "field_values", "field_writes", "trigger_starts", "triggered",
     "carried", "given", "consent_history", "former_addresses",
+    "product_categories",
 )  # fmt: skip
 """Those of them that the store has are kept."""
 DATED = {"journal": "intended_at", "field_writes": "written_at"}
 """Of these only what is of the last days, for `undo`, or open still."""
 SAID_NO = {
-    "consent_history": consent.LAST_NO,
+    "consent_history": f"SELECT * FROM ({consent.LAST_NO}) UNION ALL SELECT * FROM ({consent.KEPT_OPT_OUTS})",
     "former_addresses": f"""
         SELECT f.* FROM former_addresses f SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)
         UNION

@@ -60,7 +60,8 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
         _VERDICTS.replace("{told}", _TOLD.strip())
         .replace("{hidden}", _HIDDEN.strip())
         .replace("{erased}", _ERASED.strip())
-        .replace("{closed_with}", CLOSED_WITH),
+        .replace("{closed_with}", CLOSED_WITH)
+        .replace("{kept_opt_outs}", KEPT_OPT_OUTS),
         {
             "platform": platform,
             "channel": channel,
@@ -211,6 +212,16 @@ WHERE topic = '' AND status NOT IN {NO_ANSWER}
 QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel ORDER BY seen_at DESC) = 1 AND status = 'unsubscribed'"""
 """What no platform tells any more once a contact is archived, dead or asked anew: that its last clear answer was a no."""
 
+OF_BEFORE = "said of an earlier address"
+
+KEPT_OPT_OUTS = f"""
+SELECT * FROM consent_history
+SEMI JOIN (SELECT source, contact_id FROM consent_history WHERE platform_status = '{OF_BEFORE}') m USING (source, contact_id)
+WHERE topic <> ''
+QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel, topic ORDER BY seen_at DESC, platform_status = '{OF_BEFORE}') = 1
+  AND platform_status = '{OF_BEFORE}'"""
+"""Opt-outs of one topic, said of an address that their contact has no more: no platform shows them any longer."""
+
 REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"
 """Everybody who refused by an event, whether a platform of ours knows them or not. $channel: 'email', 'sms'."""
 
@@ -264,10 +275,15 @@ own AS (
     bool_or(topic = '' AND status = 'archived') AS is_archived,
     bool_or(topic = '' AND status = 'pending') AS is_unconfirmed,
     bool_or(topic = '' AND status = 'not_specified') AS is_not_specified,
-    bool_or(topic <> '' AND topic = $subscription_type AND status = 'unsubscribed') AS is_topic_no,
     bool_or(status = 'not_specified' AND topic = '' AND platform_status = 'not specified') AS is_silent,
     max(changed_at) FILTER (WHERE topic = '' AND status = 'subscribed') AS yes_at
   FROM answers WHERE source = $platform GROUP BY contact_id),
+topic_nos AS (  -- whoever of a person's contacts here said it, and of whichever address of theirs
+  SELECT DISTINCT person_id FROM (
+    SELECT source, contact_id FROM answers WHERE topic = $subscription_type AND status = 'unsubscribed'
+    UNION
+    SELECT source, contact_id FROM ({kept_opt_outs}) WHERE channel = $channel AND topic = $subscription_type)
+  JOIN person_links USING (source, contact_id) WHERE source = $platform AND $platform = 'hubspot' AND $subscription_type <> ''),
 boxes AS (  -- Mailchimp's marketing permissions: those whose text says e-mail, all of them where none says so
   SELECT contact_id, topic, bool_or(is_ticked_now) AS is_ticked_now, bool_or(was_ticked) AS was_ticked,
     regexp_matches(topic, 'e-?mail', 'i') AS says_email
@@ -345,6 +361,7 @@ dead AS (
 judged AS (
   SELECT k.contact_id, k.email, l.person_id,
     k.state, own.*  EXCLUDE (contact_id), nos.* EXCLUDE (person_id, contact_id),
+    topic_nos.person_id IS NOT NULL AS is_topic_no,
     permissions.contact_id IS NOT NULL AND NOT permissions.is_ticked AS is_unticked,
     coalesce(permissions.was_ticked AND NOT permissions.is_ticked, false) AS is_withdrawn,
     dead.email IS NOT NULL AS is_dead_address,
@@ -357,6 +374,7 @@ judged AS (
   JOIN person_links l USING (source, contact_id)
   LEFT JOIN people p ON p.person_id = l.person_id
   LEFT JOIN own ON own.contact_id = k.contact_id
+  LEFT JOIN topic_nos ON topic_nos.person_id = l.person_id
   LEFT JOIN permissions ON permissions.contact_id = k.contact_id
   LEFT JOIN nos ON nos.contact_id = k.contact_id
   LEFT JOIN dead ON dead.email = k.email
@@ -374,7 +392,7 @@ SELECT $platform AS platform, contact_id, email, person_id, service, rank, is_co
     WHEN service <> '' THEN service
     WHEN said_no_on IS NOT NULL AND NOT (is_conflict AND $later_yes_wins) THEN 'said no on ' || said_no_on
     WHEN coalesce(is_no, false) THEN 'said no'
-    WHEN $platform = 'hubspot' AND coalesce(is_topic_no, false) THEN 'opted out of the subscription type'
+    WHEN is_topic_no THEN 'opted out of the subscription type'
     WHEN coalesce(is_dead, false) OR is_dead_address THEN 'dead address'
     WHEN coalesce(is_yes, false) AND is_unticked THEN 'the e-mail box is not ticked'
     WHEN coalesce(is_yes, false) THEN ''
@@ -382,7 +400,7 @@ SELECT $platform AS platform, contact_id, email, person_id, service, rank, is_co
     WHEN coalesce(is_unconfirmed, false) THEN 'not confirmed yet'
     ELSE 'never asked' END AS marketing,
   (service = 'erased' OR (said_no_on IS NOT NULL AND NOT (is_conflict AND $later_yes_wins)) OR coalesce(is_no, false)
-    OR ($platform = 'hubspot' AND coalesce(is_topic_no, false)) OR is_withdrawn) AS is_no,
+    OR is_topic_no OR is_withdrawn) AS is_no,
   ($platform = 'hubspot' AND is_marketable IS NOT DISTINCT FROM false) AS is_paid_only,
   ($platform = 'hubspot' AND coalesce(is_silent, false)) AS is_unanswered
 FROM closed

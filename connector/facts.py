@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from connector import facts_then
 from connector.clock import midnight_utc
 from connector.config import Branch, Config
-from connector.consent import NO_ANSWER
+from connector.consent import KEPT_OPT_OUTS, NO_ANSWER
 from models.segments import AsOf
 
 ANSWERS = (
@@ -28,6 +29,8 @@ ANSWERS = (
 """Of several answers about one channel the first of these is shown: a no anywhere, else a yes, else what is known."""
 
 EVERYBODY = "TRUE"
+
+CANCELLED_BY_THEN = "t.is_cancelled AND NOT coalesce({is_past} AND t.cancelled_at >= {until}, FALSE)"
 
 
 class Marks(dict[str, str]):
@@ -57,7 +60,8 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
             "day": day,
             "until": until,
             "some": some,
-            "orders": _orders_of_then(until) if as_of.is_given else "fact_orders",
+            "orders": _orders_of_then(config, until) if as_of.is_given else "fact_orders",
+            "lines": facts_then.lines(config, until) if as_of.is_given else "fact_lines",
             "seen_orders": f"ordered_on < {day}" if as_of.is_given else f"(ordered_at < {until} OR ordered_at IS NULL)",
             "seen_events": f"day < {day}" if as_of.is_given else f"happened < {until}",
             "is_past": "TRUE" if as_of.is_given else "FALSE",
@@ -73,8 +77,9 @@ def marks(config: Config, as_of: AsOf, some: str = EVERYBODY) -> Marks:
     )
 
 
-def _orders_of_then(until: str) -> str:
-    """Orders with the money in them that went back only later. What went without a day (edits) is not put back."""
+def _orders_of_then(config: Config, until: str) -> str:
+    """Orders with the money in them that went back only later, and those cancelled only later. What went without a day (edits)
+    is not put back."""
     return f"""(
       SELECT o.n, o.purchase, o.source, o.ordered_at, o.ordered_on, o.counts, o.in_money, o.total, o.discount,
         o.is_discounted, o.is_new_day, o.gap_days, o.is_season, o.is_sale_day, o.purchase_id,
@@ -82,7 +87,7 @@ def _orders_of_then(until: str) -> str:
         CASE WHEN b.later > 0 AND o.refunded > b.later THEN o.refunded - b.later WHEN b.later > 0 AND o.refunded >= 0 THEN 0
           ELSE o.refunded END AS refunded,
         o.is_refunded AND coalesce(b.is_refunded_before, TRUE) AS is_refunded
-      FROM fact_orders AS o
+      FROM {facts_then.ended(config, until)} AS o
       LEFT JOIN (
         SELECT p.purchase_id, bool_or(coalesce(r.refunded_at < {until}, TRUE)) AS is_refunded_before,
           CAST(sum(CASE WHEN r.refunded_at >= {until} AND coalesce(r.currency, p.currency) = p.currency THEN r.amount END)
@@ -117,31 +122,54 @@ def sources() -> dict[str, str]:
     """Orders and lines with the text ids of their person and purchase, for whoever needs those (scores)."""
     return {
         "order_rows": """
-            SELECT * REPLACE (coalesce(net, total) AS net) FROM purchases
-            WHERE person_id IS NOT NULL AND ordered_at < {until} AND (counts OR why_not = 'refund')""",
+            SELECT * EXCLUDE (was_one) REPLACE (coalesce(CASE WHEN was_one THEN total END, net, total) AS net,
+              CASE WHEN NOT was_one THEN refunded END AS refunded, counts OR was_one AND coalesce(total, 0) >= 0 AS counts)
+            FROM (SELECT *, why_not = 'cancelled' AND coalesce({is_past} AND cancelled_at >= {until}, FALSE) AS was_one
+                  FROM purchases) AS p
+            WHERE person_id IS NOT NULL AND ordered_at < {until} AND (counts OR why_not = 'refund' OR was_one)""",
+        "withdrawn_rows": """
+            SELECT * REPLACE (coalesce(total, net) AS net, CAST(NULL AS DECIMAL(18,4)) AS refunded, coalesce(total, 0) >= 0 AS counts)
+            FROM purchases
+            WHERE person_id IS NOT NULL AND why_not = 'cancelled' AND ordered_at < cancelled_at AND cancelled_at < {until}""",
+        "known_rows": "SELECT *, FALSE AS is_gone FROM order_rows UNION ALL SELECT *, TRUE FROM withdrawn_rows",
         "refund_rows": """
             SELECT o.person_id, r.refunded_at FROM order_rows AS o
             JOIN refunds AS r ON r.source = o.source AND r.order_id = o.order_id WHERE r.refunded_at < {until}""",
         "line_orders": """
-            SELECT person_id, purchase_id, ordered_on, currency, source, stream, order_id
-            FROM order_rows WHERE counts AND copies = 1
+            SELECT person_id, purchase_id, ordered_at, ordered_on, currency, cancelled_at, is_gone, source, stream, order_id
+            FROM known_rows WHERE counts AND copies = 1
             UNION ALL
-            SELECT o.person_id, o.purchase_id, o.ordered_on, o.currency, c.source, c.stream, c.order_id
-            FROM order_rows AS o
+            SELECT o.person_id, o.purchase_id, o.ordered_at, o.ordered_on, o.currency, o.cancelled_at, o.is_gone, c.source,
+              c.stream, c.order_id
+            FROM known_rows AS o
             JOIN purchase_copies AS c ON c.purchase_id = o.purchase_id
             JOIN (SELECT DISTINCT source, order_id FROM order_lines) AS h ON h.source = c.source AND h.order_id = c.order_id
             WHERE o.counts AND o.copies > 1
             QUALIFY row_number() OVER (PARTITION BY o.purchase_id
               ORDER BY CASE WHEN c.source = o.source AND c.stream = o.stream THEN 0 ELSE 1 END, c.source, c.stream) = 1""",
         "line_rows": """
-            SELECT o.person_id, o.purchase_id, o.ordered_on, l.quantity, l.amount, coalesce(l.category, p.category) AS category,
+            SELECT o.person_id, o.purchase_id, o.ordered_on, o.cancelled_at, o.is_gone, l.quantity, l.amount,
+              coalesce(l.category, p.category) AS category, coalesce(l.category, h.category) AS category_then,
               coalesce(l.product_id, l.sku, l.title) AS product, coalesce(l.title, p.title) AS title,
               coalesce(l.currency, o.currency) AS currency, l.source, l.is_gift_card
             FROM line_orders AS o
             JOIN order_lines AS l ON l.source = o.source AND l.order_id = o.order_id
               AND (l.source = 'import' OR l.stream = o.stream)
-            LEFT JOIN products AS p ON p.source = l.source AND p.product_id = l.product_id""",
+            LEFT JOIN products AS p ON p.source = l.source AND p.product_id = l.product_id
+            LEFT JOIN (
+              SELECT source, product_id, category, since,
+                lead(since) OVER (PARTITION BY source, product_id ORDER BY since) AS until
+              FROM product_categories) AS h
+              ON h.source = l.source AND h.product_id = l.product_id AND h.since <= o.ordered_at
+              AND (h.until IS NULL OR h.until > o.ordered_at)""",
     }
+
+
+def known_orders() -> str:
+    """The orders known at the as-of moment, with those that stood on days before it (`is_gone`, withdrawn on `cancelled_at`)."""
+    made = sources()
+    return f"""
+        WITH order_rows AS ({made["order_rows"]}), withdrawn_rows AS ({made["withdrawn_rows"]}) {made["known_rows"]}"""
 
 
 def rows() -> dict[str, str]:
@@ -150,9 +178,10 @@ def rows() -> dict[str, str]:
     return {
         "contact_rows": _CONTACTS,
         "placed_rows": _linked("orders", "t.source, t.order_id, t.ordered_at, t.country, t.region, t.city, t.postcode",
-                               "t.ordered_at", f"NOT coalesce(t.is_test OR t.is_cancelled, FALSE) AND {has_place('t')}"),
+                               "t.ordered_at", f"NOT coalesce(t.is_test OR {CANCELLED_BY_THEN}, FALSE) AND {has_place('t')}"),
         "address_rows": _ADDRESSES,
-        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE).replace("{weights}", weights)
+        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE)
+        .replace("{kept_opt_outs}", KEPT_OPT_OUTS).replace("{weights}", weights)
         .replace("{no_answer}", NO_ANSWER),
         "order_rows": "SELECT * FROM {orders} WHERE {some} AND {seen_orders}",
         "recent_orders": "SELECT * FROM order_rows WHERE ordered_on >= {day} - 365",
@@ -165,7 +194,7 @@ def rows() -> dict[str, str]:
             _linked("orders", "t.order_id, t.ordered_at, t.landing_page, t.traffic_source, t.utm_source, t.utm_campaign",
                     "t.ordered_at"),
         ),
-        "line_rows": "SELECT * FROM fact_lines WHERE {some} AND {seen_orders}",
+        "line_rows": "SELECT * FROM {lines} WHERE {some} AND {seen_orders}",
         "taste_rows": """
             SELECT s.*, c.name,
               CAST(s.spent * 10000 AS HUGEINT) * 17592186044416 + s.lines * 1048576 + 1048575 - coalesce(c.code, 0) AS weight
@@ -324,7 +353,9 @@ _CONSENTS = """
             AND coalesce(later.topic, '') = coalesce(h.topic, '')
           WHERE coalesce(h.changed_at, h.seen_at) < {until}
           QUALIFY row_number() OVER (PARTITION BY h.source, h.contact_id, h.channel, coalesce(h.topic, '')
-            ORDER BY coalesce(h.changed_at, h.seen_at) DESC) = 1) AS s
+            ORDER BY coalesce(h.changed_at, h.seen_at) DESC) = 1
+          UNION ALL
+          SELECT source, contact_id, channel, topic, status, changed_at, reason FROM ({kept_opt_outs}) WHERE seen_at < {until}) AS s
         JOIN fact_links AS l ON l.source = s.source AND l.contact_id = s.contact_id
         LEFT JOIN contacts AS c ON c.source = s.source AND c.contact_id = s.contact_id
         LEFT JOIN (

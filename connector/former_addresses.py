@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from connector import consent
 from connector.store import Store
 
 Held = dict[tuple[str, str], str]
 """(contact id, "email" or "phone") -> which."""
+OptOuts = set[tuple[str, str, str]]
+"""(contact id, channel, topic)."""
 
 
 def held(store: Store, source: str, stream: str, records: Sequence[str]) -> Held:
@@ -58,12 +61,48 @@ def have_some(store: Store, source: str, contacts: Sequence[str]) -> frozenset[s
     )
 
 
-def take_nothing_back(store: Store, source: str, run_id: str, contacts: Collection[str]) -> None:
+def take_nothing_back(store: Store, source: str, run_id: str, moved: Collection[str], records: Sequence[str]) -> None:
     """A no is not taken back by a record that says nothing of its new address (HubSpot's opt-outs are the address's): in the
-    history the answer of before stays the last one."""
-    if contacts:
-        store.sql(
-            "DELETE FROM consent_history WHERE source = ? AND run_id = ? AND topic = '' AND status = 'not_specified' "
-            "AND list_contains(?, contact_id)",
-            [source, run_id, sorted(contacts)],
+    history the answer of before stays the last one. Nor by one that falls silent on a later night: only by one that says yes."""
+    refused = store.sql(
+        "SELECT DISTINCT contact_id FROM former_addresses WHERE source = ? AND email IS NOT NULL AND was_refused IS NOT false "
+        "AND contact_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
+        [source, list(records)],
+    )
+    for contacts, which in ((moved, ""), ({c for (c,) in refused}, " AND platform_status = 'not specified'")):
+        if contacts:
+            store.sql(
+                "DELETE FROM consent_history WHERE source = ? AND run_id = ? AND topic = '' AND status = 'not_specified' "
+                f"AND list_contains(?, contact_id){which}",
+                [source, run_id, sorted(contacts)],
+            )
+
+
+def opted_out(store: Store, source: str, stream: str, records: Sequence[str]) -> OptOuts:
+    """What these records of contacts say no to, of the topics they may be asked about."""
+    found = store.sql(
+        "SELECT contact_id, channel, topic FROM consents WHERE source = ? AND stream = ? AND topic <> '' "
+        "AND status = 'unsubscribed' AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
+        [source, stream, list(records)],
+    )
+    return {(contact, channel, topic) for contact, channel, topic in found}
+
+
+def keep_opt_outs(
+    store: Store, source: str, run_id: str, now: datetime, before: OptOuts, after: OptOuts, moved: Collection[str]
+) -> None:
+    """An opt-out of one topic stays with its contact when that gets another address; the platform shows those of the new one
+    alone. One that was said of the address the contact still has is over once it is no longer said."""
+    left = {one for one in before if one[0] in moved}
+    over = before - after - left
+    if over:
+        kept = store.sql(
+            f"SELECT contact_id, channel, topic FROM ({consent.KEPT_OPT_OUTS}) WHERE source = ? AND list_contains(?, contact_id)",
+            [source, sorted({contact for contact, _, _ in over})],
         )
+        over -= {(contact, channel, topic) for contact, channel, topic in kept}
+    fixed = {"source": source, "run_id": run_id, "seen_at": now.isoformat(" ", "microseconds")}
+    for rows, status, said in ((left, "unsubscribed", consent.OF_BEFORE), (over, "not_specified", "no longer said")):
+        if rows:
+            same = fixed | {"status": status, "platform_status": said}
+            store.append("consent_history", ("contact_id", "channel", "topic"), sorted(rows), same)

@@ -375,6 +375,7 @@ class Intake:
         before = merges.whose_orders(self.store, self.source, self.stream, may_move) if may_move else {}
         may_change = again if any(x.table == "contacts" for x in self._layouts) else []
         had = former_addresses.held(self.store, self.source, self.stream, may_change) if may_change else {}
+        outs = former_addresses.opted_out(self.store, self.source, self.stream, may_change) if may_change else set()
         brings_forms = may_change if "events" in self.store.filled(self.source, self.stream) else []
         forms = former_forms.held(self.store, self.source, self.stream, brings_forms) if brings_forms else []
         self.store.remove(self.source, self.stream, again)
@@ -388,7 +389,10 @@ class Intake:
             has = former_addresses.held(self.store, self.source, self.stream, may_change) if had else {}
             moved = former_addresses.note(self.store, self.source, had, has) if had else frozenset()
             moved |= former_addresses.have_some(self.store, self.source, batch.ids_of(batch.new))
-            former_addresses.take_nothing_back(self.store, self.source, self.run_id, moved)
+            former_addresses.take_nothing_back(self.store, self.source, self.run_id, moved, batch.ids_of(batch.changed))
+            if outs:
+                still = former_addresses.opted_out(self.store, self.source, self.stream, may_change)
+                former_addresses.keep_opt_outs(self.store, self.source, self.run_id, self.now_utc(), outs, still, moved)
         if before:
             now = merges.whose_orders(self.store, self.source, self.stream, may_move)
             merges.note_moved(self.store, self.source, before, now)

@@ -89,12 +89,13 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if plan.undone:
             _reopen_fills(s, adapter, own)
         asked = still_allowed(s, adapter, own)
+        asked = _not_in_it_yet(s, adapter, asked, plan.made_at)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
         if not canary and not plan.undone:
             _note_coverage(s, platform, own, segments)
         results = push.carry_out(
-            s.store, adapter, _not_in_it_yet(s, adapter, own, plan.made_at), run_id=s.run_id, now=s.now, progress=s.progress,
+            s.store, adapter, own, run_id=s.run_id, now=s.now, progress=s.progress,
             still_allowed=partial(still_allowed, s, adapter),
         )  # fmt: skip
         s.results += results
@@ -247,7 +248,7 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
 
 def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], made_at: datetime) -> list[TargetPlan]:
     """The plans without whoever was put there by somebody else since, where the answer to a write does not tell that: such a tag
-    would count as ours, and be taken off one day."""
+    would count as ours, and be taken off one day. Where the platform does not say who is in it, they wait for the next run."""
     entering = [t for t in plans if t.object_id and any(c.kind == "add" for c in t.writable)]
     if adapter.tells_who_was_in or not entering or timedelta(0) <= s.now() - made_at <= LOOK_HOLDS:  # a clock may be set back
         return list(plans)
@@ -255,8 +256,8 @@ def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], ma
     try:
         seen = adapter.observe([replace(t.target, object_id=t.object_id) for t in entering], maybe)
     except ConnectorError as e:
-        log.warning("%s: could not be looked at again before writing (%s)", adapter.title, type(e).__name__)
-        return list(plans)
+        s.problem(e, adapter.name)
+        return [_waiting(s, adapter, t) if t in entering else t for t in plans]
     there = {one.target.segment: one.members for one in seen}
     return [_without_members(t, there.get(t.target.segment, frozenset())) for t in plans]
 
@@ -265,6 +266,18 @@ def _without_members(t: TargetPlan, members: frozenset[str]) -> TargetPlan:
     changes = tuple(c for c in t.changes if c.kind == "remove" or c.contact_id not in members)
     over = len(t.changes) - len(changes)
     return replace(t, changes=changes, before=t.before + over, entered=t.entered - over)
+
+
+def _waiting(s: Session, adapter: Adapter, t: TargetPlan) -> TargetPlan:
+    """The plan without its entries; removals go on."""
+    changes = tuple(c for c in t.changes if c.kind == "remove")
+    waiting = len(t.changes) - len(changes)
+    text = (
+        f"{adapter.title} '{t.object_name}': {waiting:,} who would enter wait, because {adapter.title} could not be asked who "
+        "was put there by hand since the plan was made. The next run asks again."
+    )
+    s.problems.append(Problem(text, 3, adapter.name))
+    return replace(t, changes=changes, entered=t.entered - waiting, after=t.after - waiting, held=t.held + waiting)
 
 
 def _still_entering(

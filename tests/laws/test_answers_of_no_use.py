@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connector import writer
+from connector.sandbox.base import Response
 from connector.session import Session
 from tests.laws.consent_shop import EVERYWHERE, PLATFORMS, Laws
 from tests.laws.consent_table import MARKETING, bought, person
+from tests.simulated import between
 
 MAIL = f'[[segment]]\nname = "Mail"\nwhere = "records >= 1"\npush = {EVERYWHERE}\n'
 PEOPLE = [person("steady"), person("ana"), person("dup", shopify="absent", mailchimp="absent")]
@@ -65,4 +68,31 @@ def test_a_secret_that_is_gone_stops_nobody_elses_platform(tmp_path: Path, monke
             entering = {c.contact_id for c in kept.writable}
             assert t.entered == len(entering) + kept.held - t.held
             assert t.entered > len(entering) and all(p.exit_code in (2, 3) for p in s.problems)
+    made.close()
+
+
+def test_where_mailchimp_does_not_say_who_was_tagged_by_hand_meanwhile_nobody_enters_and_who_said_no_still_leaves(
+    tmp_path: Path,
+) -> None:
+    people = [person("steady"), person("bo"), person("ana", mailchimp="pending")]
+    made = Laws(tmp_path, people, MAIL.replace(EVERYWHERE, '["mailchimp"]'), bought(people))
+    made.pull(full=True)
+    made.push(first=True)
+    made.change("mailchimp", "ana", status="subscribed")
+    made.change("mailchimp", "bo", status="unsubscribed")
+    made.pull()
+    with made.session("push") as s:
+        plan = made._planned(s, False)
+    made.later(minutes=10)
+    made.change("mailchimp", "ana", tags=[MARKETING])
+
+    def silent(request: Any, handle: Any) -> Any:
+        is_look = request.method == "GET" and "/segments" in request.path
+        return Response(500, {}, b"{}") if is_look else handle(request)
+
+    with made.session("push") as s, between(made.mailchimp, silent):
+        writer.carry_out(s, plan)
+    assert s.exit_code and any("1 who would enter wait" in p.text for p in s.problems)
+    assert made.store.sql("SELECT count(*) FROM ledger") == [(1,)], "a tag made by hand is not ours"
+    assert made.carrying("mailchimp", MARKETING) == {"steady", "ana"}
     made.close()

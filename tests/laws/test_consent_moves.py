@@ -340,3 +340,56 @@ def test_what_is_said_of_an_address_after_its_contact_left_it_is_not_said_of_tha
     laws.change("mailchimp", "bo", status="unsubscribed")
     night(laws)
     assert carrying(laws, MARKETING, "bo") == [], "in one night nobody can tell which came first"
+
+
+TYPE = 'subscription_type = "101001"'
+NO_TO_TYPE = {"hs_email_optout_101001": True}
+SILENT_ON_TYPE = {"hs_email_optout_101001": None}
+
+
+def test_an_opt_out_of_hubspot_that_is_not_shown_any_more_some_nights_after_the_address_changed_still_holds(laws: Laws) -> None:
+    for change in ({"status": "opted_out"}, {"email": "ana-new@shop.example"}, {"status": "not_specified"}):
+        laws.change("hubspot", "ana", **change)
+        night(laws)
+        assert carrying(laws, MARKETING, "ana") == []
+    laws.change("hubspot", "ana", status="opted_in")
+    night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS)
+
+
+@pytest.mark.parametrize("is_silent_at_once", [True, False])
+def test_an_opt_out_of_the_subscription_type_stays_with_a_contact_that_gets_another_address(
+    laws: Laws, *, is_silent_at_once: bool
+) -> None:
+    laws.configure(SEGMENTS, more=MORE, hubspot=TYPE)
+    move = {"email": "ana-new@shop.example"}
+    for change in (NO_TO_TYPE, *([move | SILENT_ON_TYPE] if is_silent_at_once else [move, SILENT_ON_TYPE])):
+        laws.change("hubspot", "ana", **change)
+        night(laws)
+        assert carrying(laws, MARKETING, "ana") == ["shopify", "mailchimp"]
+    kept = backup.make(laws.store, laws.config, laws.folder / "usb", laws.now)
+    assert any(row["topic"] == "101001" for row in backup.read(kept.path)["consent_history"])
+    for change in (NO_TO_TYPE, SILENT_ON_TYPE):
+        laws.change("hubspot", "ana", **change)
+        night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS), "it was said of the new address, and taken back there"
+
+
+def test_an_opt_out_of_the_subscription_type_that_was_taken_back_before_the_address_changed_closes_nobody(laws: Laws) -> None:
+    laws.configure(SEGMENTS, more=MORE, hubspot=TYPE)
+    for change in (NO_TO_TYPE, SILENT_ON_TYPE, {"email": "ana-new@shop.example"}):
+        laws.change("hubspot", "ana", **change)
+        night(laws)
+    assert carrying(laws, MARKETING, "ana") == list(PLATFORMS)
+
+
+def test_an_opt_out_of_the_subscription_type_closes_every_contact_of_the_person_on_hubspot(tmp_path: Path) -> None:
+    people = [person("ana"), person("anb", shopify="absent", mailchimp="absent"), person("bo")]
+    people[0].phone = people[1].phone = "+4915112345002"
+    laws = Laws(tmp_path, people, SEGMENTS, bought([people[2]]), hubspot=TYPE, more=MORE)
+    laws.change("hubspot", "ana", **NO_TO_TYPE)
+    laws.pull(full=True)
+    laws.push(first=True)
+    assert laws.store.value("SELECT count(*) FROM people") == 2
+    assert laws.carrying("hubspot", MARKETING) == {"bo"} and laws.carrying("shopify", MARKETING) == {"ana", "bo"}
+    laws.close()

@@ -136,3 +136,20 @@ def test_a_no_that_only_an_earlier_answer_or_an_event_tells_of_counts_in_the_pro
     assert {w: row(store, "shopify", w)["is_subscribed"] for w in who} == who
     assert {w for w in who if row(store, "shopify", w)["consent_email"] == "unsubscribed"} == {w for w in who if not who[w]}
     assert mailable(store, cfg) == {row(store, "shopify", w)["person_id"] for w in who if who[w]}
+
+
+def test_an_opt_out_of_the_subscription_type_said_of_an_earlier_address_counts_in_profile_and_export(tmp_path: Path) -> None:
+    store, cfg = new_store(), config()
+    who = {"kept": "101", "of another type": "102", "taken back": "101"}
+    store.insert("contacts", [contact("hubspot", w, email=f"{w.replace(' ', '')}@x.example") for w in who])
+    store.insert("consents", [said("hubspot", w, "not_specified") for w in who])
+    mark = {"platform_status": consent.OF_BEFORE, "seen_at": "2026-03-01"}
+    store.insert("consent_history", [said("hubspot", w, "unsubscribed", topic) | mark for w, topic in who.items()])
+    store.insert("consent_history", [said("hubspot", "taken back", "not_specified", "101") | {"seen_at": "2026-04-01"}])
+    evaluate(store, cfg, resolve(cfg), derive(store, cfg), "r1")
+    assert {w: row(store, "hubspot", w)["is_subscribed"] for w in who} == {w: w != "kept" for w in who}
+    assert mailable(store, cfg) == {row(store, "hubspot", w)["person_id"] for w in who if w != "kept"}
+    segment_file(store, cfg, "All", tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(encoding="utf-8-sig") as f:
+        rows = {r["email"].partition("@")[0]: r["may_be_mailed"] for r in csv.DictReader(f)}
+    assert rows == {"kept": "no", "ofanothertype": "yes", "takenback": "yes"}

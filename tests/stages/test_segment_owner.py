@@ -252,6 +252,20 @@ def test_why_tells_the_records_of_a_person_as_keep_apart_names_them_and_no_addre
     assert len(apart & {"shopify:1", "mailchimp:m1"}) == 1
 
 
+def test_a_row_of_a_file_that_goes_by_its_address_is_shown_with_that_masked():
+    store = new_store()
+    store.insert("contacts", [contact("shopify", "1", email="ann@x.de"), contact("import", "ann@x.de", email="ann@x.de")])
+    aside = {"source": "import", "stream": "contacts", "record_id": "bob@x.de", "reason": "no date"}
+    store.insert("set_aside", [{**aside, "first_run": "r0", "last_run": "r0"}])
+    store.insert("runs", [{"run_id": "r0", "command": "import", "summary": "{}"}])
+    s = Session(shop_config(), store, "r1", as_of(None, "UTC"), Silent())
+
+    records = {r["record"] for r in ask.why(s, "ann@x.de", None)["records"]}
+
+    assert records == {"import:a***@x***.de", "shopify:1"}
+    assert [row["record_id"] for row in ask.one_run(store, "r0")["set_aside"]] == ["b***@x***.de"]
+
+
 @pytest.mark.parametrize("address", ["gift@x.de", " Gift@X.de"])
 def test_somebody_is_found_by_an_address_that_stands_on_an_order_alone(address):
     store = new_store()
