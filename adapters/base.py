@@ -234,8 +234,8 @@ class Adapter(ABC):
         """Carry out one batch: one outcome per change, never more, never fewer.
 
         Adding a member twice and removing an absent one are no-ops on every platform, so a batch may be repeated.
-        Raises AmbiguousWriteError when the answer was lost; the caller reads back before repeating. Never sends a
-        subscription status; never creates a contact.
+        Raises AmbiguousWriteError when the answer was lost; the caller reads back before repeating. A PermanentApiError says
+        that nothing of the batch was written. Never sends a subscription status; never creates a contact.
         """
 
     def joined(self, object_id: str, contact_ids: Sequence[str], since: datetime) -> Mapping[str, datetime]:

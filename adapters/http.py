@@ -184,7 +184,7 @@ class Http:
         tries: fewer than usual, for a caller that would rather change its request than repeat it.
         """
         call = Call(method, with_query(self._url(path), params), repeatable or method == "GET", headers=headers or {})
-        call.tries = tries or self.tries
+        call.tries, call.began = tries or self.tries, self.now_utc()
         if form is not None:
             call.body = urlencode(dict(form))
             call.headers = {"Content-Type": "application/x-www-form-urlencoded", **call.headers}
@@ -231,6 +231,9 @@ class Http:
     def _attempt(self, call: Call) -> Response:
         self._pace(call)
         with self._at_once:
+            if call.is_stale(self.now_utc()):
+                message = f"{self.title} was not written to, because this machine slept, or its clock was set, in between."
+                raise AmbiguousWriteError(message, platform=self.platform)
             response = self._send(self._session, call, {**self._headers(), **call.headers})
         self.server_now = http_date(response.headers.get("Date", "")) or self.server_now
         if self._after:

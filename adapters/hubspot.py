@@ -28,6 +28,7 @@ from adapters.hubspot_objects import CONTACTS, EMAILS, EMAILS_SCOPE, EVENTS, KIN
 from adapters.hubspot_property import PROPERTY, SegmentProperty, option_value
 from adapters.hubspot_read import AHEAD, Reader
 from adapters.hubspot_walk import ahead
+from adapters.midway import told_or_unclear
 from adapters.moment import moment
 from models.changes import Batch, FieldKind, Member, Observed, Outcome, OutcomeKind, Target
 from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted
@@ -126,7 +127,9 @@ class HubspotAdapter(Adapter):
         return self.lists.ensure(target)
 
     def apply(self, batch: Batch) -> list[Outcome]:
-        return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
+        before = self.client.writes
+        with told_or_unclear(lambda: self.client.writes > before):
+            return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
     def holders(self, target: Target) -> frozenset[str]:
         is_used = self.client.has_property and target.segment not in self.property.closed

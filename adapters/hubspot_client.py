@@ -42,6 +42,12 @@ PASSING = frozenset({408, 500, 502, 503, 504, 521, 522, 523, 524, 525, 526, 530}
 Json = dict[str, Any]
 
 
+class _Own(threading.local):
+    """How often this thread has written."""
+
+    writes = 0
+
+
 class HubspotClient:
     """settings: base_url, token, api_version, timeout_s, connect_timeout_s, tries, max_wait_s (0 or '' = our own choice)."""
 
@@ -61,6 +67,7 @@ class HubspotClient:
         self._token = re.sub(r"(?i)^bearer\s+", "", str(settings.get("token") or "").strip())
         self._zone: str | None = None
         self._asking = threading.Lock()
+        self._own = _Own()
         self._sizes: dict[str, int] = {}
         self.currency = ""
 
@@ -86,6 +93,11 @@ class HubspotClient:
         self.http = talk(self.window.wait_s, learn)
         self._association_http = talk(AssociationWindow(self.window).wait_s, learn)
         self._search_http = talk(search_pace(now_utc).wait_s, None)
+
+    @property
+    def writes(self) -> int:
+        """How many writes of this thread HubSpot took."""
+        return self._own.writes
 
     @property
     def server_now(self) -> datetime:
@@ -117,7 +129,9 @@ class HubspotClient:
         if not is_allowed(method, path, body, with_property=self.has_property, folder=self.list_folder, fields=self.fields):
             raise ValueError(f"{method} {path} is not among the writes we allow ourselves")
         self._keep_reserve()
-        return self._body(self.http, self.http.request(method, path, json=body, repeatable=False))
+        answer = self.http.request(method, path, json=body, repeatable=False)
+        self._own.writes += 1
+        return self._body(self.http, answer)
 
     def walk(self, path: str, params: Json, after: str = "") -> Iterator[tuple[list[Json], str]]:
         """Pages of a GET collection as (results, what to ask next; '' at the end)."""

@@ -148,7 +148,7 @@ class Api:
         self.deep = int(settings.get("deep_offset") or DEEP)
         self.sleep = sleep
         self._timeout_s = float(settings.get("timeout_s") or READ_TIMEOUT_S)
-        self._now_utc = now_utc
+        self.now_utc = now_utc
         self._settings = settings
         self._gate = Gate(min(AT_ONCE, max(1, int(settings.get("workers") or 4))))
         self._token = str(settings["token"])
@@ -173,7 +173,7 @@ class Api:
             tries=int(settings.get("tries") or 8),
             max_wait_s=settings.get("max_wait_s", MAX_WAIT_S),
             sleep=self.sleep,
-            now_utc=self._now_utc,
+            now_utc=self.now_utc,
             explain=Explain(self._gate.answered, self._gate.refused, data_centre(self._token)),
             unanswered=too_slow,
             workers=self._gate.most,
@@ -197,7 +197,7 @@ class Api:
             if self._has_asked:
                 return False
             self._has_asked = True
-            centre = data_centre_of(self._token, now_utc=self._now_utc, sleep=self.sleep)
+            centre = data_centre_of(self._token, now_utc=self.now_utc, sleep=self.sleep)
             if centre:
                 self.__http = self.__door(f"https://{centre}.api.mailchimp.com/3.0")
             return bool(centre)
@@ -219,7 +219,7 @@ class Api:
 
     def server_now(self) -> datetime:
         """Mailchimp's own clock at its last answer (naive UTC), ours before there was one."""
-        return self.__http.server_now or self._now_utc()
+        return self.__http.server_now or self.now_utc()
 
     def get(self, path: str, fields: str, **params: str | int) -> Record:
         """One object. `fields` is never left out: without it most of an answer is links."""

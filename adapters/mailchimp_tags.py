@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import quote
 
 from adapters.answers import scrub
 from adapters.base import Record
 from adapters.mailchimp_api import Api, moment
+from adapters.midway import told_or_unclear
+from adapters.patience import STALE
 from models.changes import Batch, Kind, Member, Observed, Outcome, Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
@@ -143,7 +145,8 @@ class Tags:
             said = _said("add", adds, answer) | _said("remove", removes, answer)
         changes = _changes(batch)
         unclear = [(k, m) for k, m in changes if (k, m.contact_id) not in done and (k, m.contact_id) not in lost]
-        settled = {**lost, **self._settled(unclear, batch, said)}
+        with told_or_unclear(lambda: bool(adds or removes)):
+            settled = {**lost, **self._settled(unclear, batch, said)}
         return [settled.get((k, m.contact_id)) or Outcome(m.contact_id, k, "done") for k, m in changes]
 
     def _changed(self, tag_id: str, add: list[str], remove: list[str]) -> Record:
@@ -168,33 +171,45 @@ class Tags:
             raise PermanentApiError(
                 f"The Mailchimp tag '{batch.object_name}' is no longer there. Nothing was written.", platform="mailchimp"
             )
-        changes = _changes(batch)
-        settled = self._tagged(changes, str(tag["name"]))
+        done: list[str] = []
+        with told_or_unclear(lambda: bool(done)):
+            return self._applied_quietly(batch, str(tag["name"]), done)
+
+    def _applied_quietly(self, batch: Batch, name: str, done: list[str]) -> list[Outcome]:
+        """done: is given whose tag was changed, one after the other."""
+        changes, began = _changes(batch), self.api.now_utc()
+        settled = self._tagged(changes, name, done)
         unclear = [(kind, m) for kind, m in changes if (kind, m.contact_id) not in settled]
         if unclear:
             self.api.wait_for_the_unclear()
             found = self._settled(unclear, batch, {})
             settled |= {key: outcome for key, outcome in found.items() if outcome.result != "refused"}
-            settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], str(tag["name"]))
+            if timedelta(0) <= self.api.now_utc() - began < STALE:  # else the machine slept: consent is to be asked again
+                settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], name, done)
         if len(settled) < len(changes):
             self._given_up.add(batch.object_id)
             raise AmbiguousWriteError("Mailchimp did not say what became of changes of a tag.", platform="mailchimp")
         return [settled[kind, m.contact_id] for kind, m in changes]
 
-    def _tagged(self, changes: Sequence[tuple[Kind, Member]], name: str) -> dict[Key, Outcome]:
-        """The outcomes that are clear."""
+    def _tagged(self, changes: Sequence[tuple[Kind, Member]], name: str, done: list[str]) -> dict[Key, Outcome]:
+        """The outcomes that are clear. Raises ScopeError once all have come back."""
         jobs = (partial(self._tag_one, kind, member.contact_id, name) for kind, member in changes)
-        found = zip(changes, list(self.api.ahead(jobs)), strict=True)
-        return {(kind, m.contact_id): outcome for (kind, m), outcome in found if outcome is not None}
+        found = list(self.api.ahead(jobs))
+        done += [o.contact_id for o in found if isinstance(o, Outcome) and o.result == "done"]
+        for outcome in found:
+            if isinstance(outcome, ScopeError):
+                raise outcome
+        told = zip(changes, found, strict=True)
+        return {(kind, m.contact_id): outcome for (kind, m), outcome in told if isinstance(outcome, Outcome)}
 
-    def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | None:
+    def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | ScopeError | None:
         """None when nobody knows what became of it."""
         try:
             self.api.tag_quietly(contact_id, name, on=kind == "add")
         except AmbiguousWriteError:
             return None
-        except ScopeError:
-            raise
+        except ScopeError as e:
+            return e
         except PermanentApiError as e:
             if e.status == 404:
                 return Outcome(contact_id, kind, "missing", "not in this audience")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 BACKOFF_BASE_S = 1.0
 BACKOFF_CEILING_S = 60.0
+STALE = timedelta(hours=1)
+"""So long after it was asked for, a write is not sent any more."""
 UNCOUNTED_LIMIT = 2000
 """Even waiting that does not use up the tries ends: a server that throttles for ever is broken."""
 
@@ -36,6 +39,11 @@ class Call:
     failures: int = 0
     uncounted: int = 0
     waited_s: float = 0.0
+    began: datetime | None = None
+
+    def is_stale(self, now: datetime) -> bool:
+        """A write that waited while the machine slept: what was asked before it may not hold any more. Or a clock set back."""
+        return not (self.repeatable or self.began is None or timedelta(0) <= now - self.began < STALE)
 
 
 class Patience:

@@ -17,6 +17,7 @@ import requests
 
 from adapters import shopify_documents as documents
 from adapters.answers import is_loopback, loads, origin
+from adapters.midway import told_or_unclear
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk import POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S, RUNNING
 from adapters.shopify_documents import customer_gid, gid_number
@@ -55,11 +56,13 @@ class BulkTags:
             raise
         except ApiError as e:
             raise NotAsJob(f"the list could not be uploaded ({e.code or e.status or 'no answer'})") from e
-        job = self._finished(self._start(document, path))
-        if not job.get("url"):
-            log.warning("shopify: a job of tag changes ended as %s without a result", job.get("status"))
-            return {}
-        return self._answers(kind, self.api.http.download(str(job["url"])), contact_ids)
+        operation = self._start(document, path)
+        with told_or_unclear(lambda: True):
+            job = self._finished(operation)
+            if not job.get("url"):
+                log.warning("shopify: a job of tag changes ended as %s without a result", job.get("status"))
+                return {}
+            return self._answers(kind, self.api.http.download(str(job["url"])), contact_ids)
 
     def _start(self, document: str, path: str) -> str:
         variables = {"mutation": document, "path": path}

@@ -12,6 +12,7 @@ from typing import Any
 
 from adapters import shopify_documents as documents
 from adapters.http import scrub
+from adapters.midway import told_or_unclear
 from adapters.paging import Chain
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk_tags import WORTH_IT, BulkTags, NotAsJob
@@ -86,9 +87,15 @@ class Tags:
     def apply(self, batch: Batch) -> list[Outcome]:
         """One outcome a change, in the order adds, removes.
 
-        The customers are read first: who is gone, full, or already as wished costs no write. tagsAdd and tagsRemove end
-        in the same state however often they are sent, so a lost answer is simply asked for again.
+        The customers are read first: who is gone, full, or already as wished costs no write. A request whose answer is lost
+        is not repeated blindly: somebody may have put the tag on, or on again, in between.
         """
+        sent: list[str] = []
+        with told_or_unclear(lambda: bool(sent)):
+            return self._applied(batch, sent)
+
+    def _applied(self, batch: Batch, sent: list[str]) -> list[Outcome]:
+        """sent: is given whom a request reached, one after the other."""
         name = batch.target.name
         now = dict(self.tags_of(m.contact_id for m in (*batch.adds, *batch.removes)))
         outcomes: dict[tuple[str, str], Outcome] = {}
@@ -97,20 +104,21 @@ class Tags:
                 outcomes[kind, member.contact_id] = _before(kind, member.contact_id, name, now[member.contact_id])
         todo = [key for key, outcome in outcomes.items() if outcome.result == "unknown"]
         settled: set[tuple[str, str]] = set()
-        for outcome in self._as_jobs(batch, todo):
+        for outcome in self._as_jobs(batch, todo, sent):
             outcomes[outcome.kind, outcome.contact_id] = outcome
             settled.add((outcome.kind, outcome.contact_id))
         todo = [key for key in todo if key not in settled]
         for start in range(0, len(todo), ALIASES):
             for outcome in self._write(name, todo[start : start + ALIASES]):
                 outcomes[outcome.kind, outcome.contact_id] = outcome
+                sent.append(outcome.contact_id)
         return [outcomes[key] for key in _keys(batch)]
 
     def let_jobs_end(self, batch: Batch) -> None:
         """A job goes on at Shopify whatever became of the run that began it."""
         BulkTags(self.api, self._sleep).let_end(batch.batch_id)
 
-    def _as_jobs(self, batch: Batch, todo: list[tuple[str, str]]) -> list[Outcome]:
+    def _as_jobs(self, batch: Batch, todo: list[tuple[str, str]], sent: list[str]) -> list[Outcome]:
         """The outcomes of what was worth a job of its own; the rest, and what a job could not begin with, is left over."""
         outcomes: list[Outcome] = []
         for kind in ("add", "remove"):
@@ -122,6 +130,7 @@ class Tags:
             except NotAsJob as e:
                 log.info("shopify: tag changes go out one request at a time: %s", e)
                 continue
+            sent += contact_ids
             outcomes += [_after(kind, c, batch.target.name, answer) for c, answer in answers.items()]
             untold = [c for c in contact_ids if c not in answers]
             outcomes += [_looked_up(kind, c, batch.target.name, tags) for c, tags in self.tags_of(untold)]
@@ -133,7 +142,7 @@ class Tags:
         named = {f"a{i}": ("add", c) for i, c in enumerate(adds)} | {f"r{i}": ("remove", c) for i, c in enumerate(removes)}
         variables = {"tags": [name], **{alias: customer_gid(c) for alias, (_, c) in named.items()}}
         document = documents.write_tags(len(adds), len(removes))
-        data = self.api.ask(document, variables, cost=COST_EACH * len(named))
+        data = self.api.ask(document, variables, cost=COST_EACH * len(named), repeatable=False)
         for alias, (kind, contact_id) in named.items():
             yield _after(kind, contact_id, name, data.get(alias) or {})
 

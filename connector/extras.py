@@ -285,9 +285,13 @@ def tell(s: Session, plans: Sequence[TriggerPlan], segments: dict[str, Segment],
         closed = triggers.closed(s.store, s.config, trigger, g)
         going = [t for t in made.changes if t.person_id not in closed]
         dropped = len(made.changes) - len(going)
-        counts = triggers.carry_out(
-            s.store, trigger, going, _sender(s, trigger, g), run_id=s.run_id, now=s.now
-        )  # fmt: skip
+        try:
+            send = _sender(s, trigger, g)
+        except ConfigError as e:  # a secret that is not there: everything else of the run is brought to its end
+            s.problems.append(Problem(f"Trigger '{made.name}': {len(going):,} wait. {e}", e.exit_code))
+            told.append({"trigger": made.name, "segment": made.segment, "planned": len(made.changes), "waiting": len(going)})
+            continue
+        counts = triggers.carry_out(s.store, trigger, going, send, run_id=s.run_id, now=s.now)
         audit.note(s.store, "told", s.now(), s.run_id, object_id=trigger.name, detail=str(counts))
         more = {"dropped": dropped} if dropped else {}
         told.append({"trigger": made.name, "segment": made.segment, "planned": len(made.changes), **more, **counts})

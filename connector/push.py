@@ -264,12 +264,11 @@ def _delivered(
     adapter: Adapter, batch: Batch, apply: Callable[[Batch], list[Outcome]], now: Callable[[], datetime]
 ) -> _Delivered:
     """Send one batch. When the answer is lost, read back first and repeat only what did not happen; but not where the machine
-    slept in between: what was asked about consent does not hold any more, and the next run asks again."""
+    slept in between: what was asked about consent does not hold any more, and who is in it by now may be there by somebody
+    else's hand. The next run asks again, and tells by the platform's dates whom we added."""
     left, began = batch, now()
     settled: list[Outcome] = []
     for tries in range(READ_BACKS):
-        if tries and left.adds and not timedelta(0) <= now() - began < ASKED_AGAIN:
-            break
         try:
             outcomes = apply(left)
         except AmbiguousWriteError as e:
@@ -280,10 +279,14 @@ def _delivered(
             told = (*settled, *(_ours_after_all(o) if tries else o for o in outcomes))
             is_open = any((o.kind, o.result) == ("add", "unknown") for o in told)  # the next run reads back whom we put there
             return _Delivered(told, "unknown" if is_open else "done")
-        settled += _happened(left, dict(adapter.written(left)))
+        found = _happened(left, dict(adapter.written(left)))
+        has_slept = not timedelta(0) <= now() - began < ASKED_AGAIN
+        settled += [o for o in found if o.kind == "remove"] if has_slept else found
         left = _without(batch, {o.contact_id for o in settled})
         if is_creation(left):
             return _Delivered(tuple(settled))
+        if has_slept and left.adds:
+            break
     settled += [Outcome(m.contact_id, "add", "unknown") for m in left.adds]
     settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes]
     return _Delivered(tuple(settled), "unknown")

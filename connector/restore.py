@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+import adapters
 from connector import audit, backup, erase_files, forgotten, keys, ledger
 from connector.config import Config
 from connector.store import Store
@@ -79,9 +80,11 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
     """Put the backup's rows in the place of what is here (but see `STAYS`), which is saved beside the other backups first; gives
     how many.
 
-    Raises StoreError where this store remembers forgotten people by another key than the backup's.
+    Raises StoreError where this store remembers forgotten people by another key than the backup's, or was filled from another
+    account.
     """
     tables, made = backup.read(path), made_at(path)
+    _require_same_accounts(store, tables.get("meta", []))
     with zipfile.ZipFile(path) as z:
         key = z.read("store.keys") if "store.keys" in z.namelist() else b""
     if would_replace(store):
@@ -158,6 +161,18 @@ def _without_forgotten(store: Store, table: str, tables: dict[str, list[dict[str
     clean = erase_files.cleaner(store, Traces(contacts=theirs, people=frozenset(people - {""})))
     kept = [row for row in tables[table] if not (row.get("email") and known.knows("email", str(row["email"])))]
     return [fresh for row in kept if (fresh := clean(table, row)) is not None]
+
+
+def _require_same_accounts(store: Store, notes: list[dict[str, Any]]) -> None:
+    """What was ours on one account says nothing of another, whose lists may bear the same numbers."""
+    held = dict(store.sql("SELECT name, value FROM meta WHERE starts_with(name, 'account:')"))
+    for note in notes:
+        if held.get(note["name"], note["value"]) != note["value"]:
+            title = adapters.title(note["name"].removeprefix("account:"))
+            raise StoreError(
+                f"The backup is of another {title} account than the data in this store. Nothing was changed. Restore it into a new "
+                f"store: move {store.path} away first."
+            )
 
 
 def _take_key(store: Store, key: bytes) -> None:

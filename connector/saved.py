@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+import adapters
 from models.changes import PLAN_VERSION, FieldPlan, Plan, TargetPlan
 from models.errors import StalePlan, UsageError
 
@@ -68,6 +69,12 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
     """
     if saved.config_digest != fresh.config_digest:
         raise StalePlan("The configuration changed after this plan was made. Make a new plan.")
+    silent = sorted(saved.accounts.keys() - fresh.accounts.keys())
+    if silent:
+        raise StalePlan(
+            f"{' and '.join(adapters.title(p) for p in silent)} could not be looked at just now. Nothing was written; the plan "
+            "can be carried out once that works again."
+        )
     if {p: a for p, a in fresh.accounts.items() if p in saved.accounts} != saved.accounts:
         raise StalePlan("The plan was made for other accounts. Make a new plan.")
     now = {_key(t): t for t in fresh.targets}

@@ -92,19 +92,26 @@ def demo(o: Options, directory: Path, customers: int) -> int:
     import shutil
 
     from connector import ask, report, show, sync, writer
-    from connector.sandbox.folder import write_folder
+    from connector.sandbox.folder import require_made_up, write_folder
     from connector.sandbox.sample_segments import SEGMENTS
     from connector.sandbox.sample_shop import sample_shop
     from connector.sandbox.server import Sandbox
     from connector.session import session
 
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        require_made_up(directory)
+    except OSError as e:
+        raise UsageError(f"The demo cannot be made: {e.strerror or e}. Choose another --dir.") from e
     for old in (*directory.glob("rollcall.duckdb*"), *directory.glob("rollcall.toml")):
         old.unlink()
     shutil.rmtree(directory / "rollcall.raw", ignore_errors=True)
     shop = sample_shop(customers=customers)
     with Sandbox(shop) as sandbox:
-        write_folder(directory, shop, sandbox.url, SEGMENTS)
+        try:
+            write_folder(directory, shop, sandbox.url, SEGMENTS)
+        except OSError as e:
+            raise UsageError(f"The demo cannot be made: {e.strerror or e}. Choose another --dir.") from e
         say(o, f"Simulated Shopify, Mailchimp and HubSpot at {sandbox.url}; everything is kept in {directory}.", "")
         o.config_path = directory / "rollcall.toml"
         config = o.config()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from connector.sandbox.shop import Shop
 
@@ -15,8 +17,10 @@ SECRETS = {
     "mailchimp": "0123456789abcdef0123456789abcdef-us1",
     "hubspot": "pat-eu1-sandbox",
 }
-TEMPLATE = """\
-# Made by `rollcall sandbox serve`: three simulated platforms on this machine.
+MADE_HERE = "# Made by `rollcall sandbox serve`: three simulated platforms on this machine."
+TEMPLATE = (
+    f"{MADE_HERE}\n"
+    + """\
 
 [shop]
 name = {name}
@@ -41,6 +45,7 @@ token = "file:secrets/hubspot"
 push = true
 
 """
+)
 SEGMENTS = """\
 [[segment]]
 name = "Frequent"
@@ -60,9 +65,13 @@ push = ["mailchimp"]
 
 
 def write_folder(directory: Path, shop: Shop, url: str, segments: str = SEGMENTS) -> None:
-    """Write rollcall.toml and a 0600 file per secret. An owner's rollcall.toml stays; only its base_url lines move here."""
+    """Write rollcall.toml and a 0600 file per secret. An owner's rollcall.toml stays; only its base_url lines move here. Raises
+    FileExistsError, before anything is written, where an owner keeps keys of their own under these names."""
     directory.mkdir(parents=True, exist_ok=True)
     folder = directory / "secrets"
+    kept = [f"secrets/{name}" for name, secret in SECRETS.items() if _holds_another(folder / name, secret)]
+    if kept:
+        raise FileExistsError(f"{directory} holds keys of your own ({', '.join(kept)}), which would be lost")
     folder.mkdir(exist_ok=True, mode=0o700)
     for name, secret in SECRETS.items():
         _write_private(folder / name, secret + "\n")
@@ -79,6 +88,28 @@ def write_folder(directory: Path, shop: Shop, url: str, segments: str = SEGMENTS
         audience=AUDIENCE,
     )
     path.write_text(text + segments, encoding="utf-8")
+
+
+def require_made_up(directory: Path) -> None:
+    """Raises FileExistsError where a store or a configuration is that no demonstration made: what it knows of an owner's accounts
+    cannot be had again."""
+    path = directory / "rollcall.toml"
+    is_ours = path.exists() and _is_made_up(path.read_text(encoding="utf-8", errors="replace"))
+    if not is_ours and (path.exists() or any(directory.glob("rollcall.duckdb*"))):
+        raise FileExistsError(f"{directory} holds a store or a rollcall.toml of your own, which would be lost")
+
+
+def _is_made_up(text: str) -> bool:
+    try:
+        sections = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return False
+    places = [str(dict(sections.get(name) or {}).get("base_url") or "") for name in SECRETS]
+    return text.startswith(MADE_HERE) and all(urlsplit(p).hostname in ("127.0.0.1", "localhost", "::1") for p in places)
+
+
+def _holds_another(path: Path, secret: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8", errors="replace").strip() not in ("", secret)
 
 
 def repointed(text: str, url: str) -> str:

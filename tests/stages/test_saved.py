@@ -61,6 +61,8 @@ def test_another_configuration_account_or_day_needs_a_new_plan() -> None:
     made = plan("a")
     with pytest.raises(StalePlan, match="configuration changed"):
         saved.what_still_holds(made, replace(made, config_digest="other"))
+    with pytest.raises(StalePlan, match="Mailchimp could not be looked at just now"):
+        saved.what_still_holds(made, replace(made, accounts={}))
     with pytest.raises(StalePlan, match="other accounts"):
         saved.what_still_holds(made, replace(made, accounts={"mailchimp": "another"}))
     with pytest.raises(StalePlan, match="older than"):

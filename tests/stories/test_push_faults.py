@@ -131,3 +131,16 @@ def test_an_event_that_mailchimp_clearly_refuses_ends_no_run_and_is_recorded_by_
     owner.push(first=False)
     assert owner.store.sql(states) == [("done", 3)]
     assert sum(e["kind"] == "member.event" for e in simulator.effects) == 3
+
+
+def test_a_webhook_without_its_secret_waits_and_ends_no_run(mock: responses.RequestsMock, tmp_path: Path) -> None:
+    hook = '[[trigger]]\nname = "hook"\nsegment = "VIP"\nurl = "http://127.0.0.1:9/in"\nsecret = "file:secrets/hook"\n'
+    keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "mailchimp") + hook, only="mailchimp")
+    owner = keeper.owner
+    owner.believe({"VIP": range(3)})
+    owner.push()
+    owner.store.sql("INSERT INTO memberships SELECT 'VIP', person_id, DATE '2026-11-21', NULL, 'r', NULL FROM people LIMIT 3")
+    s, _ = owner.push(first=False)
+    (problem,) = s.problems
+    assert s.exit_code == 2 and "'hook': 3 wait" in problem.text and "trigger.hook.secret" in problem.text
+    assert owner.store.sql("SELECT * FROM triggered") == []

@@ -215,6 +215,15 @@ def test_a_store_that_remembers_forgotten_people_by_another_key_is_not_restored_
     assert not restore.doubt(owner.store)
 
 
+def test_a_backup_of_another_account_is_not_restored_into_this_ones_store(keeper: Shopkeeper) -> None:
+    owner = keeper.owner
+    before = owner.held()
+    owner.store.sql("UPDATE meta SET value = 'another' WHERE name = 'account:mailchimp'")
+    with pytest.raises(StoreError, match="another Mailchimp account"):
+        restore.carry_out(owner.store, owner.config, restore.newest(folder(keeper)), NOW, "r2")
+    assert owner.held() == before and not restore.doubt(owner.store)
+
+
 # ---- the command
 
 

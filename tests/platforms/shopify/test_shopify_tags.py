@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from models.changes import Batch, Member, Target
-from models.errors import PermanentApiError, RetryableApiError
+from models.errors import AmbiguousWriteError, PermanentApiError
 
 Connect = Callable[..., Any]
 TARGET = Target("shopify", "VIP", "Rollcall: VIP")
@@ -79,7 +79,7 @@ def test_nearly_full_customers_are_left_alone(shop: Any, connect: Connect, make_
 
 
 @pytest.mark.parametrize("answer", [(503, {}, ""), requests.exceptions.ReadTimeout()])
-def test_a_lost_answer_is_asked_for_again_because_tags_end_the_same(
+def test_a_lost_answer_is_told_and_read_back_and_nothing_is_sent_again(
     shop: Any, connect: Connect, make_customer: Any, answer: Any
 ) -> None:
     fill(shop, make_customer, 1)
@@ -95,14 +95,17 @@ def test_a_lost_answer_is_asked_for_again_because_tags_end_the_same(
         return found
 
     shop.before.append(lose)
-    assert [o.result for o in connect().apply(batch(adds=[1]))] == ["done"]
-    assert tags(shop, 1) == ["Rollcall: VIP"]
+    adapter = connect()
+    with pytest.raises(AmbiguousWriteError):
+        adapter.apply(batch(adds=[1]))
+    assert lost == [] and dict(adapter.written(batch(adds=[1]))) == {"1": True}
+    assert tags(shop, 1) == ["Rollcall: VIP"] and len(writes(shop)) == 1
 
 
 def test_a_write_that_keeps_failing_is_not_reported_as_done(shop: Any, connect: Connect, make_customer: Any) -> None:
     fill(shop, make_customer, 1)
     shop.before.append(lambda d, v: (500, {}, "") if "tagsAdd(" in d else None)
-    with pytest.raises(RetryableApiError):
+    with pytest.raises(AmbiguousWriteError):
         connect().apply(batch(adds=[1]))
 
 
