@@ -70,6 +70,7 @@ SCORES: tuple[ProfileColumn, ...] = (
     _value("clv", "clv", "expected spend within the horizon, net of refunds", "shop currency"),
     _tier("clv", "clv", TIERS), _reasons("clv", "clv"), *_beside("clv", "clv", "clv"),
     _value("clv_365d", "clv_365d", "expected spend within 365 days, net of refunds", "shop currency"),
+    _reasons("clv_365d", "clv_365d"),
     *_beside("clv_365d", "clv_365d", "clv_365d"),
     _value("p_alive", "p_alive", "probability that the person still buys here at all; says nothing about when, and is no churn "
            "score", "0 to 1"),
@@ -83,10 +84,12 @@ SCORES: tuple[ProfileColumn, ...] = (
     text_of("scores", "scores", "next_category", "max(tier) FILTER (score = 'next_category')",
             "likely category of the next order"),
     _value("next_category_probability", "next_category", "probability of that category in the next order", "0 to 1"),
+    _reasons("next_category", "next_category"),
     *_beside("next_category", "next_category", "next_category"),
     text_of("scores", "scores", "next_topic", "max(tier) FILTER (score = 'next_topic')",
             "likely topic of the next click in a mail"),
     _value("next_topic_probability", "next_topic", "probability of that topic in the next click", "0 to 1"),
+    _reasons("next_topic", "next_topic"),
     *_beside("next_topic", "next_topic", "next_topic"),
     words("scores", "scores", "recommended_products",
           f"list_transform(from_json(max(reasons) FILTER (score = 'recommendations'), '{TITLES}'), lambda t: t.title)",
@@ -102,6 +105,7 @@ SCORES: tuple[ProfileColumn, ...] = (
            "out by lot", "-1 to 1"),
     *_beside("uplift", "uplift", "uplift"),
     text_of("scores", "scores", "cluster", "max(tier) FILTER (score = 'cluster')", "group found by `rollcall discover`"),
+    _reasons("cluster", "cluster"),
     *_beside("cluster", "cluster", "cluster"),
     _value("anomaly_score", "anomaly", "how unusual the person's last weeks are against the own history: 3 is one in a thousand "
            "by chance; 0 where nothing stands out", "points"),
@@ -112,9 +116,10 @@ SCORES: tuple[ProfileColumn, ...] = (
 
 REASONED = (
     ("churn_probability", "churn_tier", "churn_reasons"), ("purchase_probability_30d", "purchase_tier", "purchase_reasons"),
-    ("clv", "clv_tier", "clv_reasons"), ("clv_365d", "", ""), ("next_order_on", "", "next_order_reasons"),
-    ("engagement_probability", "engagement_tier", "engagement_reasons"), ("next_category", "", ""), ("next_topic", "", ""),
-    ("recommended_products", "", "recommended_products_reasons"), ("cluster", "", ""), ("uplift", "", ""),
+    ("clv", "clv_tier", "clv_reasons"), ("clv_365d", "", "clv_365d_reasons"), ("next_order_on", "", "next_order_reasons"),
+    ("engagement_probability", "engagement_tier", "engagement_reasons"), ("next_category", "", "next_category_reasons"),
+    ("next_topic", "", "next_topic_reasons"),
+    ("recommended_products", "", "recommended_products_reasons"), ("cluster", "", "cluster_reasons"), ("uplift", "", ""),
     ("anomaly_score", "anomaly", "anomaly_reasons"),
 )  # fmt: skip
 """Columns that `why` tells of a person, each with its tier and its reasons ('' where it has none)."""

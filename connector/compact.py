@@ -19,7 +19,7 @@ from connector.purchases import PURCHASE_ID, shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 7
+VERSION = 8
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
 
 TABLES_MADE = (
@@ -78,8 +78,8 @@ def prepare(store: Store, config: Config) -> None:
     _words(store)
     store.sql(f"CREATE OR REPLACE TABLE fact_items AS {_items(config, 'events')}")
     _copies_with_lines(store)
-    _in_parts(store, "fact_orders", _orders(config))
-    _in_parts(store, "fact_lines", _lines(_coded_lines(config, KEYS)))
+    _in_parts(store, "fact_orders", orders_sql(config))
+    _in_parts(store, "fact_lines", lines_sql(coded_lines(config, KEYS)))
     _in_parts(store, "fact_events", _events(_coded_events(config, "events")))
     _in_parts(store, "fact_interests", _interests("fact_events"))
     store.sql("CREATE OR REPLACE TABLE fact_kinds AS SELECT DISTINCT CAST(kind AS VARCHAR) AS kind FROM fact_events")
@@ -113,7 +113,7 @@ def _update_orders(store: Store, config: Config, fresh: News) -> None:
         SELECT o.purchase_id, l.pieces, l.amount, l.product, l.taste
         FROM (SELECT * FROM fact_lines WHERE {theirs}) AS l
         JOIN (SELECT n, purchase, purchase_id FROM fact_orders WHERE {theirs}) AS o ON o.n = l.n AND o.purchase = l.purchase""")
-    _replace(store, "fact_orders", theirs, _orders(config).replace("{some}", theirs))
+    _replace(store, "fact_orders", theirs, orders_sql(config).replace("{some}", theirs))
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE fact_keys AS
         SELECT {PURCHASE_ID} AS purchase_id, p.source, p.stream, p.order_id FROM po_fresh AS p""")
@@ -127,13 +127,13 @@ def _update_orders(store: Store, config: Config, fresh: News) -> None:
         FROM (SELECT * FROM fact_orders WHERE {theirs} AND counts) AS o JOIN fact_keys AS c USING (purchase_id)"""
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE lines_now AS
-        {_coded_lines(config, keys)}
+        {coded_lines(config, keys)}
         UNION ALL BY NAME
         SELECT o.n, o.purchase, o.ordered_at, o.ordered_on, l.pieces, l.amount, l.product, w.product_code, l.taste
         FROM (SELECT * FROM lines_kept WHERE purchase_id NOT IN (SELECT purchase_id FROM fact_keys)) AS l
         JOIN (SELECT * FROM fact_orders WHERE {theirs}) AS o USING (purchase_id)
         JOIN fact_products AS w ON w.code = l.product""")
-    _replace(store, "fact_lines", theirs, _lines("FROM lines_now"))
+    _replace(store, "fact_lines", theirs, lines_sql("FROM lines_now"))
     for table in ("lines_kept", "lines_now", "fact_keys", "po_fresh"):
         store.sql(f"DROP TABLE {table}")
 
@@ -230,14 +230,17 @@ def _sales(store: Store) -> None:
         HAVING count(*) >= {SALE_DAY_ORDERS} AND 2 * count(*) FILTER (discount > 0) > count(*)""")
 
 
-def _orders(config: Config) -> str:
+TODAY = "SELECT *, coalesce(net, total) AS left_over FROM purchases"
+
+
+def orders_sql(config: Config, purchases: str = TODAY) -> str:
     """Purchases in the order of person and time; `purchase` numbers those of one person in that order."""
     money = f"currency = '{config.shop.currency}'"
     return f"""
         WITH found AS (
           SELECT n.n, p.purchase_id, p.source, p.ordered_at, p.ordered_on, p.counts, {money} AS in_money,
-            coalesce(p.net, p.total) AS net, p.total, p.discount, p.refunded
-          FROM purchases AS p JOIN (SELECT * FROM person_numbers WHERE {{some}}) AS n USING (person_id)
+            p.left_over AS net, p.total, p.discount, p.refunded
+          FROM ({purchases}) AS p JOIN (SELECT * FROM person_numbers WHERE {{some}}) AS n USING (person_id)
           WHERE p.counts OR (p.why_not = 'refund' AND p.ordered_at IS NOT NULL)),
         firsts AS (
           SELECT n, month(ordered_on) AS of_month, min(year(ordered_on)) AS first_year FROM found WHERE counts GROUP BY ALL)
@@ -282,7 +285,7 @@ KEYS = """
 """The orders whose lines tell what was bought, with their person."""
 
 
-def _lines(coded: str) -> str:
+def lines_sql(coded: str) -> str:
     """Sorted by product, so that a person's first line of each can be told from the line before."""
     return f"""
         SELECT n, purchase, ordered_at, ordered_on, pieces, amount, product, taste,
@@ -291,7 +294,7 @@ def _lines(coded: str) -> str:
         FROM (SELECT * FROM ({coded}) ORDER BY n, product_code, ordered_at, purchase)"""
 
 
-def _coded_lines(config: Config, keys: str) -> str:
+def coded_lines(config: Config, keys: str) -> str:
     """The lines of some orders with the codes of what was bought."""
     return f"""
         SELECT l.n, l.purchase, l.ordered_at, l.ordered_on,

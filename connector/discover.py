@@ -18,7 +18,7 @@ from connector.score_parts import Card, Scored, one_thread, refused
 from connector.score_people import places
 from connector.store import Store
 from models.scores.anomaly import KINDS, AnomalyModel, Unusual, came_back
-from models.scores.discover import HABITS, Groups, Visits, find, habits, matched
+from models.scores.discover import HABITS, Groups, Visits, find, habits, matched, speaks_for
 from models.scores.history import Floats
 from models.segments import AsOf
 
@@ -68,7 +68,11 @@ def _groups(store: Store, config: Config, as_of: AsOf, data: ShopData) -> Scored
     place = {p: i for i, p in enumerate(data.people)}
     for person, group in zip(people, found.label, strict=True):
         value[place[person]], tier[place[person]] = float(group), named[group]["name"]
-    return Scored({**card, "lines": _group_lines(card, found, before)}, value, tier)
+    told = discover_names.reasons(table, found.names, found.label, *speaks_for(table, found), config.shop.currency)
+    reasons: list[list[Any]] = [[] for _ in data.people]
+    for person, texts in zip(people, told, strict=True):
+        reasons[place[person]] = texts
+    return Scored({**card, "lines": _group_lines(card, found, before)}, value, tier, reasons)
 
 
 def _visits(store: Store, config: Config, as_of: AsOf, data: ShopData) -> tuple[list[str], Visits]:
@@ -76,7 +80,7 @@ def _visits(store: Store, config: Config, as_of: AsOf, data: ShopData) -> tuple[
     found = store.arrays(
         """SELECT n, date_diff('day', DATE '1970-01-01', ordered_on) AS day, CAST(coalesce(net, 0) AS DOUBLE) AS amount,
              CAST(is_discounted AS DOUBLE) AS discounted
-           FROM fact_orders WHERE {seen_orders} AND counts AND ordered_on IS NOT NULL""".format_map(marks(config, as_of))
+           FROM {orders} WHERE {seen_orders} AND counts AND ordered_on IS NOT NULL""".format_map(marks(config, as_of))
     )
     person = places(store, data.people)[np.asarray(found["n"]).astype(np.int64)]
     kept = person >= 0

@@ -15,6 +15,14 @@ WORDS = {
 }
 """Habit -> (said of a group far below the others, far above)."""
 
+FIGURES = {
+    "orders_total": "{:.0f} orders", "days_since_order": "the last {:.0f} days ago", "aov": "{:,.2f}",
+    "discounted_orders_share": "{:.0%} of the orders with a discount", "engagement_decayed": "engagement {:.1f}",
+}  # fmt: skip
+MOST = 3
+LEAST_DRAW = 0.1
+"""In squared standard deviations: what draws a person less to their group is not worth telling."""
+
 FAR = 0.2
 """A group's middle person stands this much of everybody below or above the middle before a word is said."""
 
@@ -53,9 +61,33 @@ def _name(table: Floats, columns: tuple[str, ...], group: Ints) -> str:
 
 def usual(table: Floats, columns: tuple[str, ...], currency: str) -> str:
     """The middle person of a group in figures."""
-    texts = {
-        "orders_total": "{:.0f} orders", "days_since_order": "the last {:.0f} days ago", "aov": "{:,.2f} " + currency + " an order",
-        "discounted_orders_share": "{:.0%} of the orders with a discount", "engagement_decayed": "engagement {:.1f}",
-    }  # fmt: skip
     middle = np.median(table, axis=0)
-    return ", ".join(texts[c].format(middle[i]) for i, c in enumerate(columns)).replace("1 orders", "1 order", 1)
+    return ", ".join(_figure(c, middle[i], currency) for i, c in enumerate(columns))
+
+
+def reasons(
+    table: Floats, columns: tuple[str, ...], label: Ints, draws: Floats, others: Floats, currency: str
+) -> list[list[str]]:
+    """Per person the habits, three at most, that draw them to their group, the strongest first, beside everybody else's middle.
+
+    draws, others: of `models.scores.discover.speaks_for`.
+    """
+    told = []
+    for i, row in enumerate(np.argsort(-draws, axis=1, kind="stable")[:, :MOST]):
+        own = [(_said(columns[k], table[i, k], currency), _said(columns[k], others[label[i], k], currency)) for k in row
+               if draws[i, k] >= LEAST_DRAW]  # fmt: skip
+        told.append([f"{mine}, where other groups have {theirs}" for mine, theirs in own if mine != theirs])
+    return told
+
+
+def _said(column: str, value: float, currency: str) -> str:
+    if column != "days_since_order":
+        return _figure(column, value, currency)
+    return f"the last order {value:.0f} day{'' if round(value) == 1 else 's'} ago"
+
+
+def _figure(column: str, value: float, currency: str) -> str:
+    text = FIGURES[column].format(value)
+    if column == "aov":
+        return f"{text} {currency} an order"
+    return "1 order" if text == "1 orders" else text

@@ -12,6 +12,7 @@ from connector.facts import marks
 from connector.score_data import Checked, ShopData, date_of
 from connector.score_parts import Card, Scored, grade, refused, tier_table, with_notes
 from connector.score_people import places
+from connector.score_words import at_the_cut, off_by, sure
 from connector.store import Store
 from models.scores import measure
 from models.scores.engagement import (
@@ -84,10 +85,7 @@ def without_mail(data: ShopData) -> MailData:
 
 def _renumbered(data: ShopData, place: dict[str, int]) -> Orders:
     """The shop's orders with the numbers of the mail's people; both lists are sorted, so the rows stay sorted."""
-    moved = np.array([place[p] for p in data.people], dtype=np.int64)
-    o = data.orders
-    person = moved[o.person] if len(o.person) else o.person
-    return Orders(person, o.day, o.amount, o.refund_row, o.refund_day, o.refund_amount)
+    return data.orders.renumbered(np.array([place.get(p, -1) for p in data.everyone], dtype=np.int64))
 
 
 def make(data: ShopData, mail: MailData, horizon: int) -> Scored:
@@ -206,10 +204,11 @@ def _lines(card: Card, closed: int, checked: int, n: int, horizon: int) -> list[
         "clicked themselves (opens by machines do not count).",
         f"Told who answers from who does not in {auc['value']:.1%} of pairs (95 % interval {auc['lo']:.1%} to {auc['hi']:.1%}); days "
         f"since the last answer alone manage {rule:.1%}, 'engaged in the last {OWNERS_DAYS} days' {m['owners_rule_auc']:.1%}.",
-        f"Probabilities were off by {m['ece']:.1%} on average.",
+        off_by(m),
+        *at_the_cut(m, "answered"),
         *(f"In the window from {e['from']}: {e['auc']:.1%}, the rule {e['rule_auc']:.1%}." for e in m["earlier"]),
         *(
-            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected to answer, {t['realised']:.1%} did."
+            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected to answer, {sure(t['realised'], t)} did."
             for t in card["tiers"]
         ),
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import orjson
 
 from connector import engagement
 from connector.config import Config
-from connector.score_attempts import place_of
+from connector.score_attempts import Failed, tried
 from connector.score_data import ShopData, customer_ids, load, no_profiling
 from connector.score_files import HIDDEN, RULE, Rows, save
 from connector.store import Store
@@ -79,12 +79,13 @@ def _campaigns(
         data = load(store, config, as_of)
         return data, engagement.load(store, config, as_of, data, hidden)
 
+    def one(asked: str) -> tuple[dict[str, float], str]:
+        return engagement.campaign(*known(), asked)
+
     rows = []
     for asked in campaigns:
-        try:
-            found, why = engagement.campaign(*known(), asked)
-        except Exception as e:  # noqa: BLE001 - whatever it is, the other rows and files are written
-            found, why = {}, f"it could not be made ({place_of(e)})"
+        made = tried(partial(one, asked))
+        found, why = ({}, f"it could not be made ({made.where})") if isinstance(made, Failed) else made
         for customer, person in ids:
             if person in hidden:
                 rows.append([customer, asked, "", HIDDEN])

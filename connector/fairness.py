@@ -72,7 +72,7 @@ def _traits(store: Store) -> Traits:
 
 def _differences(trait: str, known: dict[str, str], checked: Checked, data: ShopData) -> list[Card]:
     """Per group of 50 people or more: who is ranked high, how well, and how far off the forecast was."""
-    people = checked.people or data.people
+    people = checked.people or data.everyone
     value = np.array([known.get(people[p], "") for p in checked.person], dtype=object)
     groups = [g for g in sorted(set(value) - {""}) if (value == g).sum() >= LEAST_PEOPLE]
     if len(groups) < 2:

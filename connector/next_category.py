@@ -5,6 +5,7 @@ What the owner calls sensitive is neither a category nor a topic here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,15 @@ from connector.score_data import ShopData, date_of
 from connector.score_parts import Scored, against, refused, with_notes
 from connector.score_people import places
 from connector.store import Store
-from models.scores.taste import Bought, TasteModel, hits, usual
+from models.scores.history import Ints
+from models.scores.reasons import LEAST_MOVE
+from models.scores.taste import LATELY_DAYS, Bought, TasteModel, held, hits, usual
 from models.segments import AsOf
 
 WINDOW_DAYS = 90
 LEAST_PEOPLE = 50
+LAST = 6
+"""So many of a person's own days are told of."""
 MODEL = "own fading choices drawn to the shop's mix"
 
 
@@ -32,38 +37,59 @@ class Kind:
     title: str
     did: str
     rule: str
+    day: str
+    """A day on which something was chosen: 4 of the last 6 ... held it."""
+    shop: str
+    """What the shop's own mix is counted in."""
 
 
 CATEGORY = Kind(
-    "next_category", "Next category: what the next order will hold", "came back", "the category bought most often so far"
+    "next_category",
+    "Next category: what the next order will hold",
+    "came back",
+    "the category bought most often so far",
+    "order day{}",
+    "order days of all",
 )
 TOPIC = Kind(
-    "next_topic", "Next topic: what a contact will click in a mail", "clicked again", "the topic clicked most often so far"
+    "next_topic",
+    "Next topic: what a contact will click in a mail",
+    "clicked again",
+    "the topic clicked most often so far",
+    "day{} with a click",
+    "days with a click of all",
 )
+
+KINDS = {k.score: k for k in (CATEGORY, TOPIC)}
+
+LINES_SQL = """SELECT n, date_diff('day', DATE '1970-01-01', ordered_on) AS day, taste AS code FROM fact_lines
+   WHERE {seen_orders} AND taste IS NOT NULL AND ordered_on IS NOT NULL GROUP BY ALL"""
+CLICKS_SQL = """SELECT n, date_diff('day', DATE '1970-01-01', day) AS day, topic AS code FROM fact_events
+   WHERE {seen_events} AND kind = 'click' AND topic IS NOT NULL GROUP BY ALL"""
 
 
 def category(store: Store, config: Config, as_of: AsOf, data: ShopData) -> Scored | None:
     """None where no two categories are known. A product's category is as it stands now: it has no date."""
-    found = store.arrays(
-        """SELECT n, date_diff('day', DATE '1970-01-01', ordered_on) AS day, taste AS code FROM fact_lines
-           WHERE {seen_orders} AND taste IS NOT NULL AND ordered_on IS NOT NULL GROUP BY ALL""".format_map(marks(config, as_of))
-    )
-    return _make(CATEGORY, store, config, data, data.people, found, "fact_categories")
+    return _make(CATEGORY, data, data.people, *choices(CATEGORY.score, store, config, as_of, data, []))
 
 
 def topic(store: Store, config: Config, as_of: AsOf, data: ShopData, people: list[str]) -> Scored | None:
     """None where no two topics were ever clicked: the category of a link, else the first part of its path."""
-    found = store.arrays(
-        """SELECT n, date_diff('day', DATE '1970-01-01', day) AS day, topic AS code FROM fact_events
-           WHERE {seen_events} AND kind = 'click' AND topic IS NOT NULL GROUP BY ALL""".format_map(marks(config, as_of))
-    )
-    return _make(TOPIC, store, config, data, people, found, "fact_topics")
+    return _make(TOPIC, data, people, *choices(TOPIC.score, store, config, as_of, data, people))
 
 
-def _make(
-    kind: Kind, store: Store, config: Config, data: ShopData, people: list[str], found: dict[str, Any], words: str
-) -> Scored | None:
-    names, chosen = _chosen(store, config, people, found, words)
+def choices(
+    score: str, store: Store, config: Config, as_of: AsOf, data: ShopData, mailed: list[str]
+) -> tuple[list[str], Bought]:
+    """What can be chosen, by name, and who chose what on which day: people by their place in `data.people`, or in `mailed`."""
+    if score == CATEGORY.score:
+        sql, words, people = LINES_SQL, "fact_categories", data.people
+    else:
+        sql, words, people = CLICKS_SQL, "fact_topics", mailed
+    return _chosen(store, config, people, store.arrays(sql.format_map(marks(config, as_of))), words)
+
+
+def _make(kind: Kind, data: ShopData, people: list[str], names: list[str], chosen: Bought) -> Scored | None:
     if len(names) < 2:
         return None
     card = refused(kind.score, kind.title, "", horizon=WINDOW_DAYS, day=data.day.isoformat(), n=len(np.unique(chosen.person)))
@@ -97,7 +123,25 @@ def _make(
     category, p = model.predict()
     value, tier = np.full(len(people), np.nan), np.full(len(people), "", dtype=object)
     value[model.person_], tier[model.person_] = p, [names[c] for c in category]
-    return Scored(with_notes(card, data), value, tier, people=people)
+    reasons: list[list[str]] = [[] for _ in people]
+    for person, text in zip(model.person_, _why(kind, model, chosen, category, names, data.cutoff), strict=True):
+        reasons[person] = [text]
+    return Scored(with_notes(card, data), value, tier, reasons, people=people)
+
+
+def _why(kind: Kind, model: TasteModel, chosen: Bought, best: Ints, names: list[str], cutoff: int) -> Iterator[str]:
+    """Per person of the model: what they chose lately and what that adds; where it adds nothing, what the shop's people choose."""
+    lately, days, ever = held(chosen, model.person_, best, cutoff, LAST)
+    for i, part in enumerate(model.own_part(best)):
+        name, many = names[best[i]], kind.day.format("s")
+        if part < LEAST_MOVE:
+            yield f"{model.mix_[best[i]]:.0%} of the {kind.shop} in the last {LATELY_DAYS} days held {name}"
+        elif days[i] == 1:
+            yield f"the only {kind.day.format('')} so far held {name} (raises the chance by {part:.0%})"
+        elif lately[i]:
+            yield f"{lately[i]} of the last {days[i]} {many} held {name} (raises the chance by {part:.0%})"
+        else:
+            yield f"none of the last {days[i]} {many} held {name}, {ever[i]} before did (raises the chance by {part:.0%})"
 
 
 def _chosen(store: Store, config: Config, people: list[str], found: dict[str, Any], words: str) -> tuple[list[str], Bought]:

@@ -64,7 +64,7 @@ RHYTHM_SQL = f"""
     SELECT CASE WHEN count(gap_days) >= {GAPS_NEEDED} THEN quantile_disc(gap_days, CAST(0.5 AS DOUBLE)) END AS shop_usual_gap,
       CASE WHEN count(gap_days) >= {GAPS_NEEDED} THEN greatest(1, quantile_disc(gap_days, CAST(0.9 AS DOUBLE)))
         ELSE {GAP_GUESSED} END AS shop_long_gap
-    FROM fact_orders WHERE gap_days > 0 AND {{seen_orders}}"""
+    FROM {{orders}} WHERE gap_days > 0 AND {{seen_orders}}"""
 """The shop's own buying rhythm: the middle of all gaps between two orders, and the one nine of ten stay below."""
 
 SHOP_SQL = f"SELECT * FROM ({RHYTHM_SQL}) CROSS JOIN ({CARDS_SQL})"

@@ -184,10 +184,11 @@ def _match_by_likeness(store: Store, rank: int) -> None:
 PURCHASE_ID = "CASE WHEN p.kind = 'deal' THEN p.source || ':deal:' ELSE p.source || ':' END || p.order_id"
 
 PURCHASE_COLUMNS = """purchase_id, person_id, source, stream, order_id, ordered_at, ordered_on, currency, total, net, discount,
-  tax, shipping, refunded, copies, counts, why_not"""
+  tax, shipping, refunded, cancelled_at, copies, counts, why_not"""
 
 PURCHASE_VALUES = f"""{PURCHASE_ID}, p.person_id, p.source, p.stream, p.order_id, p.ordered_at, p.ordered_on, p.money, p.total,
-  coalesce(p.net, p.total - coalesce(p.refunded, 0)), p.discount, p.tax, p.shipping, p.refunded"""
+  coalesce(p.net, p.total - coalesce(p.refunded, 0)), p.discount, p.tax, p.shipping, p.refunded,
+  CASE WHEN p.why_not = 'cancelled' THEN p.cancelled_at END"""
 
 
 def _write(store: Store, config: Config) -> None:

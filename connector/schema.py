@@ -182,6 +182,13 @@ REFUSED = (
     "ALTER TABLE former_addresses ADD COLUMN IF NOT EXISTS was_refused BOOLEAN",
 )
 
+DATED = (
+    "ALTER TABLE orders ADD COLUMN IF NOT EXISTS cancelled_at TIMESTAMP",
+    "ALTER TABLE purchases ADD COLUMN IF NOT EXISTS cancelled_at TIMESTAMP",
+    # One row per category a product was seen in: since when we know it there. Platforms keep no history of it.
+    "CREATE TABLE IF NOT EXISTS product_categories (source VARCHAR, product_id VARCHAR, category VARCHAR, since TIMESTAMP)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (*NORMALIZED, *BOOKKEEPING, *DERIVED, *CHOICES, *WRITING, *PRIVACY, *TELLING, *FIELDS),
     PARTS,
@@ -189,5 +196,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     MOVES,
     ADDRESSES,
     REFUSED,
+    DATED,
 )
 """Step n brings a store from version n to n + 1. Append; never edit a step that has shipped."""

@@ -24,9 +24,9 @@ from connector import (
 from connector.config import Config
 from connector.score_attempts import attempt, beside, problems, values
 from connector.score_data import ShopData, load
+from connector.score_outcomes import Known
 from connector.score_parts import Scored, one_thread
-from connector.score_watch import cards, graded, ready, rollback
-from connector.score_watch import lift as lift
+from connector.score_watch import cards, graded, lift, ready, rollback
 from connector.store import Store
 from models.scores.views import Views
 from models.segments import AsOf
@@ -60,13 +60,14 @@ def _make_all(store: Store, config: Config, as_of: AsOf, run_id: str, horizon: i
         attempt(data, "purchase_30d", score_value.SOON_DAYS, lambda: score_value.soon(data, views)),
         attempt(data, "next_order", horizon, lambda: score_value.next_order(data, views, horizon)),
     ]  # fmt: skip
-    found = _with_reasons(data, views, [s for s in tried if s])
+    found = [s for s in tried if s]
     days = score_products.WINDOW_DAYS
     offers = attempt(data, "recommendations", days, lambda: score_products.make(data), lambda: score_products.rule(data))
     found += [offers] if offers else []
     mail, unread = score_more.mail_or_none(store, config, as_of, data)
     found += score_more.make(store, config, as_of, data, mail, views, horizon, unread)
-    score_more.finish(store, data, mail, views, found)
+    found = _with_reasons(data, views, found)
+    score_more.finish(Known(store, config, as_of, data, mail), views, found)
     _keep_bounds(store, data, found, as_of, run_id)
     for scored in found:
         if why := score_watch.stay(store, data, scored.card):
@@ -141,4 +142,4 @@ def _keep_bounds(store: Store, data: ShopData, found: list[Scored], as_of: AsOf,
         _keep_rows(store, Scored(card, edge), data.people, as_of, run_id)
 
 
-__all__ = ["cards", "graded", "problems", "ready", "rollback", "say_card", "train_and_score", "write_files"]
+__all__ = ["cards", "graded", "lift", "problems", "ready", "rollback", "say_card", "train_and_score", "write_files"]

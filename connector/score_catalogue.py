@@ -75,6 +75,8 @@ class Sold:
     sources: tuple[str, ...]
     is_barred: bool
     known: list[Row] = field(default_factory=list)
+    is_gone: bool = False
+    """Every order of it was withdrawn: it is what its rows in the catalogue say."""
 
     @property
     def is_withdrawn(self) -> bool:
@@ -90,7 +92,9 @@ def goods(
     rows = _rows(store, config, as_of, hide)
     unsold = [r for r in _matched(sold, rows) if not r.is_barred and not secret & {r.product_id.lower(), r.title.lower()}]
     for product in sold:
-        product.is_barred |= bool(secret & {product.product.lower(), product.title.lower()})
+        product.is_barred |= bool(secret & {product.product.lower(), product.title.lower()}) or (
+            product.is_gone and not product.known
+        )
     everything = [*sold, *(Sold(r.product_id, r.title, r.category, (r.source,), False, [r]) for r in unsold)]
     names = [*categories, *sorted({_category(p) for p in everything} - {*categories, ""})]
     is_today = not as_of.is_given or as_of.day >= local_day(now_utc(), config.shop.timezone)

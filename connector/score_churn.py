@@ -19,6 +19,7 @@ from connector.score_parts import (
     unchecked,
     with_notes,
 )
+from connector.score_words import at_the_cut, off_by, sure
 from models.scores import measure
 from models.scores.churn import ChurnModel
 from models.scores.history import Floats, no_order_within, snapshot
@@ -136,10 +137,11 @@ def _lines(card: Card, closed: int, horizon: int, n: int) -> list[str]:
         f"Checked on the last closed window, {window}: of {n:,} customers {card['base_rate']:.1%} did not order.",
         f"Told a leaver from a stayer in {m['auc']['value']:.1%} of pairs (95 % interval {m['auc']['lo']:.1%} to "
         f"{m['auc']['hi']:.1%}); days since the last order alone manage {m['rule_auc']['value']:.1%}.",
-        f"Probabilities were off by {m['ece']:.1%} on average.",
+        off_by(m),
+        *at_the_cut(m, "did not order"),
     ]
     lines += [
-        f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected to stay away, {t['realised']:.1%} did."
+        f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected to stay away, {sure(t['realised'], t)} did."
         for t in card["tiers"]
     ]
     lines += over_windows(m["difference"], m["windows"])

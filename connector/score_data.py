@@ -11,12 +11,12 @@ import numpy as np
 
 from connector import score_signs
 from connector.config import Config
-from connector.facts import marks, sources
+from connector.facts import known_orders, marks, sources
 from connector.no_profiling import not_profiled
 from connector.purchases import shop_day
 from connector.score_catalogue import Goods, Sold, goods
 from connector.store import Store
-from models.scores.history import Floats, Ints, Lines, Orders
+from models.scores.history import NEVER, Floats, Ints, Lines, Orders
 from models.scores.signs import Signs
 from models.segments import AsOf
 
@@ -28,6 +28,8 @@ QUIET_DAYS = 30
 
 LEAST_TOLD = Decimal("0.005")
 """A smaller share of the money is not worth a sentence."""
+
+LINE_PARTS = ("order_rows", "withdrawn_rows", "known_rows", "line_orders", "line_rows")
 
 GIVEN_BACK = "coalesce(o.refunded, CASE WHEN o.net = 0 THEN o.total END)"
 
@@ -46,7 +48,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class ShopData:
-    """Everybody with an order before the date who may be profiled, by person id; `orders.person` counts into `people`."""
+    """Everybody with an order before the date who may be profiled, by person id; `orders.person` counts into `everyone`."""
 
     people: list[str]
     orders: Orders
@@ -67,6 +69,12 @@ class ShopData:
     """What is known beside orders; None where nothing is."""
     checked: dict[str, Checked] = field(default_factory=dict)
     """By score; filled while scores are made."""
+    former: list[str] = field(default_factory=list)
+    """Those of whose orders none stands on the date. They had one on days before it, and models learn from those."""
+
+    @property
+    def everyone(self) -> list[str]:
+        return [*self.people, *self.former]
 
     @property
     def today(self) -> int:
@@ -86,13 +94,16 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     found = {k: v[keep] for k, v in found.items()}
     is_order = found["is_order"]
     people = sorted(set(found["person_id"][is_order]))
-    place = {p: i for i, p in enumerate(people)}
+    former = sorted(set(found["person_id"][found["counts"]]) - set(people))
+    place = {p: i for i, p in enumerate([*people, *former])}
     own, foreign = _currency(found["currency"][is_order], config.shop.currency)
     amount = np.where((found["currency"] == own) & ~np.isnan(found["total"]), found["total"], 0.0)
     person = np.array([place.get(p, -1) for p in found["person_id"]], dtype=np.int64)
+    *refunds, refunds_gone = _refunds(store, config, as_of, found, person, amount, own)
+    counts = found["counts"]
     orders = Orders.of(
-        person[is_order], found["day"][is_order], amount[is_order],
-        refunds=_refunds(store, config, as_of, found, person, amount, own),
+        person[counts], found["day"][counts], amount[counts], refunds=(refunds[0], refunds[1], refunds[2], refunds[3]),
+        gone=(found["gone"][counts], refunds_gone),
     )  # fmt: skip
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
     notes += _undated(store, config, as_of, own)
@@ -101,10 +112,11 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     apart = is_order & (found["currency"] != own)
     unpriced = np.unique(person[apart]) if foreign > FOREIGN_SHARE * int(is_order.sum()) else np.empty(0, np.int64)
     products = shelf.products if shelf else []
-    beside = score_signs.load(store, config, as_of, people)
+    beside = score_signs.load(store, config, as_of, [*people, *former])
     return ShopData(
-        people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf, beside
-    )
+        people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf, beside,
+        former=former,
+    )  # fmt: skip
 
 
 def no_profiling(store: Store, config: Config) -> set[str]:
@@ -129,34 +141,40 @@ def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int], cut
     if not store.sql("SELECT 1 FROM order_lines LIMIT 1"):
         return None, None
     made, known = sources(), marks(config, as_of)
-    parts = ", ".join(f"{n} AS ({made[n].format_map(known)})" for n in ("order_rows", "line_orders", "line_rows"))
+    parts = ", ".join(f"{n} AS ({made[n].format_map(known)})" for n in LINE_PARTS)
+    hidden = _sensitive(config)
     store.sql("CREATE OR REPLACE TEMP TABLE score_people (person_id VARCHAR, place INTEGER)")
     store.sql("INSERT INTO score_people SELECT unnest(?::VARCHAR[]), unnest(?::INTEGER[])", [list(place), list(place.values())])
     store.sql(f"""
         CREATE OR REPLACE TEMP TABLE score_lines AS WITH {parts}
         SELECT s.place, date_diff('day', DATE '1970-01-01', l.ordered_on) AS day, l.product, l.title, l.category,
           CAST(coalesce(l.quantity, 1) AS DOUBLE) AS quantity, CAST(coalesce(l.amount, 0) AS DOUBLE) AS amount,
-          l.source, coalesce(l.is_gift_card, FALSE) AS is_gift_card
+          l.source, coalesce(l.is_gift_card, FALSE) AS is_gift_card, l.category_then, l.is_gone,
+          CASE WHEN l.is_gone THEN {_day_of("l.cancelled_at", config)} END AS gone
         FROM line_rows AS l JOIN score_people AS s USING (person_id)
-        WHERE l.product IS NOT NULL AND NOT {_sensitive(config)}""")
+        WHERE l.product IS NOT NULL AND NOT {hidden} AND NOT {hidden.replace("l.category", "l.category_then")}""")
     sold = store.sql("""
         SELECT product, coalesce(max(title), ''), coalesce(max(category), ''), list_sort(list_distinct(list(source))),
-          bool_or(is_gift_card)
+          bool_or(is_gift_card), bool_and(is_gone)
         FROM score_lines GROUP BY product ORDER BY product""")
-    names = [str(c) for (c,) in store.sql("SELECT DISTINCT category FROM score_lines WHERE category IS NOT NULL ORDER BY 1")]
+    names = [
+        str(c)
+        for (c,) in store.sql("SELECT DISTINCT category_then FROM score_lines WHERE category_then IS NOT NULL ORDER BY 1")
+    ]
     found = store.arrays("""
         WITH p AS (SELECT product, row_number() OVER (ORDER BY product) - 1 AS n FROM score_lines GROUP BY product),
-        c AS (SELECT category, row_number() OVER (ORDER BY category) - 1 AS k FROM score_lines
-              WHERE category IS NOT NULL GROUP BY category)
-        SELECT place, day, n, coalesce(k, -1) AS k, quantity, amount
-        FROM score_lines JOIN p USING (product) LEFT JOIN c USING (category)""")
+        c AS (SELECT category_then, row_number() OVER (ORDER BY category_then) - 1 AS k FROM score_lines
+              WHERE category_then IS NOT NULL GROUP BY category_then)
+        SELECT place, day, n, coalesce(k, -1) AS k, quantity, amount, coalesce(gone, -1) AS gone
+        FROM score_lines JOIN p USING (product) LEFT JOIN c USING (category_then)""")
     for table in ("score_lines", "score_people"):
         store.sql(f"DROP TABLE {table}")
-    whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n", "k")}
+    whole = {k: np.asarray(found[k]).astype(np.int64) for k in ("place", "day", "n", "k", "gone")}
     numbers = np.asarray(found["quantity"], dtype=float), np.asarray(found["amount"], dtype=float)
-    lines = Lines.of(whole["place"], whole["day"], whole["n"], *numbers, whole["k"])
-    products = [Sold(str(p), str(t), str(c), tuple(s), bool(g)) for p, t, c, s, g in sold]
-    return lines, goods(store, config, as_of, cutoff, products, names, _sensitive(config))
+    ends = np.where(whole["gone"] < 0, NEVER, whole["gone"])
+    lines = Lines.of(whole["place"], whole["day"], whole["n"], *numbers, whole["k"], gone=ends)
+    products = [Sold(str(p), str(t), str(c), tuple(s), bool(g), is_gone=bool(w)) for p, t, c, s, g, w in sold]
+    return lines, goods(store, config, as_of, cutoff, products, names, hidden)
 
 
 def _sensitive(config: Config) -> str:
@@ -171,16 +189,24 @@ def date_of(day: int) -> date:
 
 
 def _order_rows(store: Store, config: Config, as_of: AsOf) -> dict[str, Any]:
-    rows = sources()["order_rows"].format_map(marks(config, as_of))
+    """Orders that stand (`is_order`), those that were withdrawn, and returns booked as orders, which do not count as any."""
     found = store.arrays(f"""
         SELECT person_id, purchase_id, date_diff('day', DATE '1970-01-01', ordered_on) AS day,
-          coalesce(currency, '') AS currency, CAST(coalesce(total, net) AS DOUBLE) AS total, counts AS is_order
-        FROM ({rows}) ORDER BY person_id, day, purchase_id""")
+          coalesce(currency, '') AS currency, CAST(coalesce(total, net) AS DOUBLE) AS total, counts,
+          counts AND NOT is_gone AS is_order,
+          CASE WHEN is_gone THEN {_day_of("cancelled_at", config)} ELSE {NEVER} END AS gone
+        FROM ({known_orders().format_map(marks(config, as_of))}) ORDER BY person_id, day, purchase_id""")
     found = {k: _filled(v) for k, v in found.items()}
     return {
-        **found, "day": found["day"].astype(np.int64), "is_order": found["is_order"].astype(bool),
+        **found, "day": found["day"].astype(np.int64), "gone": found["gone"].astype(np.int64),
+        "is_order": found["is_order"].astype(bool), "counts": found["counts"].astype(bool),
         "total": found["total"].astype(float),
     }  # fmt: skip
+
+
+def _day_of(column: str, config: Config) -> str:
+    """SQL of the shop's day of a UTC time, as a number."""
+    return f"date_diff('day', DATE '1970-01-01', {shop_day(column, config.shop.timezone)})"
 
 
 def _filled(values: Any) -> Any:
@@ -202,29 +228,30 @@ def _currency(codes: Any, wanted: str) -> tuple[str, int]:
 
 def _refunds(
     store: Store, config: Config, as_of: AsOf, found: dict[str, Any], person: Ints, amount: Any, own: str
-) -> tuple[Ints, Ints, Ints, Any]:
-    """(person, day of the order, day of the refund, amount): dated refunds, and refunds booked as orders of their own.
+) -> tuple[Ints, Ints, Ints, Any, Ints]:
+    """(person, day of the order, of the refund, amount, day the order was withdrawn): dated refunds, and those booked as orders.
 
     Money that went without a date (edits, undated refunds) has no place in history and is left in.
     """
-    rows = sources()["order_rows"].format_map(marks(config, as_of))
     dated = store.sql(
         f"""
-        SELECT o.person_id, date_diff('day', DATE '1970-01-01', o.ordered_on),
-          date_diff('day', DATE '1970-01-01', {shop_day("r.refunded_at", config.shop.timezone)}), CAST(r.amount AS DOUBLE)
-        FROM ({rows}) AS o JOIN refunds AS r ON r.source = o.source AND r.order_id = o.order_id
+        SELECT o.person_id, date_diff('day', DATE '1970-01-01', o.ordered_on), {_day_of("r.refunded_at", config)},
+          CAST(r.amount AS DOUBLE), CASE WHEN o.is_gone THEN {_day_of("o.cancelled_at", config)} END
+        FROM ({known_orders().format_map(marks(config, as_of))}) AS o JOIN refunds AS r ON r.source = o.source AND r.order_id = o.order_id
         WHERE o.counts AND r.refunded_at < {marks(config, as_of)["until"]} AND r.amount > 0 AND o.currency = ?""",
         [own],
     )
     index: dict[str, int] = {p: int(i) for p, i in zip(found["person_id"], person, strict=True) if i >= 0}
-    known = [(index[p], d, r, a) for p, d, r, a in dated if p in index]
-    booked = ~found["is_order"] & (person >= 0)
-    table = np.array(known, dtype=float).reshape(-1, 4)
+    known = [(index[p], d, r, a, -1 if w is None else w) for p, d, r, a, w in dated if p in index]
+    booked = ~found["counts"] & (person >= 0)
+    table = np.array(known, dtype=float).reshape(-1, 5)
+    ends = table[:, 4].astype(np.int64)
     return (
         np.r_[table[:, 0].astype(np.int64), person[booked]],
         np.r_[table[:, 1].astype(np.int64), found["day"][booked]],
         np.r_[table[:, 2].astype(np.int64), found["day"][booked]],
         np.r_[table[:, 3], np.abs(amount[booked])],
+        np.r_[np.where(ends < 0, NEVER, ends), found["gone"][booked]],
     )
 
 
@@ -282,7 +309,5 @@ def _quiet(days: Ints, cutoff: int) -> str:
         return "There is no order before this date."
     idle = cutoff - int(days.max())
     if idle > QUIET_DAYS:
-        return (
-            f"The last order before this date is {idle} days old; a shop without orders for {QUIET_DAYS} days teaches nothing."
-        )
+        return f"The last order before this date is {idle:,} days old; a shop without orders for {QUIET_DAYS} days teaches nothing."
     return ""

@@ -7,8 +7,9 @@ from typing import Any
 
 from connector import card_pictures, engagement, fairness, next_category, score_about, score_grades, score_year, uplift
 from connector.config import Config
-from connector.score_attempts import attempt, beside
+from connector.score_attempts import Failed, attempt, beside, failed, tried
 from connector.score_data import ShopData, no_profiling
+from connector.score_outcomes import Known
 from connector.score_parts import Scored, people_lacking, unchecked
 from connector.store import Store
 from models.scores.anomaly import WINDOW_DAYS as ANOMALY_DAYS
@@ -30,30 +31,26 @@ def mail_of(store: Store, config: Config, as_of: AsOf, data: ShopData) -> engage
     return engagement.load(store, config, as_of, data, no_profiling(store, config))
 
 
-def mail_or_none(store: Store, config: Config, as_of: AsOf, data: ShopData) -> tuple[engagement.MailData, Exception | None]:
-    """The mail; where it cannot be read, none of it, and why: buyers are scored without."""
-    try:
-        return mail_of(store, config, as_of, data), None
-    except Exception as e:  # noqa: BLE001 - whatever it is, the scores made from orders go on
-        return engagement.without_mail(data), e
+def mail_or_none(store: Store, config: Config, as_of: AsOf, data: ShopData) -> tuple[engagement.MailData, Failed | None]:
+    """The mail; where that fails, none of it, and at which place: buyers are scored without."""
+    mail = tried(lambda: mail_of(store, config, as_of, data))
+    return (engagement.without_mail(data), mail) if isinstance(mail, Failed) else (mail, None)
 
 
 def make(
     store: Store, config: Config, as_of: AsOf, data: ShopData, mail: engagement.MailData, views: Views, horizon: int,
-    unread: Exception | None = None,
+    unread: Failed | None = None,
 ) -> list[Scored]:  # fmt: skip
     """Engagement, P(alive), a year's value, uplift, and the next category and topic where some are known.
 
-    unread: why the mail could not be read.
+    unread: where reading the mail failed.
     """
-
-    def answers() -> Scored:
-        if unread is not None:
-            raise unread
-        return engagement.make(data, mail, horizon)
-
     tried = [
-        attempt(data, "engagement", horizon, answers, None if unread else lambda: engagement.rule(data, mail, horizon)),
+        failed(data, "engagement", horizon, unread.where)
+        if unread is not None
+        else attempt(
+            data, "engagement", horizon, lambda: engagement.make(data, mail, horizon), lambda: engagement.rule(data, mail, horizon)
+        ),
         attempt(data, "p_alive", 0, lambda: score_year.alive(data, views)),
         attempt(data, "clv_365d", score_year.YEAR_DAYS, lambda: score_year.year(data, views)),
         attempt(data, "uplift", uplift.WINDOW_DAYS, lambda: uplift.make(store, data, views)),
@@ -66,10 +63,11 @@ def make(
     return [s for s in tried if s]
 
 
-def finish(store: Store, data: ShopData, mail: engagement.MailData, views: Views, found: list[Scored]) -> None:
+def finish(known: Known, views: Views, found: list[Scored]) -> None:
     """What every card says beside its own figures: how earlier scores turned out, fairness, what it was made from and could gain
     from, and the points of the pictures."""
-    beside(found, "How earlier scores turned out", lambda: score_grades.tell(store, data, mail, views, found))
+    store, data, mail = known.store, known.data, known.mail
+    beside(found, "How earlier scores turned out", lambda: score_grades.tell(known, views, found))
     beside(found, "Fairness", lambda: fairness.audit(store, data, views, found))
     beside(found, "What scores were made from", lambda: score_about.tell(data, mail, views, found))
     beside(found, "Pictures", lambda: card_pictures.prepare(data.checked, found))

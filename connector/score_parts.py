@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from models.scores import measure
+from models.scores import intervals, measure
 from models.scores.churn import BASE_HORIZON
 from models.scores.history import Floats
 from models.scores.level import Level
@@ -72,16 +72,31 @@ def against(ours: Floats, simple: Floats) -> tuple[dict[str, float], dict[str, f
 
 
 def tier_table(tier: Any, expected: Floats, realised: Any) -> list[Card]:
-    """Per tier how many people, the mean of what was expected, and of what came."""
+    """Per tier how many people, the mean of what was expected, and of what came with its interval: a share, or a mean of money."""
     found = []
     for name in ("high", "medium", "low"):
         inside = tier == name
         if inside.any():
+            came = np.asarray(realised)[inside]
+            mean = float(np.mean(came))
+            sure = (
+                intervals.share(int(came.sum()), len(came)) if came.dtype == bool else intervals.bounds(intervals.of_mean(came))
+            )
             found.append({
                 "tier": name, "people": int(inside.sum()), "expected": round(float(expected[inside].mean()), 4),
-                "realised": round(float(np.mean(realised[inside])), 4),
+                "realised": round(mean, 4), "lo": sure["lo"], "hi": sure["hi"],
             })  # fmt: skip
     return found
+
+
+def at_the_cut(truth: Any, score: Floats) -> Card:
+    """Of those called high: how many there are, the share who did it (precision), and their share in all who did (recall)."""
+    high = measure.tiers(score) == "high"
+    hits = int(truth[high].sum())
+    return {
+        "people": int(high.sum()), "precision": intervals.share(hits, int(high.sum())),
+        "recall": intervals.share(hits, int(truth.sum())),
+    }  # fmt: skip
 
 
 def refused(score: str, title: str, why: str, *, horizon: int, day: str, n: int) -> Card:
@@ -98,7 +113,7 @@ def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[lis
     draws = measure.paired_bootstrap(truth, probability, rule)
     ours, simple = measure.auc(truth, probability), measure.auc(truth, rule)
     ece, curve = measure.calibration(truth, probability)
-    metrics = {
+    metrics: Card = {
         "auc": interval(draws[:, 0], ours),
         "rule_auc": interval(draws[:, 1], simple),
         "difference": interval(draws[:, 0] - draws[:, 1], ours - simple),
@@ -106,8 +121,16 @@ def grade(truth: Any, probability: Floats, rule: Floats) -> tuple[Card, list[lis
         "ece": round(ece, 4),
         "lift20": round(measure.lift(truth, probability), 3),
         "brier": round(float(np.mean((probability - truth) ** 2)), 4),
+        "high_tier": at_the_cut(truth, probability),
     }
+    drawn = intervals.of_chances(truth, probability)
+    metrics["intervals"] = {k: intervals.bounds(v, ece if k == "ece" else None) for k, v in drawn.items()}
     return metrics, curve
+
+
+def money_intervals(truth: Floats, expected: Floats) -> Card:
+    """How sure the expected total and the mean error a person are."""
+    return {k: intervals.bounds(v) for k, v in intervals.of_money(truth, expected).items()}
 
 
 def decided(

@@ -83,6 +83,12 @@ def rule(data: ShopData) -> Scored:
     return _scored(data, data.goods, shelf, {}, _rule(data.lines, data.cutoff, np.arange(len(data.people)), shelf))
 
 
+def simple_rule(data: ShopData, goods: Goods, cutoff: int, people: Any) -> Offers:
+    """The bestsellers of that day, as the back-test would have offered them to these people."""
+    assert data.lines is not None
+    return _rule(data.lines, cutoff, people, goods.catalogue.on(data.lines, cutoff))
+
+
 def _rule(lines: Lines, cutoff: int, people: Any, shelf: Shelf) -> Offers:
     return bestsellers(lines, cutoff, people, barred=~shelf.may_be_offered)
 

@@ -18,10 +18,15 @@ class _Told(NamedTuple):
     say: Callable[[float, str], str]
 
 
+def _money(move: float, currency: str) -> str:
+    return f"{'adds' if move > 0 else 'takes off'} {abs(move):,.2f} {currency}"
+
+
 TOLD = {
     "churn": _Told(least_chance, lambda move, _: f"{'raises' if move > 0 else 'lowers'} the risk by {abs(move):.0%}"),
     "purchase_30d": _Told(least_chance, lambda move, _: f"{'raises' if move > 0 else 'lowers'} the chance by {abs(move):.0%}"),
-    "clv": _Told(least_money, lambda move, money: f"{'adds' if move > 0 else 'takes off'} {abs(move):,.2f} {money}"),
+    "clv": _Told(least_money, _money),
+    "clv_365d": _Told(least_money, _money),
 }
 
 

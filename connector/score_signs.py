@@ -11,16 +11,16 @@ import numpy as np
 
 from connector.column import local_day
 from connector.config import Config
-from connector.facts import marks, rows, sources
+from connector.facts import known_orders, marks, rows
 from connector.score_people import places
 from connector.store import Store
-from models.scores import signs
+from models.scores import history, signs
 from models.scores.history import Floats, Ints
 from models.scores.signs import Signs
 from models.segments import AsOf
 
-Rows = tuple[Ints, Ints, Floats]
-"""Places of people, days since 1970-01-01 in the shop's zone, values."""
+Rows = tuple[Ints, Ints, Floats, Ints]
+"""Places of people, days since 1970-01-01 in the shop's zone, values, days on which the order that says it was withdrawn."""
 
 NEVER = 10_000_000
 """A day that does not come."""
@@ -39,15 +39,16 @@ def load(store: Store, config: Config, as_of: AsOf, people: list[str]) -> Signs 
             _numbered(store, _CONTRACTS.replace("{contracts}", rows()["subscription_rows"]).format_map(known), at),
         ),
     ]
-    orders = sources()["order_rows"].format_map(known)
-    found += [(kind, _named(store, sql.replace("{orders}", orders), place)) for kind, sql in _ORDERS.items()]
+    found += [
+        (kind, _named(store, sql.replace("{orders}", known_orders()).format_map(known), place)) for kind, sql in _ORDERS.items()
+    ]
     parts = [(kind, r) for kind, r in found if len(r[0])]
     if not parts:
         return None
     kind = np.concatenate([np.full(len(r[0]), k, dtype=np.int64) for k, r in parts])
-    person, day, value = (np.concatenate([r[i] for _, r in parts]) for i in range(3))
-    whole = value.astype(float)
-    return Signs.of(person, day, kind, np.where(whole >= NEVER, np.inf, whole))
+    person, day, gone = (np.concatenate([r[i] for _, r in parts]).astype(np.int64) for i in (0, 1, 3))
+    value = np.concatenate([r[2] for _, r in parts])
+    return Signs.of(person, day, kind, np.where(value >= NEVER, np.inf, value), gone)
 
 
 def _numbered(store: Store, sql: str, at: Ints) -> Rows:
@@ -59,16 +60,18 @@ def _numbered(store: Store, sql: str, at: Ints) -> Rows:
 
 
 def _named(store: Store, sql: str, place: dict[str, int]) -> Rows:
-    """Rows of (person id, day, value)."""
-    found = store.arrays(
-        f"SELECT person_id, date_diff('day', DATE '1970-01-01', day) AS day, CAST(value AS DOUBLE) AS value FROM ({sql})"
-    )
+    """Rows of (person id, day, value, day of withdrawal)."""
+    found = store.arrays(f"""
+        SELECT person_id, date_diff('day', DATE '1970-01-01', day) AS day, CAST(value AS DOUBLE) AS value,
+          coalesce(date_diff('day', DATE '1970-01-01', gone), {history.NEVER}) AS gone FROM ({sql})""")
     return _kept(np.array([place.get(p, -1) for p in found["person_id"]], dtype=np.int64), found)
 
 
 def _kept(person: Ints, found: dict[str, Any]) -> Rows:
     mine = person >= 0
-    return person[mine], np.asarray(found["day"])[mine].astype(np.int64), np.asarray(found["value"])[mine].astype(float)
+    gone = np.asarray(found["gone"]) if "gone" in found else np.full(len(person), history.NEVER)
+    day, value = np.asarray(found["day"]), np.asarray(found["value"])
+    return person[mine], day[mine].astype(np.int64), value[mine].astype(float), gone[mine].astype(np.int64)
 
 
 def _counted(*kinds: str) -> str:
@@ -91,21 +94,27 @@ _CARTS = f"""
 SELECT c.n, {local_day("c.started_at")} AS day,
   coalesce(date_diff('day', DATE '1970-01-01', least({local_day("min(c.completed_at)")}, min(o.ordered_on))), {NEVER}) AS value
 FROM (WITH order_rows AS (SELECT * FROM fact_orders) {{carts}}) AS c
-LEFT JOIN fact_orders AS o ON o.n = c.n AND o.counts AND o.ordered_at >= c.started_at
+LEFT JOIN (
+  SELECT n, ordered_at, ordered_on FROM fact_orders WHERE counts
+  UNION ALL SELECT i.n, p.ordered_at, p.ordered_on FROM purchases AS p JOIN person_numbers AS i USING (person_id)
+  WHERE p.why_not = 'cancelled' AND p.cancelled_at IS NOT NULL) AS o ON o.n = c.n AND o.ordered_at >= c.started_at
 WHERE c.started_at IS NOT NULL GROUP BY c.n, c.started_at"""
-"""A cart is left behind until it, or any other, becomes an order."""
+"""A cart is left behind until it, or any other, becomes an order, also one that is cancelled later."""
 
 _CONTRACTS = f"""
 SELECT n, {local_day("started_at")} AS day,
   coalesce(date_diff('day', DATE '1970-01-01', {local_day("cancelled_at")}), {NEVER}) AS value
 FROM ({{contracts}}) WHERE started_at IS NOT NULL"""
 
+_GONE = f"CASE WHEN is_gone THEN {local_day('p.cancelled_at')} END AS gone"
+
 _ORDERS = {
-    signs.DISCOUNT: """
-SELECT person_id, ordered_on AS day, CASE WHEN discount > 0 THEN 1 ELSE 0 END AS value FROM ({orders})
+    signs.DISCOUNT: f"""
+SELECT person_id, ordered_on AS day, CASE WHEN discount > 0 THEN 1 ELSE 0 END AS value, {_GONE} FROM ({{orders}}) AS p
 WHERE counts AND discount IS NOT NULL""",
-    signs.COUNTRY: """
-SELECT p.person_id, p.ordered_on AS day, unicode(o.country[1]) * 100 + unicode(o.country[2]) AS value FROM ({orders}) AS p
+    signs.COUNTRY: f"""
+SELECT p.person_id, p.ordered_on AS day, unicode(o.country[1]) * 100 + unicode(o.country[2]) AS value, {_GONE}
+FROM ({{orders}}) AS p
 JOIN orders AS o ON o.source = p.source AND o.stream = p.stream AND o.order_id = p.order_id
 WHERE p.counts AND length(o.country) = 2""",
 }

@@ -15,6 +15,7 @@ from connector.score_parts import (
     decided,
     grade,
     interval,
+    money_intervals,
     over_windows,
     refused,
     season,
@@ -23,6 +24,7 @@ from connector.score_parts import (
     unchecked,
     with_notes,
 )
+from connector.score_words import at_the_cut, off_by, sure
 from models.scores import measure
 from models.scores.churn import ChurnModel
 from models.scores.history import Floats, no_order_within
@@ -67,7 +69,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     error = float(expected.sum() / truth.sum() - 1)
     top = _top_spend(truth, expected), _top_spend(truth, simple)
     reach, gain = interval(draws[:, 0], ours), interval(draws[:, 0] - draws[:, 1], ours - theirs)
-    metrics = {
+    metrics: Card = {
         "gini": reach, "rule_gini": interval(draws[:, 1], theirs),
         "difference": gain, "total_error": round(error, 4),
         "rule_total_error": round(float(simple.sum() / truth.sum() - 1), 4),
@@ -79,7 +81,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
         gain, measure.Window(view.person, truth, expected, simple),
         lambda n: _earlier(views, closed - n * checked, checked, best), measure.gini,
     )  # fmt: skip
-    metrics |= {"difference": gain, "windows": asked}
+    metrics |= {"difference": gain, "windows": asked, "intervals": money_intervals(truth, expected)}
     better = gain["lo"] > 0
     card |= {
         "is_published": bool(better), "status": "published" if better else "rule", "model": model.name_,
@@ -90,12 +92,12 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
     card["lines"] = [
         f"Checked on {date_of(closed)} to {date_of(closed + checked - 1)}: {len(truth):,} customers spent "
         f"{truth.sum():,.0f} {money}; "
-        f"{expected.sum():,.0f} {money} were expected ({error:+.1%}).",
+        f"{expected.sum():,.0f} {money} were expected, which is {sure(error, metrics['intervals']['total_error'], '+.1%')} off.",
         f"Ranking (normalised Gini): {ours:.3f} (95 % interval {reach['lo']:.3f} to {reach['hi']:.3f}); "
         f"the simple rule ({RULES[best]}) reaches {theirs:.3f}.",
         f"The fifth ranked highest spent {top[0]:,.0f} {money}; the fifth the rule names spent {top[1]:,.0f} {money}.",
         *(
-            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, {t['realised']:,.2f} came."
+            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, {sure(t['realised'], t, ',.2f')} came."
             for t in card["tiers"]
         ),
         *over_windows(gain, asked),
@@ -161,10 +163,11 @@ def soon(data: ShopData, views: Views) -> Scored:
         f"Checked on {date_of(closed)} to {date_of(closed + SOON_DAYS - 1)}: "
         f"{truth.mean():.1%} of {len(truth):,} customers ordered.",
         f"Told a buyer from the others in {metrics['auc']['value']:.1%} of pairs (95 % interval {metrics['auc']['lo']:.1%} to "
-        f"{metrics['auc']['hi']:.1%}); days since the last order alone manage {metrics['rule_auc']['value']:.1%}. "
-        f"Probabilities were off by {metrics['ece']:.1%} on average.",
+        f"{metrics['auc']['hi']:.1%}); days since the last order alone manage {metrics['rule_auc']['value']:.1%}.",
+        off_by(metrics),
+        *at_the_cut(metrics, "ordered"),
         *(
-            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected, {t['realised']:.1%} did."
+            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected, {sure(t['realised'], t)} did."
             for t in card["tiers"]
         ),
         *over_windows(metrics["difference"], metrics["windows"]),

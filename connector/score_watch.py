@@ -11,6 +11,7 @@ import orjson
 from connector import score_grades, score_more
 from connector.config import Config
 from connector.score_data import ShopData, load
+from connector.score_outcomes import Known
 from connector.score_parts import checked_days, people_lacking, unchecked
 from connector.score_products import LEAST_BUYERS, WINDOW_DAYS
 from connector.store import Store
@@ -168,4 +169,4 @@ def _speaks(store: Store, score: str, day: str, today: date) -> bool:
 def graded(store: Store, config: Config, as_of: AsOf) -> list[dict[str, Any]]:
     """Every published score whose horizon has closed, with what came true."""
     data = load(store, config, as_of)
-    return score_grades.graded(store, data, score_more.mail_of(store, config, as_of, data))
+    return score_grades.graded(Known(store, config, as_of, data, score_more.mail_of(store, config, as_of, data)))

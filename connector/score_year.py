@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Scored, interval, refused, tier_table, too_little, unchecked, with_notes
+from connector.score_parts import Scored, interval, money_intervals, refused, tier_table, too_little, unchecked, with_notes
 from connector.score_value import nothing_to_rank
+from connector.score_words import sure
 from models.scores import measure
 from models.scores.history import NAMES, Floats
 from models.scores.value import spend_within
@@ -58,26 +59,36 @@ def year(data: ShopData, views: Views) -> Scored:
     scale = float(np.clip(truth.sum() / max(float(expected.sum()), 1e-9), 0.5, 2.0))
     better = gain["lo"] > 0
     reach, tier = interval(draws[:, 0], ours), measure.tiers(expected)
-    money = data.currency
+    money, error, known = data.currency, float(expected.sum() / truth.sum() - 1), money_intervals(truth, expected)
     card |= {
         "is_published": bool(better), "status": "published" if better else "refused", "model": f"{MODEL}, scaled to the last year",
         "confidence": "low" if have.rung == "small" else "medium", "tiers": tier_table(tier, expected, truth),
         "metrics": {"gini": reach, "rule_gini": interval(draws[:, 1], theirs), "difference": gain, "scale": round(scale, 3),
-                    "total_error": round(float(expected.sum() / truth.sum() - 1), 4)},
+                    "total_error": round(error, 4), "intervals": known},
     }  # fmt: skip
     card["lines"] = [
         f"Checked on {date_of(closed)} to {date_of(data.cutoff - 1)}: {len(truth):,} customers spent {truth.sum():,.0f} {money}; "
-        f"{expected.sum():,.0f} {money} were expected. What comes is scaled by {scale:.2f} for that.",
+        f"{expected.sum():,.0f} {money} were expected, which is {sure(error, known['total_error'], '+.1%')} off. What comes is scaled "
+        f"by {scale:.2f} for that.",
         f"Ranking (normalised Gini): {ours:.3f} (95 % interval {reach['lo']:.3f} to {reach['hi']:.3f}); the spend of the year "
         f"before reaches {theirs:.3f}.",
+        *(
+            f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, "
+            f"{sure(t['realised'], t, ',.2f')} came."
+            for t in card["tiers"]
+        ),
         f"Published: better than the simple rule. Model: {card['model']}. Confidence: {card['confidence']}."
         if better
         else "Not published: not measurably better than the spend of the year before; revenue_365d holds that.",
     ]
     if not better:
         return Scored(with_notes(card, data))
-    value = scale * _worth(views.at(data.cutoff))
-    return Scored(with_notes(card, data), value, measure.tiers(value))
+
+    def worth(of: View) -> Floats:
+        return np.asarray(scale * _worth(of))
+
+    value = worth(views.at(data.cutoff))
+    return Scored(with_notes(card, data), value, measure.tiers(value), judge=worth)
 
 
 def _worth(view: View) -> Floats:

@@ -20,7 +20,7 @@ import orjson
 from connector import packing
 from connector.schema import MIGRATIONS
 from models import records
-from models.errors import LockedError, StoreError
+from models.errors import LockedError, QueryError, StoreError
 
 if TYPE_CHECKING:
     import duckdb
@@ -339,7 +339,8 @@ class Store:
         try:
             yield
         except duckdb.Error as e:
-            raise StoreError(f"{_in_words(self.path, e)}\nwhile running: {' '.join(text.split())[:400]}") from e
+            kind = QueryError if isinstance(e, (duckdb.DataError, duckdb.ProgrammingError)) else StoreError
+            raise kind(f"{_in_words(self.path, e)}\nwhile running: {' '.join(text.split())[:400]}") from e
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from connector import (
     identity_apart,
     merges,
     no_profiling,
+    product_history,
     profile,
     pruning,
     pull,
@@ -98,6 +99,8 @@ def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
     merges.settle(s.store)
     former_addresses.settle(s.store)
+    if s.records:
+        product_history.note(s.store, s.now())
     identity.identify(s.store, s.config, s.as_of.day)
     s.notices += [told for told in identity_apart.unheeded(s.store, s.config) if told not in s.notices]
 

@@ -43,8 +43,8 @@ def make(store: Store, data: ShopData, views: Views) -> Scored:
 
 def _judged(card: Card, data: ShopData, views: Views, drawn: dict[str, bool], start: int) -> Scored:
     view = views.at(start)
-    rows = np.array([i for i, p in enumerate(view.person) if data.people[p] in drawn], dtype=np.int64)
-    held = np.array([drawn[data.people[view.person[i]]] for i in rows], dtype=bool)
+    rows = np.array([i for i, p in enumerate(view.person) if data.everyone[p] in drawn], dtype=np.int64)
+    held = np.array([drawn[data.everyone[view.person[i]]] for i in rows], dtype=bool)
     ordered = ~no_order_within(data.orders, view.person[rows], start, WINDOW_DAYS)
     card = {**card, "n": len(rows)}
     try:
@@ -86,7 +86,7 @@ def lacking(store: Store, data: ShopData) -> tuple[list[str], str]:
         return ["people held out by lot"], ""
     day = max(on for _, on in drawn.values())
     start = (day - EPOCH).days
-    place = {p: i for i, p in enumerate(data.people)}
+    place = {p: i for i, p in enumerate(data.everyone)}
     known = set(np.unique(data.orders.before(start).person).tolist())
     held = np.array([h for p, (h, on) in drawn.items() if on == day and place.get(p, -1) in known], dtype=bool)
     whose = np.array([place[p] for p, (_, on) in drawn.items() if on == day and place.get(p, -1) in known], dtype=np.int64)

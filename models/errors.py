@@ -12,7 +12,8 @@
           ScopeError                one feature is not permitted; the rest goes on
       RecordError                   one row is bad; set aside, counted, the run goes on
       PlanError                     UnsafePlan (a guard), StalePlan (the world moved)
-      StoreError                    the SQL that failed is in the message
+      StoreError                    the disk, the memory or the file; the SQL that failed is in the message
+        QueryError                  a value or a statement that is wrong in itself: ours to mend
       LockedError                   another run holds the lock
 
 A message is up to three short sentences: what happened, to what, what to try. No address, name or token is in it.
@@ -125,6 +126,10 @@ class StalePlan(PlanError):
 
 class StoreError(ConnectorError):
     exit_code = 1
+
+
+class QueryError(StoreError):
+    """Not the disk nor the memory, but a value nobody thought of, or a statement of ours."""
 
 
 class LockedError(ConnectorError):

@@ -159,6 +159,7 @@ class Order(Row):
     status: str | None = means("paid, pending, authorized, partially_refunded, refunded, voided, cancelled, unknown")
     is_test: bool | None = means("a test order")
     is_cancelled: bool | None = means("cancelled")
+    cancelled_at: datetime | None = means("when it was cancelled; NULL where it was not, or nobody knows", "UTC")
     is_edited: bool | None = means("changed after it was placed")
     currency: str | None = means("currency of every amount in the row, ISO 4217")
     total: Decimal | None = means("total charged at first, with tax and shipping, after discounts", "money")

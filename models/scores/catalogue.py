@@ -48,9 +48,10 @@ class Catalogue:
         """What was known before the cutoff."""
         n = len(self.words)
         today = cutoff == self.known_on
-        past = (lines.day < cutoff) & (lines.product >= 0)
+        past = lines.before(cutoff)
+        named = past.product >= 0
         first = np.full(n, NEVER)
-        np.minimum.at(first, lines.product[past], lines.day[past])
+        np.minimum.at(first, past.product[named], past.day[named])
         has_history = first < NEVER
         came = np.minimum(np.where(self.created < 0, NEVER, self.created), first)
         may = ~self.is_barred & ((came < cutoff) | ((self.created < 0) & today))
@@ -98,10 +99,11 @@ class Shelf:
 
     def own_category(self, lines: Lines, cutoff: int, half_life: float, people: Ints) -> Ints:
         """The category each of `people` buys most and lately, -1 where unknown; what is barred (gift cards) does not count."""
-        good = (lines.day < cutoff) & (lines.product >= 0) & (lines.quantity > 0)
-        person, product, day = lines.person[good], lines.product[good], lines.day[good]
-        said = lines.category[good]
-        category = np.where(said >= 0, said, self.catalogue.category[product])
+        past = lines.before(cutoff)
+        good = (past.product >= 0) & (past.quantity > 0)
+        person, product, day = past.person[good], past.product[good], past.day[good]
+        own, said = self.catalogue.category[product], past.category[good]
+        category = np.where(own >= 0, own, said)  # as the shelf is sorted today
         counted = (category >= 0) & ~self.catalogue.is_barred[product]
         width = int(category.max(initial=0)) + 1
         keys, place = np.unique(person[counted] * width + category[counted], return_inverse=True)

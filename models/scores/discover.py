@@ -158,6 +158,18 @@ def find(visits: Visits, *, most: int = 6, seed: int = 7, sample: int = 4000, dr
     return Groups(names, np.argsort(order)[label], centres, spread, chosen["ari"], chosen["silhouette"], tried)
 
 
+def speaks_for(table: Floats, found: Groups) -> tuple[Floats, Floats]:
+    """(people x habits: by how much a habit draws a person to the own group rather than to the middle of everybody else, in
+    squared deviations, as K-Means adds them; groups x habits: that middle, in the units of the profile).
+
+    table: the habits `found.names` of everybody.
+    """
+    logged = _logged(table, found.names)
+    outside = np.array([np.median(table[found.label != g], axis=0) for g in range(found.count)])
+    own, others = found.centres[found.label], _logged(outside, found.names)[found.label]
+    return np.asarray(((logged - others) ** 2 - (logged - own) ** 2) / found.spread**2), outside
+
+
 def _comes_back(t: dict[str, float]) -> bool:
     return (
         t["ari"] >= LEAST_ARI and t["jaccard"] >= LEAST_JACCARD and t["smallest"] >= LEAST_SHARE

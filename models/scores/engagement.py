@@ -214,7 +214,8 @@ def campaign_inputs(views: MailViews, day: int, whom: Ints) -> Floats:
     """Mail and purchase history as of `day`, the share of campaigns answered so far, and how many are written to."""
     past = views.mail.before(day)
     shot = mail_shot(past, views.orders, day, whom)
-    size = int(max(whom.max(initial=-1), past.person.max(initial=-1), views.orders.person.max(initial=-1))) + 1
+    known = snapshot(views.orders, day)
+    size = int(max(whom.max(initial=-1), past.person.max(initial=-1), known.person.max(initial=-1))) + 1
     named = past.campaign >= 0
     got, answered = (
         np.bincount(np.unique(np.column_stack([past.person[m], past.campaign[m]]), axis=0)[:, 0], minlength=size)[whom]
@@ -223,9 +224,7 @@ def campaign_inputs(views: MailViews, day: int, whom: Ints) -> Floats:
     usual = (answered.sum() + 1) / (got.sum() + 10)
     rate = (answered + 4 * usual) / (got + 4)
     bought = np.zeros((size, len(FEATURES)))
-    if (views.orders.day < day).any():
-        known = snapshot(views.orders, day)
-        bought[known.person] = known.features
+    bought[known.person] = known.features
     audience = np.full(len(whom), np.log(len(whom)))
     return np.column_stack([shot.inputs, signed_log(bought[whom]), logit(_inside(rate)), answered, audience])
 

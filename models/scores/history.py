@@ -6,7 +6,8 @@ since 1970-01-01), `amount` (net, one currency). Row order does not matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,56 @@ NAMES = (
 )  # fmt: skip
 
 
+NEVER = np.iinfo(np.int64).max
+"""The day on which an order that stands is withdrawn."""
+
+Refunds = tuple[Ints, Ints, Ints, Floats]
+"""Whose, the day of the order, the day of the refund, the amount."""
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """All orders and refunds of those people of whose orders some were withdrawn, as they came, each with the day it was.
+
+    People and not rows: what several orders of a day add up to, and which order a refund hangs on, follow from all of them.
+    """
+
+    person: Ints
+    day: Ints
+    amount: Floats
+    gone: Ints
+    refunds: Refunds
+    refund_gone: Ints
+
+    def where(self, rows: NDArray[np.bool_], refunds: NDArray[np.bool_]) -> Withdrawn:
+        whose, bought, on, back = self.refunds
+        return Withdrawn(
+            self.person[rows], self.day[rows], self.amount[rows], self.gone[rows],
+            (whose[refunds], bought[refunds], on[refunds], back[refunds]), self.refund_gone[refunds],
+        )  # fmt: skip
+
+    def before(self, cutoff: int) -> Withdrawn:
+        """What was withdrawn only later stands."""
+        kept = self.where(self.day < cutoff, self.refunds[1] < cutoff)
+        stands = (np.where(gone >= cutoff, NEVER, gone) for gone in (kept.gone, kept.refund_gone))
+        return replace(kept, gone=next(stands), refund_gone=next(stands))
+
+    def every(self, k: int) -> Withdrawn:
+        return self.where(self.person % k == 0, self.refunds[0] % k == 0)
+
+    def renumbered(self, numbers: Ints) -> Withdrawn:
+        whose, bought, on, back = self.refunds
+        moved = replace(self, person=numbers[self.person], refunds=(numbers[whose], bought, on, back))
+        return moved.where(moved.person >= 0, moved.refunds[0] >= 0)
+
+
 @dataclass(frozen=True)
 class Orders:
     """One row per customer and day, sorted by customer and day whatever order they came in.
 
     `amount` is what was charged; refunds hang on their order's row and take effect on their own day, so that the past
-    knows nothing of them.
+    knows nothing of them. An order that was withdrawn is no row: who reads the rows knows how it ended. `before` puts it back
+    for the days on which it stood.
     """
 
     person: Ints
@@ -36,14 +81,29 @@ class Orders:
     refund_row: Ints
     refund_day: Ints
     refund_amount: Floats
+    withdrawn: Withdrawn | None = None
 
     @classmethod
-    def of(cls, person: Ints, day: Ints, amount: Floats, *, refunds: tuple[Ints, Ints, Ints, Floats] | None = None) -> Orders:
+    def of(
+        cls, person: Ints, day: Ints, amount: Floats, *, refunds: Refunds | None = None,
+        gone: tuple[Ints, Ints] | None = None,
+    ) -> Orders:  # fmt: skip
         """Add up several orders of one customer on one day; exact whatever the row order (sorted before summing).
 
-        refunds: (person, day of the order, day of the refund, amount); each is put on the person's last order up to the
-        day of the order, and dropped where there is none.
+        refunds: each is put on the person's last order up to the day of the order, and dropped where there is none.
+        gone: the days on which each order, and the order of each refund, was withdrawn; NEVER where it stands.
         """
+        if gone is None or bool((gone[0] == NEVER).all()):
+            return cls._standing(person, day, amount, refunds)
+        back = refunds or (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        whole = Withdrawn(person, day, amount, gone[0], back, gone[1])
+        stands = whole.where(gone[0] == NEVER, gone[1] == NEVER)
+        theirs = np.unique(person[gone[0] != NEVER])
+        apart = whole.where(np.isin(person, theirs), np.isin(back[0], theirs))
+        return replace(cls._standing(stands.person, stands.day, stands.amount, stands.refunds), withdrawn=apart)
+
+    @classmethod
+    def _standing(cls, person: Ints, day: Ints, amount: Floats, refunds: Refunds | None) -> Orders:
         order = np.lexsort((amount, day, person))
         person, day, amount = person[order], day[order], amount[order]
         first = np.ones(len(person), dtype=bool)
@@ -55,16 +115,54 @@ class Orders:
         return cls(person, day, total, rows, on, back)
 
     def before(self, cutoff: int) -> Orders:
-        """What was known at the beginning of the day `cutoff`: orders and refunds of earlier days."""
+        """What was known at the beginning of the day `cutoff`: orders and refunds of earlier days, as far as they stood."""
+        if self.withdrawn is None:
+            return self._before(cutoff)
+        return replace(self._put_back(self.withdrawn, cutoff)._before(cutoff), withdrawn=self.withdrawn.before(cutoff))
+
+    def _before(self, cutoff: int) -> Orders:
         seen = self.day < cutoff
         kept = self.refund_day < cutoff
         kept[kept] = seen[self.refund_row[kept]]
         return self._where(seen, kept)
 
+    def _put_back(self, apart: Withdrawn, cutoff: int) -> Orders:
+        """With the orders that were withdrawn on the day `cutoff` or later."""
+        stood = (apart.gone >= cutoff) & (apart.gone != NEVER) & (apart.day < cutoff)
+        if not stood.any():
+            return self
+        known = apart.where(apart.gone >= cutoff, apart.refund_gone >= cutoff)
+        theirs = np.zeros(int(max(apart.person.max(initial=0), self.person.max(initial=0))) + 1, dtype=bool)
+        theirs[apart.person[stood]] = True
+        known = known.where(theirs[known.person], theirs[known.refunds[0]])
+        rest = ~theirs[self.person]
+        one = self._where(rest, rest[self.refund_row])
+        two = Orders._standing(known.person, known.day, known.amount, known.refunds)
+        return one._with(two)
+
+    def _with(self, other: Orders) -> Orders:
+        """With the rows of other people."""
+        person = np.r_[self.person, other.person]
+        order = np.argsort(person, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        rows = place[np.r_[self.refund_row, other.refund_row + len(self.person)]]
+        by_row = np.argsort(rows, kind="stable")
+        return Orders(
+            person[order], np.r_[self.day, other.day][order], np.r_[self.amount, other.amount][order], rows[by_row],
+            np.r_[self.refund_day, other.refund_day][by_row], np.r_[self.refund_amount, other.refund_amount][by_row],
+        )  # fmt: skip
+
     def every(self, k: int) -> Orders:
         """Every k-th person's orders, under the same numbers."""
         seen = self.person % k == 0
-        return self._where(seen, seen[self.refund_row])
+        apart = None if self.withdrawn is None else self.withdrawn.every(k)
+        return replace(self._where(seen, seen[self.refund_row]), withdrawn=apart)
+
+    def renumbered(self, numbers: Ints) -> Orders:
+        """The same orders under other numbers of their people, in the same order; those without one (-1) must have no rows."""
+        person = numbers[self.person] if len(self.person) else self.person
+        return replace(self, person=person, withdrawn=None if self.withdrawn is None else self.withdrawn.renumbered(numbers))
 
     def _where(self, seen: NDArray[np.bool_], kept: NDArray[np.bool_]) -> Orders:
         moved = np.cumsum(seen) - 1
@@ -83,7 +181,7 @@ class Orders:
         return left
 
 
-def _place_refunds(person: Ints, day: Ints, refunds: tuple[Ints, Ints, Ints, Floats] | None) -> tuple[Ints, Ints, Floats]:
+def _place_refunds(person: Ints, day: Ints, refunds: Refunds | None) -> tuple[Ints, Ints, Floats]:
     if refunds is None or not len(refunds[0]) or not len(person):
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     whose, bought, on, amount = refunds
@@ -190,7 +288,9 @@ def pace(orders: Orders, shot: Snapshot) -> Floats:
 
 @dataclass(frozen=True)
 class Lines:
-    """One row per order line of a person: product and category as numbers (-1: unknown), the shop's day, pieces, money."""
+    """One row per order line of a person: product and category as numbers (-1: unknown), the shop's day, pieces, money.
+
+    Lines of orders that were withdrawn are no rows, as with `Orders`."""
 
     person: Ints
     day: Ints
@@ -198,21 +298,46 @@ class Lines:
     quantity: Floats
     amount: Floats
     category: Ints
+    withdrawn: tuple[Lines, Ints] | None = None
+    """The lines that are no rows, and the day each was withdrawn."""
 
     @classmethod
     def of(
-        cls, person: Ints, day: Ints, product: Ints, quantity: Floats, amount: Floats, category: Ints | None = None
-    ) -> Lines:
+        cls, person: Ints, day: Ints, product: Ints, quantity: Floats, amount: Floats, category: Ints | None = None,
+        *, gone: Ints | None = None,
+    ) -> Lines:  # fmt: skip
         kind = np.full(len(person), -1, dtype=np.int64) if category is None else category
         order = np.lexsort((kind, amount, quantity, product, day, person))
-        return cls(person[order], day[order], product[order], quantity[order], amount[order], kind[order])
+        whole = cls(person[order], day[order], product[order], quantity[order], amount[order], kind[order])
+        if gone is None or bool((gone == NEVER).all()):
+            return whole
+        ends = gone[order]
+        stands = ends == NEVER
+        return replace(whole._where(stands), withdrawn=(whole._where(~stands), ends[~stands]))
 
     def before(self, cutoff: int) -> Lines:
-        return self._where(self.day < cutoff)
+        """What was known at the beginning of the day `cutoff`."""
+        past = self._where(self.day < cutoff)
+        if self.withdrawn is None:
+            return past
+        lines, ends = self.withdrawn
+        seen = lines.day < cutoff
+        stood = seen & (ends >= cutoff)
+        if stood.any():
+            both = zip(past._columns, lines._where(stood)._columns, strict=True)
+            past = Lines.of(*(np.concatenate(pair) for pair in both))
+        return replace(past, withdrawn=(lines._where(seen & ~stood), ends[seen & ~stood]))
 
     def every(self, k: int) -> Lines:
-        return self._where(self.person % k == 0)
+        some = self._where(self.person % k == 0)
+        if self.withdrawn is None:
+            return some
+        lines, ends = self.withdrawn
+        return replace(some, withdrawn=(lines.every(k), ends[lines.person % k == 0]))
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return self.person, self.day, self.product, self.quantity, self.amount, self.category
 
     def _where(self, kept: NDArray[np.bool_]) -> Lines:
-        columns = (self.person, self.day, self.product, self.quantity, self.amount, self.category)
-        return Lines(*(c[kept] for c in columns))  # type: ignore[arg-type]  # whole and real columns in one loop
+        return Lines(*(c[kept] for c in self._columns))

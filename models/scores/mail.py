@@ -134,10 +134,10 @@ def _spread(values: Floats, past: Mail, size: int) -> Floats:
 
 def _bought(orders: Orders, cutoff: int, people: Ints) -> list[Floats]:
     """Recency, orders in 90 and 365 days, money in 365 days, and whether they ever bought."""
-    if not (orders.day < cutoff).any():
+    shot = snapshot(orders, cutoff)
+    if not len(shot.person):
         never = np.full(len(people), NEVER_DAYS)
         return [never, *(np.zeros(len(people)) for _ in range(4))]
-    shot = snapshot(orders, cutoff)
     size = int(max(people.max(initial=-1), shot.person.max(initial=-1))) + 1
     columns = []
     wanted = (("recency_days", NEVER_DAYS), ("orders_90d", 0.0), ("orders_365d", 0.0), ("spent_365d", 0.0))

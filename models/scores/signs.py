@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from models.scores.history import Floats, Ints, Snapshot
+from models.scores.history import NEVER, Floats, Ints, Snapshot
 
 KINDS = ("mailed", "answer", "left", "visit", "login", "ticket", "rating", "cart", "discount", "contract", "country")
 MAILED, ANSWER, LEFT, VISIT, LOGIN, TICKET, RATING, CART, DISCOUNT, CONTRACT, COUNTRY = range(len(KINDS))
@@ -46,24 +46,27 @@ class Signs:
     value: Floats
     groups: tuple[str, ...]
     """Of which anything is known of anybody: the others have no columns."""
+    gone: Ints
+    """The day on which the order that says it was withdrawn; NEVER where it stands."""
 
     @classmethod
-    def of(cls, person: Ints, day: Ints, kind: Ints, value: Floats) -> Signs:
+    def of(cls, person: Ints, day: Ints, kind: Ints, value: Floats, gone: Ints | None = None) -> Signs:
         order = np.lexsort((value, kind, day, person))
         known = set(np.unique(kind).tolist())
         return cls(
             person[order], day[order], kind[order], value[order],
             tuple(g for g, (kinds, _) in GROUPS.items() if known.intersection(kinds)),
+            np.full(len(person), NEVER) if gone is None else gone[order],
         )  # fmt: skip
 
     def every(self, k: int) -> Signs:
         return self._where(self.person % k == 0)
 
     def before(self, cutoff: int) -> Signs:
-        return self._where(self.day < cutoff)
+        return self._where((self.day < cutoff) & (self.gone >= cutoff))
 
     def _where(self, kept: Any) -> Signs:
-        return Signs(self.person[kept], self.day[kept], self.kind[kept], self.value[kept], self.groups)
+        return Signs(self.person[kept], self.day[kept], self.kind[kept], self.value[kept], self.groups, self.gone[kept])
 
 
 def columns_of(groups: tuple[str, ...]) -> list[tuple[str, str]]:

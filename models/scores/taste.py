@@ -36,7 +36,8 @@ class TasteModel:
     """P(category in the next order) by category: fading own counts plus the shop's mix of the last 90 days."""
 
     def fit(self, bought: Bought, cutoff: int) -> TasteModel:
-        """Learn person_, chance_ (people x categories: the share of own fading purchases that held it, drawn to the shop's)."""
+        """Learn person_, chance_ (people x categories: the share of own fading purchases that held it, drawn to the shop's),
+        mix_ (the shop's share of each) and visits_ (everybody's own fading days)."""
         past = bought.before(cutoff)
         self.person_, place = np.unique(past.person, return_inverse=True)
         size = int(bought.category.max(initial=-1)) + 1
@@ -47,14 +48,35 @@ class TasteModel:
         of_visit = np.bincount(visits[:, 0], weights=0.5 ** ((cutoff - visits[:, 1]) / HALF_LIFE_DAYS), minlength=len(own))
         lately = past.day >= cutoff - LATELY_DAYS
         days = len(np.unique(np.column_stack([past.person[lately], past.day[lately]]), axis=0))
-        mix = np.bincount(past.category[lately], minlength=size) / max(days, 1)
-        self.chance_ = (own + PRIOR * mix) / (of_visit + PRIOR)[:, None]
+        self.mix_ = np.bincount(past.category[lately], minlength=size) / max(days, 1)
+        self.visits_ = of_visit
+        self.chance_ = (own + PRIOR * self.mix_) / (of_visit + PRIOR)[:, None]
         return self
 
     def predict(self) -> tuple[Ints, Floats]:
         """(the likeliest category, its chance) per person_."""
         best = np.argmax(self.chance_, axis=1)
         return best.astype(np.int64), np.minimum(self.chance_[np.arange(len(best)), best], 1.0)
+
+    def own_part(self, category: Ints) -> Floats:
+        """By how much each one's chance of that category would fall, had their days held everything but it."""
+        rows = np.arange(len(category))
+        without = PRIOR * self.mix_[category] / (self.visits_ + PRIOR)
+        return np.asarray(np.minimum(self.chance_[rows, category], 1.0) - np.minimum(without, 1.0))
+
+
+def held(bought: Bought, people: Ints, category: Ints, cutoff: int, last: int) -> tuple[Ints, Ints, Ints]:
+    """Per person of `people` (sorted): how many of their last days with a choice held the category, of how many such days (at
+    most `last`), and on how many days it was held ever."""
+    past = bought.before(cutoff)
+    days = np.unique(np.column_stack([past.person, past.day]), axis=0)
+    at = np.searchsorted(people, days[:, 0])
+    newest = np.cumsum(np.bincount(at, minlength=len(people)))[at] - np.arange(len(days))  # 1 is the last day of a person
+    width = int(past.day.max(initial=0)) + 1
+    own = past.category == category[np.searchsorted(people, past.person)]
+    has = np.isin(days[:, 0] * width + days[:, 1], past.person[own] * width + past.day[own])
+    count = [np.bincount(at[m], minlength=len(people)) for m in (has & (newest <= last), newest <= last, has)]
+    return count[0], count[1], count[2]
 
 
 def usual(bought: Bought, cutoff: int) -> tuple[Ints, Ints]:

@@ -10,11 +10,19 @@ import warnings
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connector import score, score_grades
+from connector import engagement, engagement_file, score, score_data, score_grades, score_more
+from connector.config import Config
 from connector.plain import json_text
+from connector.score_attempts import attempt, beside
+from connector.score_parts import Scored
+from connector.store import Store
+from models.errors import ConfigError, QueryError, StoreError
+from models.scores.views import Views
+from models.segments import AsOf
 from tests.stages.hand_shop import contact, derive, line, new_store, order, shop_config
 from tests.stories.story import rollcall
 
@@ -127,25 +135,90 @@ def test_a_horizon_that_is_none_is_refused_in_words(days: str, tmp_path: Path) -
     assert said.code == 2 and "Give 1 to 3,650 days" in said.err
 
 
-def test_one_score_that_fails_is_named_and_the_others_and_every_file_are_made(tmp_path: Path) -> None:
+def of_tea() -> tuple[Store, Config, AsOf]:
     store, config = new_store(), shop_config()
     store.insert("orders", [order("import", f"o{i}", c, d.isoformat(), a) for i, (c, d, a) in enumerate(often(40, 3, 30))])
     store.insert(
         "order_lines", [line("import", f"o{i}", f"Tea {i % 3}", "Tea", "10", stream="order_lines") for i in range(120)]
     )
-    moment = derive(store, config, END)
-    for table in ("fact_lines", "fact_campaigns"):
-        store.sql(f"DROP TABLE {table}")
+    return store, config, derive(store, config, END)
+
+
+def test_one_score_that_fails_is_named_and_the_others_and_every_file_are_made(tmp_path: Path) -> None:
+    store, config, moment = of_tea()
+    store.sql("DELETE FROM fact_categories")  # what is bought has a category without a name: a case nobody thought of
+    store.sql("INSERT INTO fact_campaigns (code, source, campaign_id) VALUES (NULL, 'import', 'm0')")
     cards = {c["score"]: c for c in score.train_and_score(store, config, moment, "r1")}
     score.write_files(store, config, moment, tmp_path, campaigns=["m1"])
     told = score.problems(list(cards.values()))
-    assert len(told) == 2 and all(
-        "the other scores are not touched" in text and "StoreError in store.py" in text for text in told
-    )
+    assert len(told) == 2 and all("the other scores are not touched" in text for text in told)
+    assert {text.split("(")[1].split(",")[0] for text in told} == {"TypeError in engagement.py", "KeyError in next_category.py"}
     assert {n for n in cards if cards[n].get("problems")} == {"engagement", "next_category"}
     assert {r["status"] for r in read(tmp_path / "churn.csv")} == {"simple rule, not a prediction"}
     assert {r["status"].partition(" (")[0] for r in read(tmp_path / "engagement.csv")} == {"refused: it could not be made"}
     assert len({r["customer_id"] for r in read(tmp_path / "recommendations.csv") if r["product_id"]}) == 40
+
+
+@pytest.mark.parametrize(("table", "step"), [("fact_lines", "next_category"), ("fact_events", "mail")])
+def test_a_statement_that_fails_on_the_data_stops_one_score_alone_and_is_told_with_its_place(table: str, step: str) -> None:
+    store, config, moment = of_tea()
+    data = score_data.load(store, config, moment)
+    store.sql(f"DROP TABLE {table}")
+    if step == "next_category":
+        found = score_more.make(store, config, moment, data, engagement.without_mail(data), Views(data.orders, 90), 90)
+        (text,) = score.problems([s.card for s in found])
+        assert "'next_category' could not be made (QueryError in next_category.py, line" in text
+    else:
+        _, failed = score_more.mail_or_none(store, config, moment, data)
+        assert failed is not None and failed.where.startswith("QueryError in ") and "store.py" not in failed.where
+
+
+def test_the_engine_tells_a_wrong_value_from_a_full_disk() -> None:
+    store = new_store()
+    for wrong in ("SELECT CAST('ana' AS INTEGER)", "SELECT no_such_column", "SELEC 1", "SELECT 9223372036854775807 + 1"):
+        with pytest.raises(QueryError):
+            store.sql(wrong)
+    store.sql("SET memory_limit = '1MB'; SET max_temp_directory_size = '1KB'")
+    with pytest.raises(StoreError) as raised:
+        store.sql("CREATE TEMP TABLE much AS SELECT random() AS a FROM range(10000000)")
+    assert not isinstance(raised.value, QueryError)
+
+
+@pytest.mark.parametrize("error", [StoreError("The disk is full."), ConfigError("A line is wrong."), MemoryError()])
+def test_what_is_no_mistake_of_ours_ends_the_run_and_anything_else_is_set_aside(error: Exception) -> None:
+    def fails(with_error: Exception) -> Scored | None:
+        raise with_error
+
+    store, config, moment = of_tea()
+    data = score_data.load(store, config, moment)
+    card: dict[str, Any] = {}
+    for what in (
+        lambda: attempt(data, "churn", 90, lambda: fails(error)),
+        lambda: attempt(data, "churn", 90, lambda: fails(KeyError()), lambda: fails(error) or Scored({})),
+        lambda: beside([Scored(card)], "Pictures", lambda: fails(error) and None),
+    ):
+        with pytest.raises(type(error)) as raised:
+            what()
+        assert raised.value is error
+    made = attempt(data, "churn", 90, lambda: fails(KeyError("ana@shop.example")), lambda: fails(ValueError("x")) or Scored({}))
+    assert made is not None and "KeyError in test_odd_shops.py, line " in made.card["lines"][0] and made.value is None
+    assert "ana@" not in str(made.card)
+    beside([Scored(card)], "Pictures", lambda: fails(ZeroDivisionError()) and None)
+    assert card["problems"][0].startswith("Pictures could not be told on the cards (ZeroDivisionError in test_odd_shops.py")
+
+
+def test_a_campaign_that_cannot_be_read_is_refused_in_its_rows(tmp_path: Path) -> None:
+    store, config, moment = of_tea()
+    store.sql("DROP TABLE fact_campaigns")
+    engagement_file.write(store, config, moment, tmp_path, 90, ["m1"])
+    rows = read(tmp_path / "engagement.csv")
+    assert len({r["customer_id"] for r in rows}) == 40 and any("QueryError in " in r["status"] for r in rows)
+
+
+def test_days_since_the_last_order_are_told_with_their_thousands() -> None:
+    store, config = new_store(), shop_config()
+    store.insert("orders", [order("import", "o1", "c1", (END - timedelta(days=10_374)).isoformat(), "10")])
+    assert "is 10,374 days old" in score_data.load(store, config, derive(store, config, END)).refusal
 
 
 def test_scores_that_came_due_when_nobody_bought_any_more_are_told_without_a_figure() -> None:

@@ -111,3 +111,35 @@ def test_a_planted_shop_is_found_out_from_files_alone(tmp_path: Path) -> None:
     assert sum(hits[: len(hits) // 5]) > 2 * sum(hits) / 5, "the best fifth answers more than twice as often as all"
     tried = rollcall(tmp_path, "segment", "test", groups[0]["where"], "--as-of", cutoff)
     assert tried.code == 0 and f"of {len(found):,} people" in tried.out
+
+
+def test_a_file_in_which_an_order_was_cancelled_later_gives_the_scores_of_the_day_before_that(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    people = [f"c{i}" for i in range(140)]
+    sold = [
+        [n, person, date(2026, 1, 1) + timedelta(days=day), f"{20 + n % 7}.00"]
+        for n, (person, day) in enumerate(
+            (p, d) for p in people for d in sorted(chance.sample(range(290), chance.choice((1, 2, 3, 5))))
+        )
+    ]
+    on = date(2026, 9, 1)
+    gone = {n for n, _, day, _ in sold if day < on and n % 6 == 0}
+    made = {}
+    for name, cancelled in (("as_it_was", set()), ("as_it_is", gone)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "rollcall.toml").write_text(CONFIG)
+        rows = [
+            [*row, "2026-09-20 10:00" if row[0] in cancelled else "", "" if row[0] not in cancelled else "cancelled"]
+            for row in sold
+        ]
+        write(folder / "orders.csv", ["order_id", "customer_id", "date", "amount", "Cancelled at", "status"], rows)
+        assert rollcall(folder, "import", "orders", "orders.csv").code == 0
+        asked = ("--as-of", str(on), "--horizon", "60", "--out-dir", "out")
+        assert rollcall(folder, "score", *asked).code == 0
+        made[name] = {f.name: f.read_text() for f in (folder / "out").iterdir()}
+    assert made["as_it_is"] == made["as_it_was"]
+    assert any("." in row["score"] for row in read(tmp_path / "as_it_is" / "out" / "churn.csv")), "there are scores"
+    assert rollcall(tmp_path / "as_it_is", "score", "--as-of", "2026-10-01", "--horizon", "60", "--out-dir", "later").code == 0
+    later = {r["customer_id"] for r in read(tmp_path / "as_it_is" / "later" / "churn.csv")}
+    assert later == {person for n, person, day, _ in sold if day < date(2026, 10, 1) and n not in gone}

@@ -13,8 +13,9 @@ from connector.config import Config
 from connector.score_data import EPOCH, ShopData, load
 from connector.score_watch import ready
 from connector.store import Store
+from models.scores.history import no_order_within
 from models.scores.views import Views
-from tests.stages.hand_shop import DAY, contact, derive, event, line, new_store, order, shop_config
+from tests.stages.hand_shop import DAY, contact, derive, event, line, new_store, order, person_of, shop_config
 
 CUTOFF = (DAY - EPOCH).days
 
@@ -44,13 +45,20 @@ def store() -> Store:
         line("import", f"o{p}-{i}", ("Tea", "Coffee")[i % 2], ("Leaf", "Bean")[i % 2], "20.00", stream="order_lines")
         for p, i, _ in rows
     ])  # fmt: skip
+    made.insert("order_lines", [
+        line("import", f"o{p}-{i}", "Mug", "", "8.00", stream="order_lines") | {"category": None} for p, i, _ in rows if p % 3 == 0
+    ])  # fmt: skip
+    made.insert("product_categories", [
+        {"source": "import", "product_id": "mug", "category": "Ware", "since": "2026-03-01 10:00:00"},
+        {"source": "import", "product_id": "mug", "category": "Gifts", "since": "2026-05-15 10:00:00"},
+    ])  # fmt: skip
     made.insert("refunds", [back("o9-0", rows[20][2], "1.00"), back("o3-1", "2026-06-30", "5.00")])
     made.insert(
         "events", [event("import", f"c{p}", kind, "2026-06-01") for p in range(20) for kind in ("sent", "open", "login")]
     )
     made.insert("products", [
         {"source": "import", "stream": "products", "record_id": t, "product_id": t.lower(), "title": t, "category": c}
-        for t, c in (("Tea", "Leaf"), ("Coffee", "Bean"))
+        for t, c in (("Tea", "Leaf"), ("Coffee", "Bean"), ("Mug", "Gifts"))
     ])  # fmt: skip
     made.insert("carts", [
         {"source": "import", "stream": "carts", "record_id": "k1", "cart_id": "k1", "contact_id": "c1", "started_at": "2026-06-10 10:00:00"}
@@ -65,7 +73,10 @@ def store() -> Store:
 def features(store: Store, config: Config) -> dict[int, tuple[np.ndarray, ...]]:
     """What the models see at four cutoffs, and the labels' own rows: orders, lines and signs."""
     derive(store, config)
-    data = known(store, config)
+    return seen_by_models(known(store, config))
+
+
+def seen_by_models(data: ShopData) -> dict[int, tuple[np.ndarray, ...]]:
     views = Views(data.orders, 60, data.lines, data.signs)
     assert data.lines is not None and data.signs is not None
     found = {}
@@ -94,10 +105,22 @@ def later_rows(store: Store) -> None:
     store.sql("UPDATE subscriptions SET status = 'cancelled', cancelled_at = CAST(? AS TIMESTAMP)", [after])
     store.sql("UPDATE contacts SET tags = '[\"new\"]', updated_at = CAST(? AS TIMESTAMP), country = 'FR'", [after])
     store.sql("UPDATE products SET category = 'Hot drinks', title = title || ' (new)'")
+    store.sql("INSERT INTO product_categories SELECT source, product_id, category, CAST(? AS TIMESTAMP) FROM products", [after])
+    cancel(store, [f"o{p}-0" for p in range(0, 40, 4)], f"{day} 00:30:00")
+    cancel(store, [f"o{p}-1" for p in range(1, 40, 5)], f"{after} 10:00:00")
     store.insert("consents", [
         {"source": "import", "contact_id": "c5", "channel": "email", "topic": "", "status": "unsubscribed",
          "changed_at": f"{after} 10:00:00"}
     ])  # fmt: skip
+
+
+def cancel(store: Store, orders: list[str], at: str | None) -> None:
+    store.sql(
+        "UPDATE orders SET is_cancelled = TRUE, status = 'cancelled', net = 0, cancelled_at = CAST(? AS TIMESTAMP) "
+        "WHERE list_contains(?, order_id)",
+        [at, orders],
+    )
+    store.sql("DELETE FROM meta WHERE name IN ('identity_state', 'fact_marks')")  # as if the records had come again
 
 
 def test_rows_of_every_kind_from_the_date_on_change_nothing_that_a_model_sees(store: Store) -> None:
@@ -109,7 +132,63 @@ def test_rows_of_every_kind_from_the_date_on_change_nothing_that_a_model_sees(st
         for ours, theirs in zip(seen, after[cutoff], strict=True):
             np.testing.assert_array_equal(ours, theirs)
     moved = known(store, config, DAY + timedelta(days=30))
-    assert moved.orders.amount.max() == 900 and len(moved.orders.refund_row) > 25, "a later date sees them all"
+    assert moved.orders.amount.max() == 900 and len(moved.orders.refund_row) > 20, "a later date sees them all"
+
+
+CANCELLED = 45
+"""So many days before the date."""
+
+
+def test_an_order_that_was_cancelled_was_one_until_then_and_is_no_purchase_that_came(store: Store) -> None:
+    config = shop_config()
+    whole = features(store, config)
+    people = known(store, config).people
+    rows = store.sql("SELECT order_id, ordered_at::DATE FROM orders ORDER BY 1")
+    gone = [o for o, day in rows if day < DAY - timedelta(days=CANCELLED) and int(o[1:].split("-")[0]) % 3 == 0]
+    cancel(store, gone, (DAY - timedelta(days=CANCELLED)).isoformat() + " 10:00:00")
+    after = features(store, config)
+    data = known(store, config)
+    assert data.former and sorted(data.everyone) == people, "some had no other order"
+    place = np.array([data.everyone.index(p) for p in people])
+    views = Views(data.orders, 60, data.lines, data.signs)
+    for cutoff in (CUTOFF - 90, CUTOFF - 60):
+        view = views.at(cutoff)
+        order = np.argsort(np.argsort(place)[view.person])
+        for ours, theirs in zip(whole[cutoff][:1], after[cutoff][:1], strict=True):
+            np.testing.assert_array_equal(ours, theirs[order])
+        np.testing.assert_allclose(whole[cutoff][1], after[cutoff][1][order], rtol=1e-6)
+        np.testing.assert_allclose(whole[cutoff][3], after[cutoff][3][order])
+        assert sorted(whole[cutoff][4].tolist()) == sorted(after[cutoff][4].tolist())
+    for cutoff in (CUTOFF - 30, CUTOFF):
+        assert after[cutoff][0][:, 2].sum() < whole[cutoff][0][:, 2].sum(), "from then on it is none"
+        assert len(after[cutoff][4]) < len(whole[cutoff][4])
+    start = CUTOFF - 90
+    later = [int(o[1:].split("-")[0]) for o, day in rows if day >= DAY - timedelta(days=90) and o not in gone]
+    back_again = ~no_order_within(data.orders, np.arange(len(data.everyone)), start, 90)
+    assert {data.everyone[i] for i in np.flatnonzero(back_again)} == {person_of(store, "import", f"c{p}") for p in later}
+
+
+def test_an_order_cancelled_nobody_knows_when_counts_for_no_day(store: Store) -> None:
+    config = shop_config()
+    cancel(store, ["o1-0", "o1-1"], None)
+    derive(store, config)
+    assert person_of(store, "import", "c1") not in known(store, config).everyone
+
+
+def test_a_category_is_known_from_the_day_we_saw_it(store: Store) -> None:
+    config = shop_config()
+    derive(store, config)
+    data = known(store, config)
+    assert data.lines is not None
+    mugs = data.lines.product == next(i for i, (p, _) in enumerate(data.products) if p == "mug")
+    first, second = ((date(2026, m, d) - EPOCH).days for m, d in ((3, 1), (5, 15)))
+    day, category = data.lines.day[mugs], data.lines.category[mugs]
+    assert set(category[day < first].tolist()) == {-1}, "what it was before, nobody knows"
+    kinds = [set(category[m].tolist()) for m in ((day > first) & (day < second), day > second)]
+    assert all(len(k) == 1 for k in kinds) and kinds[0] != kinds[1] and -1 not in kinds[0] | kinds[1]
+    assert data.goods is not None
+    names = np.array([*data.goods.categories, ""])[data.goods.catalogue.category]
+    assert names[[p for p, _ in data.goods.products].index("mug")] == "Gifts", "what is offered goes by today's"
 
 
 @pytest.mark.parametrize(("zone", "at", "is_known"), [

@@ -133,6 +133,22 @@ def test_a_score_is_graded_by_what_came_true_when_its_horizon_has_closed(scored:
     assert not score.graded(store, config, moment_of(FIRST + timedelta(days=20), config)), "no horizon had closed then"
 
 
+def test_every_published_score_that_came_due_is_graded_and_its_card_says_so(scored: Any) -> None:
+    store, config, cards = scored
+    kept = store.sql("SELECT score, card FROM score_cards WHERE cutoff = ? AND is_published", [FIRST])
+    due = {s for s, card in kept if s != "p_alive" and json.loads(card)["horizon_days"] <= (LAST - FIRST).days}
+    graded = {g["score"]: g for g in score.graded(store, config, moment_of(LAST, config))}
+    assert {"churn", "clv", "next_order"} <= due == set(graded)
+    for name, grade in graded.items():
+        assert cards[name]["graded"]["cutoff"] == FIRST.isoformat()
+        assert any(text.startswith(f"The scores of {FIRST} came due on") for text in cards[name]["lines"])
+        if name in ("churn", "clv", "engagement"):
+            assert [t["tier"] for t in grade["tiers"]] == ["high", "medium", "low"]
+            assert sum(t["people"] for t in grade["tiers"]) == grade["n"]
+            assert any(text.startswith("By the tier they were given then: high:") for text in cards[name]["lines"])
+    assert all(t["lo"] <= t["realised"] <= t["hi"] for card in cards.values() for t in card["tiers"])
+
+
 def test_a_score_that_turned_out_worse_than_promised_raises_an_alarm(scored: Any) -> None:
     store, config, cards = scored
     assert not cards["churn"]["graded"]["has_decayed"]

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from connector.clock import as_of
 from connector.profile import build
-from tests.stages.hand_shop import contact, derive, new_store, order, row, shop_config
+from tests.stages.hand_shop import contact, derive, line, new_store, order, row, shop_config
 
 CONFIG = shop_config()
 
@@ -81,3 +81,42 @@ def test_a_cart_touched_later_lay_there_since_it_was_begun():
     assert seen(store, date(2026, 2, 1), *columns) == (date(2026, 1, 30), True)
     assert seen(store, date(2026, 3, 1), *columns) == (date(2026, 1, 30), False)
     assert seen(store, date(2026, 6, 2), *columns) == (date(2026, 6, 1), True)
+
+
+def bought(*, is_cancelled):
+    """Ann and Bob buy; a first and a middle order of Ann's, and all that Bob ever ordered, are cancelled in March or are not."""
+    store = shop()
+    store.insert("contacts", [contact("shopify", "bob", email="bob@x.de", created_at="2025-01-01 00:00:00")])
+    gone = {"is_cancelled": True, "status": "cancelled", "net": "0", "cancelled_at": "2026-03-01 10:00:00", "refunded": "100"}
+    later = gone if is_cancelled else {"net": "80", "refunded": "20"}
+    none_yet = gone if is_cancelled else {"refunded": "0"}
+    store.insert(
+        "orders",
+        [
+            order("shopify", "a", "ann", "2025-01-10", "100", discount="5", city="Bonn", country="DE", **later),
+            order("shopify", "b", "ann", "2026-01-20", "50", discount="0", net="50"),
+            order("shopify", "c", "ann", "2026-01-29", "100", discount="10", city="Ulm", country="DE", **none_yet),
+            order("shopify", "d", "ann", "2026-02-05", "70", net="70"),
+            order("shopify", "e", "bob", "2026-02-06", "100", **none_yet),
+        ],
+    )
+    store.insert("order_lines", [line("shopify", o, t, c, "10") for o, t, c in
+                                 (("a", "Tea", "Leaf"), ("b", "Tea", "Leaf"), ("c", "Cup", "Ware"), ("e", "Cup", "Ware"))])  # fmt: skip
+    store.insert("refunds", [refund("a", "2026-01-15", "20")])
+    if is_cancelled:
+        store.insert("refunds", [refund("a", "2026-03-01", "80"), refund("c", "2026-03-01", "100")])
+    return store
+
+
+def test_an_order_cancelled_later_was_one_until_then():
+    was, now = bought(is_cancelled=False), bought(is_cancelled=True)
+    for day in (date(2026, 2, 20), date(2026, 3, 1)):
+        for who in ("ann", "bob"):
+            derive(was, CONFIG, day)
+            derive(now, CONFIG, day)
+            expected, found = (row(s, "shopify", who) for s in (was, now))
+            assert {k: (v, found[k]) for k, v in expected.items() if v != found[k]} == {}
+    assert seen(now, date(2026, 2, 20), "orders_total", "revenue_total", "items_total") == (4, 300, 3)
+    assert seen(now, date(2026, 3, 2), "orders_total", "revenue_total", "items_total") == (2, 120, 1)
+    build(now, CONFIG, as_of(None, "Europe/Berlin"))
+    assert row(now, "shopify", "ann")["orders_total"] == 2 and row(now, "shopify", "bob")["orders_total"] == 0

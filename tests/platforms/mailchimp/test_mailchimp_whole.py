@@ -64,6 +64,7 @@ def test_orders_become_rows_with_exact_amounts(world: Any) -> None:
     assert kept["external_id"] == "5000000000001", "the shop's own number, by which its other copies are found"
     assert (Decimal(kept["total"]), kept["status"], kept["contact_id"]) == (Decimal(25), "paid", world.member_id(0))
     assert (cancelled["is_cancelled"], cancelled["net"]) == (True, "0")
+    assert cancelled["cancelled_at"] and kept["cancelled_at"] is None
     line = next(r for r in found if r["orders"][0]["order_id"] == first)["order_lines"][0]
     assert (Decimal(line["amount"]), Decimal(line["quantity"])) == (Decimal(25), Decimal(2))
 

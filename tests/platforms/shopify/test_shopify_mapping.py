@@ -70,6 +70,7 @@ def test_tests_and_cancellations_are_marked(
 ) -> None:
     found = row(normalizer, **more)
     assert (found["status"], found["is_test"], found["is_cancelled"]) == (status, is_test, is_cancelled)
+    assert found["cancelled_at"] == ("2026-10-03 00:00:00.000000" if is_cancelled else None)
 
 
 def test_a_guests_order_is_known_by_its_address_only(normalizer: Normalizer) -> None:
