@@ -1,7 +1,7 @@
 """Our scores beside the reference models, refitted here, on CDNOW and Complete Journey; and speed (`--scale`).
 
     python benchmarks/predict.py DATA_DIR [--only cdnow|complete_journey]
-    python benchmarks/predict.py --scale 100000
+    python benchmarks/predict.py --scale 100000                  # the models alone, and the commands
 
 DATA_DIR holds the folders cdnow and complete_journey. Beside every reference stands the verdict on ours: ahead, level or behind
 by paired bootstrap over people (95 %). A reference that differs by more than 0.003 from its published figure is named.
@@ -10,7 +10,11 @@ by paired bootstrap over people (95 %). A reference that differs by more than 0.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -197,12 +201,18 @@ def coupons(folder: Path, orders: Orders, cutoff: int) -> None:
           lambda s: f"AP {measure.average_precision(truth, s):.3f} ECE {measure.calibration(truth, s)[0]:.4f}")  # fmt: skip
 
 
-def scale(customers: int) -> None:
+def made_up(customers: int) -> tuple[Any, Any, Any]:
+    """Person, day and amount of ten orders a customer, within four months of the first."""
     random = np.random.default_rng(7)
     count = random.geometric(0.1, customers)
     person = np.repeat(np.arange(customers), count)
     first = np.repeat(random.integers(0, 600, customers), count)
-    orders = Orders.of(person, 18_000 + first + random.integers(0, 130, len(person)), random.lognormal(3.5, 0.6, len(person)))
+    return person, 18_000 + first + random.integers(0, 130, len(person)), random.lognormal(3.5, 0.6, len(person))
+
+
+def scale(customers: int) -> None:
+    person, days, amounts = made_up(customers)
+    orders = Orders.of(person, days, amounts)
     begin, spent = time.perf_counter(), time.process_time()
     cutoff = int(orders.day.max())
     views = Views(orders, 90)
@@ -211,9 +221,32 @@ def scale(customers: int) -> None:
     ValueModel(90).fit(views, cutoff).predict(view)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{customers:,} customers, {len(person):,} orders: churn and value trained and scored in "
+        f"{customers:,} customers, {len(person):,} orders: churn and value alone trained and scored in one thread in "
         f"{time.perf_counter() - begin:.0f} s wall, {time.process_time() - spent:.0f} s CPU, peak {peak:,.0f} MB"
     )
+
+
+def command(customers: int) -> None:
+    """`rollcall import` and `rollcall score` themselves on the file of a made-up shop: every score, as an owner runs them."""
+    person, days, amounts = made_up(customers)
+    with tempfile.TemporaryDirectory() as folder:
+        with Path(folder, "orders.csv").open("w") as f:
+            f.write("customer_id,date,amount\n")
+            dates = np.datetime64("1970-01-01") + days
+            f.writelines(f"c{p},{d},{a:.2f}\n" for p, d, a in zip(person, dates, amounts, strict=True))
+        after = str(dates.max() + 1)
+        for words in (("import", "orders", "orders.csv"), ("score", "--as-of", after, "--horizon", "90", "--out-dir", "out")):
+            begin = time.perf_counter()
+            process = subprocess.Popen(
+                [sys.executable, "-m", "connector.cli", *words], cwd=folder, stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "OMP_NUM_THREADS": "2"},
+            )  # fmt: skip
+            _, status, used = os.wait4(process.pid, 0)
+            print(
+                f"{customers:,} customers, {len(person):,} orders: rollcall {words[0]} ended with {os.waitstatus_to_exitcode(status)} "
+                f"after {time.perf_counter() - begin:.0f} s wall, {used.ru_utime + used.ru_stime:.0f} s CPU, peak "
+                f"{used.ru_maxrss / 1024:,.0f} MB, two threads, load {os.getloadavg()[0]:.1f}"
+            )
 
 
 def shop(folder: Path, name: str, cutoff: int, horizon: int, value_horizon: int) -> None:
@@ -240,6 +273,7 @@ def main() -> None:
     given = parser.parse_args()
     with threadpool_limits(1):
         if given.scale:
+            command(given.scale)  # first: a process begins with the peak of the one that starts it
             scale(given.scale)
         if given.folder and given.only != "complete_journey":
             shop(given.folder, "cdnow", day("1997-10-01"), 90, 273)
