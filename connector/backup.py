@@ -44,7 +44,7 @@ SAID_NO = {
     "former_addresses": f"""
         SELECT f.* FROM former_addresses f SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)
         UNION
-        SELECT * FROM former_addresses WHERE was_refused
+        SELECT * FROM former_addresses WHERE was_refused IS NOT false
         UNION  -- whoever is not there any more says no for an address that others have
         SELECT source, contact_id, email, NULL, NULL FROM contacts SEMI JOIN ({consent.LAST_NO}) USING (source, contact_id)
         WHERE email IS NOT NULL AND state NOT IN ('live', 'erased')""",

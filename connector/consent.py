@@ -102,11 +102,10 @@ def desired(store: Store, purpose: str) -> Desired:
             members[contact_id] = Member(contact_id, email or "", person_id)
             counted["paid"] += is_paid_only
             counted["unanswered"] += is_unanswered
-    is_no = "service = 'erased'" if why == "service" else "is_no"
     return Desired(
         members,
         dict(sorted(excluded.items())),
-        closed=dict(store.sql(f"SELECT contact_id, {why} FROM verdicts WHERE {is_no}")),
+        closed=closed(store, purpose),
         notes=tuple(_notes(why, counted)),
         reasons=dict(
             store.sql(
@@ -142,6 +141,13 @@ def conflicts(store: Store, platform: str) -> list[Conflict]:
     return [Conflict(*row) for row in found]
 
 
+def closed(store: Store, purpose: str) -> dict[str, str]:
+    """Contacts that may not carry a tag of that purpose because somebody said no or was erased, by the last `judge` -> why."""
+    if purpose == "service":
+        return dict(store.sql("SELECT contact_id, service FROM verdicts WHERE service = 'erased'"))
+    return dict(store.sql("SELECT contact_id, marketing FROM verdicts WHERE is_no"))
+
+
 def allowed(store: Store, purpose: str) -> frozenset[str]:
     """Contacts that may carry a tag of that purpose, by the verdicts of the last `judge`."""
     why = "service" if purpose == "service" else "marketing"
@@ -166,17 +172,20 @@ refusal_kinds AS (  -- few words in many rows; files of other programs spell the
 told AS (
   SELECT e.source, e.contact_id, e.email, e.occurred_at FROM events e JOIN refusal_kinds k USING (kind)
   WHERE $channel = 'email' AND (k.is_complaint OR e.source = 'import')),
+told_places AS (  -- the address said it, whoever holds it (shared, kept apart, of another record, left by whoever said it)
+  SELECT source, email AS place, occurred_at FROM told WHERE email IS NOT NULL
+  UNION ALL
+  SELECT t.source, c.email, t.occurred_at FROM told t JOIN contacts c ON c.source = t.source AND c.contact_id = t.contact_id
+  WHERE c.email IS NOT NULL
+  UNION ALL
+  SELECT t.source, f.email, t.occurred_at FROM told t JOIN ({LEFT}) f ON f.source = t.source AND f.contact_id = t.contact_id),
 tellers AS (  -- joins on equal values only: one with OR would compare every complaint with every contact
   SELECT l.person_id, t.source, t.occurred_at
   FROM told t JOIN person_links l ON l.source = t.source AND l.contact_id = t.contact_id
   UNION ALL
   SELECT l.person_id, t.source, t.occurred_at FROM told t JOIN person_links l ON l.source = 'email' AND l.contact_id = t.email
-  UNION ALL  -- the address said it, whoever holds it (shared, kept apart, of another record)
-  SELECT l.person_id, t.source, t.occurred_at FROM (
-    SELECT source, email AS place, occurred_at FROM told WHERE email IS NOT NULL
-    UNION ALL
-    SELECT t.source, c.email, t.occurred_at FROM told t JOIN contacts c ON c.source = t.source AND c.contact_id = t.contact_id
-    WHERE c.email IS NOT NULL) t
+  UNION ALL
+  SELECT l.person_id, t.source, t.occurred_at FROM told_places t
   JOIN (
     SELECT source, contact_id, email FROM contacts
     UNION ALL
@@ -236,7 +245,7 @@ refused AS (
 said AS (
   SELECT k.email FROM refused JOIN contacts k USING (source, contact_id) WHERE k.email IS NOT NULL
   UNION SELECT email FROM refused JOIN ({LEFT}) USING (source, contact_id)
-  UNION SELECT email FROM told WHERE email IS NOT NULL)
+  UNION SELECT place FROM told_places)
 SELECT email FROM said
 UNION
 SELECT k.email FROM said JOIN ({CLOSED_WITH}) f USING (email) JOIN contacts k USING (source, contact_id)
@@ -300,6 +309,18 @@ boxes AS (  -- Mailchimp's marketing permissions: those whose text says e-mail, 
     JOIN consent_history h ON h.source = a.source AND h.contact_id = k.was AND h.topic = a.topic
     WHERE a.source = $platform AND h.channel = $channel AND a.topic <> '' AND h.status = 'subscribed')
   GROUP BY contact_id, topic),
+unticked AS (  -- the box that was given up is gone from the record: that takes nothing back, only a yes since then does
+  SELECT contact_id FROM (
+    SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM (
+      SELECT contact_id, topic, arg_max(status, seen_at) = 'subscribed' AS is_ticked, bool_or(status = 'subscribed') AS was_ticked,
+        max(seen_at) AS seen_at, regexp_matches(topic, 'e-?mail', 'i') AS says_email
+      FROM consent_history WHERE source = $platform AND $platform = 'mailchimp' AND channel = $channel AND topic <> ''
+      GROUP BY contact_id, topic)) b
+  WHERE says_email = has_email_box
+    AND contact_id NOT IN (SELECT contact_id FROM answers WHERE source = $platform AND topic <> '')
+    AND NOT EXISTS (SELECT 1 FROM consent_history y WHERE y.source = $platform AND y.contact_id = b.contact_id
+      AND y.channel = $channel AND y.topic = '' AND y.status = 'subscribed' AND y.seen_at > b.seen_at)
+  GROUP BY contact_id HAVING bool_or(was_ticked) AND NOT bool_or(is_ticked)),
 permissions AS (
   SELECT contact_id, bool_or(is_ticked_now) AS is_ticked, bool_or(was_ticked) AS was_ticked
   FROM (SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM boxes)
@@ -362,8 +383,8 @@ judged AS (
   SELECT k.contact_id, k.email, l.person_id,
     k.state, own.*  EXCLUDE (contact_id), nos.* EXCLUDE (person_id, contact_id),
     topic_nos.person_id IS NOT NULL AS is_topic_no,
-    permissions.contact_id IS NOT NULL AND NOT permissions.is_ticked AS is_unticked,
-    coalesce(permissions.was_ticked AND NOT permissions.is_ticked, false) AS is_withdrawn,
+    unticked.contact_id IS NOT NULL OR (permissions.contact_id IS NOT NULL AND NOT permissions.is_ticked) AS is_unticked,
+    unticked.contact_id IS NOT NULL OR coalesce(permissions.was_ticked AND NOT permissions.is_ticked, false) AS is_withdrawn,
     dead.email IS NOT NULL AS is_dead_address,
     k.is_marketable,
     coalesce(nos.said_no_on IS NOT NULL AND own.is_yes AND NOT nos.is_here AND NOT nos.is_undated
@@ -376,6 +397,7 @@ judged AS (
   LEFT JOIN own ON own.contact_id = k.contact_id
   LEFT JOIN topic_nos ON topic_nos.person_id = l.person_id
   LEFT JOIN permissions ON permissions.contact_id = k.contact_id
+  LEFT JOIN unticked ON unticked.contact_id = k.contact_id
   LEFT JOIN nos ON nos.contact_id = k.contact_id
   LEFT JOIN dead ON dead.email = k.email
   WHERE k.source = $platform),

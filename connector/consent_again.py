@@ -48,6 +48,12 @@ def of_people(s: Session, people: Collection[str]) -> dict[str, frozenset[str]]:
     return _of(s, rows)
 
 
+def look_up(s: Session, platform: str, contacts: Collection[str]) -> None:
+    """Read these contacts once more, and nobody else; one that is gone is known to be from then on."""
+    for failed, error in _read(s, {platform: sorted(contacts)}).items():
+        s.problem(error, failed)
+
+
 def still_there(s: Session, platform: str, contacts: frozenset[str]) -> frozenset[str]:
     """Those who are contacts of their own at this moment, or were never known: who was merged since the last pull is on the
     platform's lists by another id, and was taken off by nobody."""

@@ -245,7 +245,8 @@ def rows() -> dict[str, str]:
         ),
         "subscription_rows": _SUBSCRIPTIONS.replace(
             "{subscriptions}",
-            _linked("subscriptions", "t.subscription_id, t.plan, t.status, t.started_at, t.renews_at, t.cancelled_at",
+            _linked("subscriptions", "t.subscription_id, t.plan, t.price, t.currency, t.status, t.started_at, t.renews_at, "
+                    "t.cancelled_at",
                     "coalesce(t.started_at, {until} - INTERVAL 1 SECOND)"),
         ),
         "score_rows": """
@@ -337,6 +338,7 @@ _CONSENTS = """
             AND (c.state = 'erased' OR (c.state = 'gone' AND s.source IN ('mailchimp', 'hubspot')))) AS is_erased,
           s.status IN {no_answer} AND r.contact_id IS NOT NULL AS is_hidden,
           CASE WHEN s.topic = '' THEN s.status IN ('unsubscribed', 'dead', 'archived', 'erased') OR d.email IS NOT NULL
+              OR o.person IS NOT NULL
             ELSE s.source = 'hubspot' AND s.status = 'unsubscribed' END AS closes,
           CASE WHEN s.topic = '' OR s.source <> 'mailchimp' THEN 0
             WHEN lower(s.topic) LIKE '%email%' OR lower(s.topic) LIKE '%e-mail%'
@@ -364,6 +366,14 @@ _CONSENTS = """
           WHERE coalesce(b.topic, '') = '' AND b.status = 'dead' AND k.email IS NOT NULL
             AND NOT coalesce({is_past} AND b.changed_at >= {until}, FALSE)) AS d
           ON d.channel = s.channel AND d.email = c.email
+        LEFT JOIN (  -- an opt-out of the type closes all of the person's contacts in HubSpot
+          SELECT DISTINCT m.n AS person FROM (
+            SELECT source, contact_id FROM consents WHERE source = 'hubspot' AND status = 'unsubscribed'
+              AND topic = '{subscription_type}' AND topic <> ''
+            UNION ALL
+            SELECT source, contact_id FROM ({kept_opt_outs})
+            WHERE source = 'hubspot' AND topic = '{subscription_type}' AND seen_at < {until}) AS u
+          JOIN fact_links AS m ON m.source = u.source AND m.contact_id = u.contact_id) AS o ON o.person = l.n AND s.source = 'hubspot'
         LEFT JOIN ({refused_before}) AS r ON r.source = s.source AND r.contact_id = s.contact_id AND r.channel = s.channel
         WHERE {some} AND (s.topic = '' OR s.source = 'mailchimp' OR (s.source = 'hubspot' AND s.topic = '{subscription_type}'))
           AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE)))

@@ -8,26 +8,30 @@ from datetime import datetime
 from connector import consent
 from connector.store import Store
 
-Held = dict[tuple[str, str], str]
-"""(contact id, "email" or "phone") -> which."""
+Held = set[tuple[str, str, str, bool]]
+"""(contact id, "email" or "phone", which, whether it is the one that the platform writes to)."""
 OptOuts = set[tuple[str, str, str]]
 """(contact id, channel, topic)."""
 
 
 def held(store: Store, source: str, stream: str, records: Sequence[str]) -> Held:
-    """What the contacts of these records have as things stand."""
+    """What the contacts of these records have as things stand, also beside the first (HubSpot's additional addresses)."""
+    place = "WHERE source = $s AND stream = $t AND record_id IN (SELECT unnest(CAST($r AS VARCHAR[])))"
     found = store.sql(
-        "SELECT contact_id, email, phone FROM contacts WHERE source = ? AND stream = ? "
-        "AND record_id IN (SELECT unnest(CAST(? AS VARCHAR[])))",
-        [source, stream, list(records)],
+        f"""SELECT contact_id, 'email', email, true FROM contacts {place} AND email IS NOT NULL
+            UNION ALL SELECT contact_id, 'phone', phone, true FROM contacts {place} AND phone IS NOT NULL
+            UNION ALL SELECT contact_id, kind, CASE kind WHEN 'email' THEN lower(trim(value)) ELSE value END, false
+            FROM identifiers {place} AND kind IN ('email', 'phone') AND value IS NOT NULL""",
+        {"s": source, "t": stream, "r": list(records)},
     )
-    return {(c, kind): place for c, *places in found for kind, place in zip(("email", "phone"), places, strict=True) if place}
+    return {(str(c), str(kind), str(which), bool(is_main)) for c, kind, which, is_main in found}
 
 
 def note(store: Store, source: str, before: Held, now: Held) -> frozenset[str]:
     """Write down what they had until now; gives the contacts with another address. Of one that was erased nothing is kept: it
     stays with its person."""
-    left = {(contact, kind, place) for (contact, kind), place in before.items() if now.get((contact, kind)) != place}
+    has, moved = {one[:3] for one in now}, before - now
+    left = {(contact, kind, which) for contact, kind, which, is_main in moved if is_main or (contact, kind, which) not in has}
     if left:
         erased = "SELECT contact_id FROM contacts WHERE source = ? AND state = 'erased' AND list_contains(?, contact_id)"
         over = {c for (c,) in store.sql(erased, [source, sorted({c for c, _, _ in left})])}
@@ -40,7 +44,7 @@ def note(store: Store, source: str, before: Held, now: Held) -> frozenset[str]:
         [source, sorted(f"{contact}\x1f{email or phone}" for contact, email, phone in rows)],
     )
     store.append("former_addresses", ("contact_id", "email", "phone"), sorted(rows, key=str), {"source": source})
-    return frozenset(c for c, kind, _ in left if kind == "email")
+    return frozenset(c for c, kind, which, is_main in moved if kind == "email" and is_main and (c, kind, which) in left)
 
 
 def settle(store: Store) -> None:

@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector import imports_clean, imports_lines, imports_read, runs
+from connector import former_addresses, imports_clean, imports_lines, imports_read, runs
 from connector.config import Config
 from connector.forgotten import MARK, REASON, Forgotten
 from connector.imports_exports import Export, columns_of, known_export, other_kinds, stand_ins
-from connector.imports_kinds import Kind, free_columns, kind_named, read_map, recognise, squash
+from connector.imports_kinds import Kind, MapFile, free_columns, kind_named, read_map, recognise, squash
 from connector.known import KEY_SQL
 from connector.progress import Progress, Silent
 from connector.pruning import NO
@@ -47,7 +47,8 @@ NO_STAYS = f""" AND NOT (regexp_matches(kind, '{NO}') AND (record_id, contact_id
 """Files number their rows as they like: another file's row of the same number takes nobody's no back."""
 SHOWN = 1000
 READER_MEMORY = "600MB"
-CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash')"
+CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash', 'storniert', 'abgebrochen', 'fehlgeschlagen')"
+REFUNDED = "('refunded', 'erstattet', 'zurückerstattet')"
 """Words of shops for orders that came to nothing."""
 
 
@@ -84,6 +85,7 @@ def import_file(
             db.execute("SET python_enable_replacements = false")
             db.execute(f"SET temp_directory = '{str(folder / 'spill').replace(chr(39), chr(39) * 2)}'")
             given = imports_read.read(file, db, folder)
+            given_map = _every_row(db, given, given_map)
             lines_map = imports_lines.as_lines(db, given.header, given_map) if what.name == "orders" else None
             if lines_map:
                 what, given_map = kind_named("order_lines"), lines_map
@@ -117,6 +119,17 @@ def import_file(
     if ignored:
         notes = [*notes, f"Not read, because no column of ours goes by that name: {', '.join(ignored[:20])}. See --map."]
     return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
+
+
+def _every_row(db: duckdb.DuckDBPyConnection, given: imports_read.Given, words: MapFile) -> MapFile:
+    """A file whose rows are all of one kind gets the column that says so."""
+    if not words.every_row or "kind" in words.columns:
+        return words
+    name = next(n for n in ("kind", "kind of event", "kind of every row") if n not in given.header)
+    db.execute(f"ALTER TABLE given ADD COLUMN c{len(given.header)} VARCHAR DEFAULT '{words.every_row}'")
+    given.header.append(name)
+    given.notes.append(f"Every row is one of the kind {words.every_row}, as the --map file says.")
+    return replace(words, columns={**words.columns, "kind": name})
 
 
 def _leave_out_forgotten(db: duckdb.DuckDBPyConnection, store: Store) -> list[str]:
@@ -267,7 +280,7 @@ def _order_columns(found: Sequence[str]) -> dict[str, str]:
     status = "regexp_replace(lower(trim(status)), '^wc-', '')" if "status" in found else "NULL"
     amount = "amount" if "amount" in found else "NULL::DECIMAL(18,4)"
     back = "nullif(abs(refunded_amount), 0)" if "refunded_amount" in found else "NULL::DECIMAL(18,4)"
-    back = f"coalesce({back}, CASE WHEN {status} = 'refunded' AND {amount} > 0 THEN {amount} END)"
+    back = f"coalesce({back}, CASE WHEN {status} IN {REFUNDED} AND {amount} > 0 THEN {amount} END)"
     cancelled = f"(coalesce({status} IN {CANCELLED}, false){' OR cancelled_at IS NOT NULL' if 'cancelled_at' in found else ''})"
     return {
         "order_id": "record_id",
@@ -312,6 +325,8 @@ def _store(
             key,
         )
         has_old = store.value("SELECT count(*) FROM import_changed WHERE existed")
+        again = [r for (r,) in store.sql("SELECT record_id FROM import_changed WHERE existed")] if "contacts" in tables else []
+        had = former_addresses.held(store, SOURCE, kind.stream, again) if again else set()
         for table, columns in tables.items():
             if has_old and table == "contacts":
                 _keep_what_the_file_leaves_out(store, kind)
@@ -331,6 +346,8 @@ def _store(
             )
             if has_old and table == "contacts":
                 _put_back(store, kind, columns)
+        if had:
+            former_addresses.note(store, SOURCE, had, former_addresses.held(store, SOURCE, kind.stream, again))
         store.sql(
             "DELETE FROM source_records WHERE source = ? AND stream = ? "
             "AND record_key IN (SELECT record_key FROM import_changed)",

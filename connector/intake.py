@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -246,6 +246,7 @@ class Intake:
         """Store everything taken since the last commit; `also` writes the cursor in the same transaction."""
         batch = self._compared()
         raw_row = self._save_raw()
+        self._said_at = self._after_what_was_said(batch)
         with self.store.transaction():
             self._write_rows(batch)
             if self.with_snapshots:
@@ -265,6 +266,14 @@ class Intake:
         self.counts.stored += len(batch.new) + len(batch.again)
         self.counts.unchanged += len(batch.ids) - len(batch.new) - len(batch.again)
         self._start()
+
+    def _after_what_was_said(self, batch: Batch) -> datetime:
+        """When answers were heard, by a clock that may have been wrong before: the last one must come last."""
+        now = self.now_utc()
+        if not batch.again and self.source != "import":
+            return now
+        last = self.store.value("SELECT max(seen_at) FROM consent_history WHERE source = ?", [self.source])
+        return now if last is None or now > last else last + timedelta(microseconds=1)
 
     def _compared(self) -> Batch:
         import numpy as np
@@ -374,7 +383,7 @@ class Intake:
         may_move = again if self.source in merges.NAMELESS and any(x.table == "orders" for x in self._layouts) else []
         before = merges.whose_orders(self.store, self.source, self.stream, may_move) if may_move else {}
         may_change = again if any(x.table == "contacts" for x in self._layouts) else []
-        had = former_addresses.held(self.store, self.source, self.stream, may_change) if may_change else {}
+        had = former_addresses.held(self.store, self.source, self.stream, may_change) if may_change else set()
         outs = former_addresses.opted_out(self.store, self.source, self.stream, may_change) if may_change else set()
         brings_forms = may_change if "events" in self.store.filled(self.source, self.stream) else []
         forms = former_forms.held(self.store, self.source, self.stream, brings_forms) if brings_forms else []
@@ -386,20 +395,20 @@ class Intake:
         if brings_forms:
             former_forms.keep(self.store, self.source, self.stream, forms, brings_forms)
         if any(x.table == "contacts" for x in self._layouts):
-            has = former_addresses.held(self.store, self.source, self.stream, may_change) if had else {}
+            has = former_addresses.held(self.store, self.source, self.stream, may_change) if had else set()
             moved = former_addresses.note(self.store, self.source, had, has) if had else frozenset()
             moved |= former_addresses.have_some(self.store, self.source, batch.ids_of(batch.new))
             former_addresses.take_nothing_back(self.store, self.source, self.run_id, moved, batch.ids_of(batch.changed))
             if outs:
                 still = former_addresses.opted_out(self.store, self.source, self.stream, may_change)
-                former_addresses.keep_opt_outs(self.store, self.source, self.run_id, self.now_utc(), outs, still, moved)
+                former_addresses.keep_opt_outs(self.store, self.source, self.run_id, self._said_at, outs, still, moved)
         if before:
             now = merges.whose_orders(self.store, self.source, self.stream, may_move)
             merges.note_moved(self.store, self.source, before, now)
 
     def _write_history(self, layout: Layout, rows: list[tuple[Any, ...]], arrays: packing.Columns, again: list[str]) -> None:
         """Every answer about consent that is not the one held now."""
-        fixed = {"source": self.source, "seen_at": self.now_utc().isoformat(" ", "microseconds"), "run_id": self.run_id}
+        fixed = {"source": self.source, "seen_at": self._said_at.isoformat(" ", "microseconds"), "run_id": self.run_id}
         if not again:
             answers = {c: arrays[c] for c in ANSWER if c in arrays}
             if answers:

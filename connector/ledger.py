@@ -22,6 +22,8 @@ COVERED = "coverage:"
 """Notes of what a go-ahead was given for, see connector/coverage.py."""
 SERVICE = "service:"
 """Notes of segments whose tag the owner agreed to as one that is not for mailing."""
+CHANNEL = "channel:"
+"""Notes of the channel that the owner agreed to for a segment's tag."""
 
 
 def object_of(store: Store, platform: str, segment: str) -> tuple[str, str]:
@@ -99,6 +101,7 @@ def let_go(store: Store, platform: str, segment: str, now: datetime, run_id: str
             store.sql(f"DELETE FROM {table} WHERE platform = ? AND segment = ?", [platform, segment])
         store.sql("DELETE FROM meta WHERE name = ?", [f"{COVERED}{platform}:{segment}"])
         agree_purpose(store, platform, segment, is_service=False)
+        agree_channel(store, platform, segment, "")
         parts.let_go(store, platform, segment)
         audit.note(store, "let-go", now, run_id, platform=platform, object_id=object_id, detail=name)
 
@@ -201,7 +204,7 @@ def _rename(store: Store, platforms: Iterable[str], before: str, after: str) -> 
     for table in ("pins", "paused"):  # the owner's word about the segment, on whatever platform
         store.sql(f"UPDATE {table} SET segment = ? WHERE lower(segment) = lower(?)", [after, before])
     for platform in platforms:
-        for note in ("filling:", COVERED, SERVICE):
+        for note in ("filling:", COVERED, SERVICE, CHANNEL):
             _rename_note(store, f"{note}{platform}:{before}", f"{note}{platform}:{after}")
         parts.rename(store, platform, before, after)
 
@@ -241,6 +244,19 @@ def ours(store: Store, platform: str, object_id: str) -> frozenset[str]:
         for r in store.sql(
             "SELECT contact_id FROM ledger WHERE platform = ? AND object_id = ? AND NOT starts_with(contact_id, ?)",
             [platform, object_id, MARK],
+        )
+    )
+
+
+def added_at(store: Store, platform: str, object_id: str, contacts: Sequence[str]) -> dict[str, datetime]:
+    """When we added these contacts; without those into whom others were merged."""
+    return dict(
+        store.sql(
+            """SELECT contact_id, max(added_at) FROM ledger WHERE platform = $p AND object_id = $o
+                 AND list_contains(CAST($c AS VARCHAR[]), contact_id)
+                 AND contact_id NOT IN (SELECT merged_into FROM contacts WHERE source = $p AND merged_into IS NOT NULL)
+               GROUP BY contact_id""",
+            {"p": platform, "o": object_id, "c": list(contacts)},
         )
     )
 
@@ -360,6 +376,21 @@ def agree_purpose(store: Store, platform: str, segment: str, *, is_service: bool
 
 def is_for_service(store: Store, platform: str, segment: str) -> bool:
     return bool(store.sql("SELECT 1 FROM meta WHERE name = ?", [f"{SERVICE}{platform}:{segment}"]))
+
+
+def agree_channel(store: Store, platform: str, segment: str, channel: str) -> None:
+    """What the owner said yes to; '' forgets it."""
+    if channel == agreed_channel(store, platform, segment):
+        return
+    name = f"{CHANNEL}{platform}:{segment}"
+    store.sql("DELETE FROM meta WHERE name = ?", [name])
+    if channel:
+        store.insert("meta", [{"name": name, "value": channel}])
+
+
+def agreed_channel(store: Store, platform: str, segment: str) -> str:
+    """'' where nothing was noted."""
+    return str(store.value("SELECT value FROM meta WHERE name = ?", [f"{CHANNEL}{platform}:{segment}"]) or "")
 
 
 def begin_fill(store: Store, platform: str, segment: str, people: int) -> None:

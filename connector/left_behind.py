@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.base import Adapter
-from connector import consent, desired, ledger, parts, restore
+from connector import agreed, consent, desired, ledger, parts, restore
 from connector import plan as planning
 from connector.config import says_service
 from connector.session import Session
@@ -39,10 +39,11 @@ def on(s: Session, platform: str, segments: Sequence[Segment]) -> list[Segment]:
 
 def wanted(s: Session, adapter: Adapter, g: Segment) -> planning.Wanted:
     """Nobody enters and nobody leaves but by a refusal. It is for mailing, whatever its name says, unless the owner agreed to a
-    service segment; one that the configuration does not have counts as one for e-mail."""
+    service segment, and for the channel they agreed to; where nobody can tell, one that the configuration does not have counts as
+    one for e-mail."""
     object_id, name = ledger.object_of(s.store, adapter.name, g.name)
     is_service = says_service(name) and ledger.is_for_service(s.store, adapter.name, g.name)
-    g = replace(g, purpose="service" if is_service else "marketing")
+    g = replace(g, purpose="service" if is_service else "marketing", channel=agreed.channel(s.store, adapter.name, g))
     consent.judge(s.store, s.config, adapter.name, g.channel)
     found = desired.who(s.store, s.config, adapter.name, adapter.title, g, day=s.as_of.day)
     target = parts.known(s.store, Target(adapter.name, g.name, name, object_id, g.purpose, "nothing"), is_adopted=False)

@@ -32,6 +32,18 @@ def note_moved(store: Store, source: str, before: Mapping[str, str], now: Mappin
     store.insert("order_moves", [dict(zip(("source", "contact_id", "now_id"), m, strict=True)) for m in sorted(moves - known)])
 
 
+def left_alone(store: Store) -> dict[str, list[str]]:
+    """Platform -> contacts that nobody has told us are gone, and whose orders are all another's by now: they may have been merged."""
+    found: dict[str, list[str]] = {}
+    for source, contact in store.sql(
+        """SELECT DISTINCT m.source, m.contact_id FROM order_moves AS m JOIN contacts AS c USING (source, contact_id)
+           WHERE coalesce(c.state, 'live') = 'live'
+             AND NOT EXISTS (SELECT 1 FROM orders AS o WHERE o.source = m.source AND o.contact_id = m.contact_id) ORDER BY ALL"""
+    ):
+        found.setdefault(source, []).append(contact)
+    return found
+
+
 def settle(store: Store) -> int:
     """Mark contacts whose platform gave them a new id as merged into the newest one; gives how many were marked.
 

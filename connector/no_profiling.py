@@ -44,6 +44,8 @@ def not_profiled(store: Store, config: Config) -> set[str]:
                  JOIN person_links l ON l.source = c.source AND l.contact_id = c.contact_id
                UNION SELECT l.person_id FROM no_profiling n JOIN identifiers i ON i.kind = 'email' AND i.value = n.email
                  JOIN person_links l ON l.source = i.source AND l.contact_id = i.contact_id
+               UNION SELECT l.person_id FROM no_profiling n JOIN former_addresses f ON f.email = n.email
+                 JOIN person_links l ON l.source = f.source AND l.contact_id = f.contact_id
                UNION SELECT l.person_id FROM no_profiling n JOIN person_links l
                  ON l.contact_id = n.contact_id AND l.source <> 'email'
                UNION SELECT l.person_id FROM no_profiling n JOIN person_links l

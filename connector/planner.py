@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -11,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import get_args
 
 from adapters.base import Adapter
 from connector import (
+    agreed,
     audit,
     choices,
     clock,
@@ -38,12 +37,13 @@ from connector import (
     undo,
 )
 from connector import plan as planning
-from connector.config import pushed_name, says_service
+from connector.agreed import purpose_there, rule_digest
+from connector.config import pushed_name
 from connector.session import Problem, Session, known_account
 from connector.store import Store
 from models.changes import FieldPlan, Observed, Plan, Target, TargetPlan
 from models.errors import ApiError, ConnectorError, UsageError
-from models.segments import Channel, Segment
+from models.segments import Segment
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +178,7 @@ def _plan_platform(
     wanted = _wanted(s, adapter, segments, stop, allowed, with_go_ahead)
     wanted += [left_behind.wanted(s, adapter, g) for g in left]
     maybe = {w.target.segment: frozenset(w.desired) | w.ours | w.given for w in wanted}
+    s.looked_at[adapter.name] = s.now()
     observed = adapter.observe([w.target for w in wanted], maybe)
     to_make = [w.target for w, seen in zip(wanted, observed, strict=True) if w.desired and not seen.exists]
     no_room = adapter.without_room(to_make) if to_make else {}
@@ -314,15 +315,10 @@ def _wanted(
 
 
 def _as_agreed(s: Session, adapter: Adapter, g: Segment, want: planning.Wanted) -> planning.Wanted:
-    """Until the owner agrees to another channel, whoever said no on the one it was for may not carry the tag either."""
-    known = ledger.go_ahead(s.store, adapter.name, g.name)
-    others = (replace(g, channel=c) for c in get_args(Channel) if c != g.channel)
-    before = next((o.channel for o in others if known == rule_digest(o, adapter.name)), "")
-    if not before:
+    """Until the owner agrees to another channel or purpose, whoever said no to the one it was for may not carry the tag either."""
+    closed = agreed.closed(s.store, s.config, adapter.name, g)
+    if not closed:
         return want
-    consent.judge(s.store, s.config, adapter.name, before)
-    closed = consent.desired(s.store, purpose_there(s.store, adapter.name, g)).closed
-    consent.judge(s.store, s.config, adapter.name, g.channel)
     return replace(want, closed={**closed, **want.closed}, desired={c: m for c, m in want.desired.items() if c not in closed})
 
 
@@ -344,7 +340,7 @@ def _wanted_one(
         )
     name = known_name or pushed_name(s.config, g.name, g.tag, g.purpose)
     go_ahead = ledger.go_ahead(s.store, adapter.name, g.name)
-    agreed = ledger.filling(s.store, adapter.name, g.name)
+    filling = ledger.filling(s.store, adapter.name, g.name)
     more_data = coverage.more(s.store, adapter.name, g.name, held) if adapter.name in g.push else ""
     count = next(c for c in s.counts if c.segment == g.name)
     pause = choices.paused(s.store, g.name)
@@ -363,8 +359,8 @@ def _wanted_one(
         is_our_object=bool(object_id),
         is_adopted=g.adopt,
         has_go_ahead=go_ahead is not None and ledger.go_ahead(s.store, adapter.name, "") is not None,
-        is_first_fill=go_ahead != rule_digest(g, adapter.name) or agreed > 0 or bool(more_data),
-        agreed=agreed,
+        is_first_fill=go_ahead != rule_digest(g, adapter.name) or filling > 0 or bool(more_data),
+        agreed=filling,
         rule_changed=go_ahead is not None and go_ahead != rule_digest(g, adapter.name),
         more_data=more_data,
         not_ready="" if adapter.name in g.retire else (count.not_ready if not count.is_ready else stale),
@@ -374,18 +370,6 @@ def _wanted_one(
         is_unproven=bool(restore.doubt(s.store)),
         notes=(*want.notes, *([turned] if turned else [])),
     )
-
-
-def purpose_there(store: Store, platform: str, g: Segment) -> str:
-    """What the segment's tag may be used for: one that was made for mailing stays one, whatever the segment has become."""
-    _, known_name = ledger.object_of(store, platform, g.name)
-    return "marketing" if known_name and not says_service(known_name) else g.purpose
-
-
-def rule_digest(g: Segment, platform: str) -> str:
-    """Changes when the owner must be asked again: rule, purpose, channel, whether entering starts something, retirement."""
-    parts = (g.where, g.purpose, g.channel, g.starts, g.stays_while, "retired" if platform in g.retire else "", *g.behind)
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozenset()) -> tuple[Plan, list[str]]:
@@ -401,8 +385,7 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
     may: dict[tuple[str, str], frozenset[str]] = {}
     for platform, name in image:
         if name in segments:
-            consent.judge(s.store, s.config, platform, segments[name].channel)
-            permitted = consent.allowed(s.store, purpose_there(s.store, platform, segments[name]))
+            permitted = agreed.permitted(s.store, s.config, platform, segments[name])
             may[platform, name] = permitted - choices.kept_out(s.store, platform, name)
     plan, left = undo.reversed_plan(s.store, fresh, image, may, run_id)
     stop = run_stop(s, allowed)

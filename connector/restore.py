@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 import adapters
-from connector import audit, backup, erase_files, forgotten, keys, ledger
+from connector import audit, backup, erase_files, forgotten, keys, ledger, trial
 from connector.config import Config
 from connector.store import Store
 from connector.traces import Traces
@@ -25,7 +25,17 @@ from models.errors import StoreError, UsageError
 DOUBT = "ledger_from_backup"
 ADDED = ("forgotten", "no_profiling")
 """Of these nothing that is here is lost: who was forgotten since, or asked not to be profiled, stays so."""
-NOTES = ("account:", "filling:", "part:", ledger.COVERED, ledger.SERVICE, ledger.RENAMED, backup.FOLDERS)
+NOTES = (
+    "account:",
+    "filling:",
+    "part:",
+    ledger.COVERED,
+    ledger.SERVICE,
+    ledger.CHANNEL,
+    ledger.RENAMED,
+    backup.FOLDERS,
+    trial.NOTE,
+)
 """How the names of notes in `meta` begin that are put back; the others speak of tables that are in no backup."""
 STAYS = {
     "pins": ("person_id", "segment"), "paused": ("segment",), "carried": ("platform", "segment", "contact_id"),
@@ -96,7 +106,13 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
             rows += _add(store, table, tables.get(table, []))
         notes = [r for r in tables.get("meta", []) if r["name"].startswith(NOTES)]
         ledger.take_back_renames(store, config.platforms, [r["name"] for r in notes])
-        for kind in ("filling:", ledger.COVERED, ledger.SERVICE, ledger.RENAMED):  # they speak of the ledger that goes
+        for kind in (
+            "filling:",
+            ledger.COVERED,
+            ledger.SERVICE,
+            ledger.CHANNEL,
+            ledger.RENAMED,
+        ):  # they speak of the ledger that goes
             store.sql("DELETE FROM meta WHERE starts_with(name, ?)", [kind])
         held = {name for (name,) in store.sql("SELECT name FROM meta")}
         store.insert("meta", [r for r in notes if r["name"] not in held])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from connector import (
     clock,
+    consent_again,
     field_values,
     former_addresses,
     full_reads,
@@ -28,6 +29,7 @@ from connector import (
     saved,
     scopes,
     segment,
+    trial,
     triggers,
 )
 from connector.config import Config
@@ -72,6 +74,11 @@ def pull_all(
         with noted(s, platform):
             if pulled.error is not None:
                 raise pulled.error
+    for platform, contacts in merges.left_alone(s.store).items():  # our tag is another's already, who may have said no
+        if platform in found and found[platform].error is None:
+            consent_again.look_up(s, platform, contacts)
+    if all(_is_heard(s, platform, found.get(platform)) for platform in s.config.platforms):
+        former_addresses.settle(s.store)
     RawPages(s.store).expire(s.store, keep_raw_days, s.now())
     pruning.prune(s.store, s.config.privacy.keep_runs_days, s.now(), journeys_days=s.config.push.journeys_days)
     if forgotten := pruning.prune_events(s.store, s.config.privacy.keep_events_months, s.as_of.day):
@@ -79,6 +86,11 @@ def pull_all(
     s.new_set_aside += sum(c.new_set_aside for c in s.streams)
     s.summary["streams"] = [vars(c) for c in s.streams]
     return s.streams
+
+
+def _is_heard(s: Session, platform: str, pulled: pull.Pulled | None) -> bool:
+    """Whatever its contacts say by now is stored: nobody can tell what was said before, while one platform gave no answer."""
+    return pulled is not None and any(c.is_complete and c.stream == s.adapter(platform).contacts_stream for c in pulled.counts)
 
 
 def read_in_full(s: Session) -> list[full_reads.FullRead]:
@@ -98,7 +110,6 @@ def read_in_full(s: Session) -> list[full_reads.FullRead]:
 def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
     merges.settle(s.store)
-    former_addresses.settle(s.store)
     if s.records:
         product_history.note(s.store, s.now())
     identity.identify(s.store, s.config, s.as_of.day)
@@ -175,7 +186,8 @@ def make_plan(
     segments = resolved(s.config)
     named = [segment.named(segments, name).name for name in named]
     derive(s, segments)
-    return plan_derived(s, segments, with_go_ahead=with_go_ahead, only=only, named=named, allowed=allowed)
+    plan = plan_derived(s, segments, with_go_ahead=with_go_ahead, only=only, named=named, allowed=allowed)
+    return trial.announced(s, plan)
 
 
 def still_valid(

@@ -182,18 +182,19 @@ def _consent(
         closed |= {p: "said no" for (p,) in refused if p not in closed}
     places: dict[str, tuple[str, str]] = {}
     for platform in config.platforms:
-        consent.judge(store, config, platform, segment.channel)
         is_goal = bool(trigger.mailchimp_event) and platform == "mailchimp"
         told_by = "service" if segment.purpose == "service" and not is_goal else "marketing"  # an event may start a mail
-        for person, contact, email, why, is_no in store.sql(
-            f"SELECT person_id, contact_id, email, {told_by}, is_no FROM verdicts ORDER BY {told_by} <> '' DESC, rank DESC"
-        ):
-            if (is_no and segment.purpose != "service") or why == "erased":
-                closed.setdefault(person, why)
-            if is_goal:
-                places[person] = (contact, email or "")
-                if why:
+        for channel in dict.fromkeys([segment.channel, *(["email"] if is_goal else [])]):
+            consent.judge(store, config, platform, channel)
+            for person, contact, email, why, is_no in store.sql(
+                f"SELECT person_id, contact_id, email, {told_by}, is_no FROM verdicts ORDER BY {told_by} <> '' DESC, rank DESC"
+            ):
+                if (is_no and segment.purpose != "service") or why == "erased":
                     closed.setdefault(person, why)
+                if is_goal:
+                    places[person] = (contact, email or "")
+                    if why:
+                        closed.setdefault(person, why)
     return closed, places
 
 

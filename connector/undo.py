@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import orjson
 
 from connector import ledger
 from connector.store import Store
-from models.changes import Change, Plan, TargetPlan
+from models.changes import Change, FieldPlan, Plan, TargetPlan, TriggerPlan
 from models.errors import UsageError
 
 REASON = "undoes run {}"
+Part = TypeVar("Part", TargetPlan, FieldPlan, TriggerPlan)
 
 
 @dataclass
@@ -115,28 +117,42 @@ def _change(t: TargetPlan, kind: str, contact: str, who: tuple[str, str], run_id
 
 
 def restricted(plan: Plan, emails: Sequence[str], limit: int | None) -> Plan:
-    """A canary: only these people's changes, or at most `limit` changes a target."""
+    """A canary: only these people's changes, or at most `limit` changes a tag, list, field or trigger; and whatever waits for nothing:
+    who said no is taken off, too."""
     wanted = {e.strip().lower() for e in emails}
-    known = {c.email.lower() for c in plan.changes if c.email}
+    parts: list[Any] = [*plan.targets, *plan.fields, *plan.triggers]
+    known = {c.email.lower() for p in parts for c in p.changes if c.email}
     unknown = len(wanted - known)
     if unknown:
         raise UsageError(
             f"{unknown} of the {len(wanted)} addresses given with --only enter nothing in this plan. Check the spelling."
         )
 
-    def some(t: TargetPlan) -> TargetPlan:
-        changes = tuple(c for c in t.changes if not wanted or c.email.lower() in wanted)[: limit if limit is not None else None]
-        entered = sum(c.kind == "add" for c in changes)
-        left, cut = len(changes) - entered, len(t.changes) - len(changes)
-        return replace(
-            t,
-            changes=changes,
-            entered=entered,
-            left=left,
-            after=t.before + entered - left,
-            held=t.held + cut,
-            enters_as={} if cut else t.enters_as,  # of whom, nobody has counted
-            notes=(*t.notes, f"{cut:,} more changes are left out of this trial") if cut else t.notes,
-        )
+    def some(part: Part) -> Part:
+        changes: Sequence[Any] = part.changes
+        must = [c for c in changes if getattr(c, "must", False)]
+        waiting = [c for c in changes if not getattr(c, "must", False)]
+        return narrowed(part, [c for c in waiting if not wanted or c.email.lower() in wanted][:limit] + must)
 
-    return replace(plan, targets=tuple(some(t) for t in plan.targets), triggers=(), fields=())
+    return replace(
+        plan,
+        targets=tuple(some(t) for t in plan.targets),
+        fields=tuple(some(f) for f in plan.fields),
+        triggers=tuple(some(t) for t in plan.triggers if not t.waits_for_go_ahead),  # that it begins tries nothing
+    )
+
+
+def narrowed(part: Part, kept: Sequence[Any]) -> Part:
+    """A part of a plan with some of its changes only, and what that does to its numbers."""
+    changes, cut = tuple(kept), len(part.changes) - len(kept)
+    if not cut:
+        return part
+    notes = (*part.notes, f"{cut:,} more changes are left out of this trial")
+    if not isinstance(part, TargetPlan):
+        return replace(part, changes=changes, held=part.held + cut, notes=notes)
+    entered = sum(c.kind == "add" for c in changes)
+    left = len(changes) - entered
+    return replace(
+        part, changes=changes, entered=entered, left=left, after=part.before + entered - left, held=part.held + cut,
+        enters_as={}, notes=notes,  # of whom, nobody has counted
+    )  # fmt: skip

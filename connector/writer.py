@@ -11,6 +11,7 @@ from functools import partial
 import adapters
 from adapters.base import Adapter
 from connector import (
+    agreed,
     backup,
     choices,
     consent,
@@ -21,11 +22,12 @@ from connector import (
     parts,
     push,
     segment,
+    trial,
 )
+from connector.agreed import rule_digest
 from connector.config import Config, is_loopback
-from connector.planner import purpose_there, rule_digest
 from connector.session import Problem, Session, known_account
-from models.changes import Plan, TargetPlan, TargetResult
+from models.changes import Observed, Plan, TargetPlan, TargetResult
 from models.errors import ConnectorError, StalePlan, UsageError
 from models.segments import Segment
 
@@ -36,15 +38,15 @@ LOOK_HOLDS = timedelta(minutes=2)
 
 
 def allow_writing(config: Config, *, as_of: date | None, platforms: Iterable[str], tells: bool = True) -> None:
-    """Raises UsageError unless writing is allowed at all: loopback only, until the safety tests of that issue are in.
-
-    tells: triggers are set off too.
-    """
+    """Raises UsageError unless writing is allowed at all: off this machine never a look at another day, and nothing before
+    `trial.LIVE`. tells: triggers are set off too."""
     outside = [p for p in platforms if not config.is_loopback(p)]
     outside += [f"trigger '{t.name}'" for t in config.trigger if tells and t.url and not is_loopback(t.url)]
     if outside and as_of is not None:
-        raise UsageError("--as-of looks at another day and must not write to live accounts. Leave it out, or use `plan`.")
-    if outside:
+        raise UsageError(
+            f"--as-of looks at another day and must not write to live accounts ({', '.join(outside)}). Leave it out, or use `plan`."
+        )
+    if outside and not trial.LIVE:
         raise UsageError(
             f"Writing to live accounts is not switched on in this version ({', '.join(outside)}). "
             "`plan` shows what would change; writing works against the sandbox (a loopback base_url)."
@@ -89,7 +91,8 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
         if plan.undone:
             _reopen_fills(s, adapter, own)
         asked = still_allowed(s, adapter, own)
-        asked = _not_in_it_yet(s, adapter, asked, plan.made_at)
+        looked_at = min(plan.made_at, s.looked_at.get(platform, plan.made_at))
+        asked = _not_in_it_yet(s, adapter, asked, None if plan.undone else looked_at)
         unheard = {t.target.segment for t, before in zip(asked, own, strict=True) if t.held > before.held}
         own = asked
         if not canary and not plan.undone:
@@ -108,10 +111,10 @@ def carry_out(s: Session, plan: Plan, *, first: bool = False, canary: bool = Fal
             if not (canary or t.first_fill or t.waits_for_go_ahead or t.parked):
                 choices.note_night(s.store, s.run_id, platform, t.target.segment, len(t.changes))
         _verify(s, adapter, own)
-        if not canary:
-            extras.write_fields(s, adapter, values, first=first)
-    if not canary:
-        extras.tell(s, plan.triggers, segments, first=first)
+        extras.write_fields(s, adapter, values, first=first, canary=canary)
+        trial.note(s, plan)
+    extras.tell(s, plan.triggers, segments, first=first and not canary)
+    trial.note(s, plan)
     for result in s.results:
         if isinstance(result.error, ConnectorError):
             s.problem(result.error, result.platform)
@@ -153,7 +156,7 @@ def _record_go_aheads(s: Session, platform: str, plans: Sequence[TargetPlan], se
             if t.first_fill or t.creates_object:
                 ledger.begin_fill(s.store, platform, t.target.segment, t.entered)
             coverage.remember(s.store, platform, t.target.segment, held[t.target.segment])
-            _note_purpose(s, platform, segments[t.target.segment])
+            agreed.note(s.store, platform, segments[t.target.segment])
             if ledger.go_ahead(s.store, platform, t.target.segment) != digest:
                 ledger.give_go_ahead(s.store, platform, t.target.segment, digest, t.entered, s.now(), s.run_id)
 
@@ -164,19 +167,14 @@ def _is_filled(segments: dict[str, Segment], platform: str, plan: TargetPlan) ->
     return g is not None and platform in (*g.push, *g.retire)
 
 
-def _note_purpose(s: Session, platform: str, g: Segment) -> None:
-    """What the owner agreed to use the tag for, for the day on which the configuration does not say it any more."""
-    ledger.agree_purpose(s.store, platform, g.name, is_service=purpose_there(s.store, platform, g) == "service")
-
-
 def _note_coverage(s: Session, platform: str, plans: Sequence[TargetPlan], segments: dict[str, Segment]) -> None:
     plans = [t for t in plans if _is_filled(segments, platform, t)]
-    agreed = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
-    held = coverage.of_segments(s.store, s.config, agreed) if agreed else {}
-    for g in agreed:
+    with_yes = [segments[t.target.segment] for t in plans if ledger.go_ahead(s.store, platform, t.target.segment) is not None]
+    held = coverage.of_segments(s.store, s.config, with_yes) if with_yes else {}
+    for g in with_yes:
         coverage.keep_up(s.store, platform, g.name, held[g.name])
         if ledger.go_ahead(s.store, platform, g.name) == rule_digest(g, platform):  # agreed to as it stands, also long ago
-            _note_purpose(s, platform, g)
+            agreed.note(s.store, platform, g)
 
 
 def _reopen_fills(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> None:
@@ -238,28 +236,40 @@ def still_allowed(s: Session, adapter: Adapter, plans: Sequence[TargetPlan]) -> 
             kept.append(t)
             continue
         g = segments[t.target.segment]
-        rule = g.channel, purpose_there(s.store, adapter.name, g)
+        rule = g.channel, agreed.purpose_there(s.store, adapter.name, g)
         if rule not in allowed:
             consent.judge(s.store, s.config, adapter.name, g.channel)
             allowed[rule] = consent.allowed(s.store, rule[1])
-        kept.append(_still_entering(s, adapter, t, allowed[rule], unheard))
+        may = allowed[rule] - agreed.closed(s.store, s.config, adapter.name, g).keys()
+        kept.append(_still_entering(s, adapter, t, may, unheard))
     return kept
 
 
-def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], made_at: datetime) -> list[TargetPlan]:
+def _not_in_it_yet(s: Session, adapter: Adapter, plans: Sequence[TargetPlan], looked_at: datetime | None) -> list[TargetPlan]:
     """The plans without whoever was put there by somebody else since, where the answer to a write does not tell that: such a tag
-    would count as ours, and be taken off one day. Where the platform does not say who is in it, they wait for the next run."""
-    entering = [t for t in plans if t.object_id and any(c.kind == "add" for c in t.writable)]
-    if adapter.tells_who_was_in or not entering or timedelta(0) <= s.now() - made_at <= LOOK_HOLDS:  # a clock may be set back
+    would count as ours, and be taken off one day. Where the platform does not say who is in it, they wait for the next run, and so
+    they do where somebody else has made meanwhile what is to be made. looked_at: None where who comes back was
+    worked out from the books alone."""
+    entering = [t for t in plans if any(c.kind == "add" for c in t.writable)]
+    if adapter.tells_who_was_in or not entering:
+        return list(plans)
+    if looked_at is not None and timedelta(0) <= s.now() - looked_at <= LOOK_HOLDS:  # a clock may be set back
         return list(plans)
     maybe = {t.target.segment: frozenset(c.contact_id for c in t.writable if c.kind == "add") for t in entering}
     try:
         seen = adapter.observe([replace(t.target, object_id=t.object_id) for t in entering], maybe)
     except ConnectorError as e:
         s.problem(e, adapter.name)
-        return [_waiting(s, adapter, t) if t in entering else t for t in plans]
-    there = {one.target.segment: one.members for one in seen}
-    return [_without_members(t, there.get(t.target.segment, frozenset())) for t in plans]
+        why = f"{adapter.title} could not be asked who was put there by hand since the plan was made. The next run asks again."
+        return [_waiting(s, adapter, t, why) if t in entering else t for t in plans]
+    there = {one.target.segment: one for one in seen}
+    return [_as_seen(s, adapter, t, there[t.target.segment]) if t in entering else t for t in plans]
+
+
+def _as_seen(s: Session, adapter: Adapter, t: TargetPlan, seen: Observed) -> TargetPlan:
+    if t.makes_object and seen.exists:
+        return _waiting(s, adapter, t, "somebody else has made it since the plan was made. `rollcall plan` says what to do.")
+    return _without_members(t, seen.members)
 
 
 def _without_members(t: TargetPlan, members: frozenset[str]) -> TargetPlan:
@@ -268,14 +278,11 @@ def _without_members(t: TargetPlan, members: frozenset[str]) -> TargetPlan:
     return replace(t, changes=changes, before=t.before + over, entered=t.entered - over)
 
 
-def _waiting(s: Session, adapter: Adapter, t: TargetPlan) -> TargetPlan:
+def _waiting(s: Session, adapter: Adapter, t: TargetPlan, why: str) -> TargetPlan:
     """The plan without its entries; removals go on."""
     changes = tuple(c for c in t.changes if c.kind == "remove")
     waiting = len(t.changes) - len(changes)
-    text = (
-        f"{adapter.title} '{t.object_name}': {waiting:,} who would enter wait, because {adapter.title} could not be asked who "
-        "was put there by hand since the plan was made. The next run asks again."
-    )
+    text = f"{adapter.title} '{t.object_name}': {waiting:,} who would enter wait, because {why}"
     s.problems.append(Problem(text, 3, adapter.name))
     return replace(t, changes=changes, entered=t.entered - waiting, after=t.after - waiting, held=t.held + waiting)
 

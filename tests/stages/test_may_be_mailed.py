@@ -153,3 +153,15 @@ def test_an_opt_out_of_the_subscription_type_said_of_an_earlier_address_counts_i
     with (tmp_path / "all.csv").open(encoding="utf-8-sig") as f:
         rows = {r["email"].partition("@")[0]: r["may_be_mailed"] for r in csv.DictReader(f)}
     assert rows == {"kept": "no", "ofanothertype": "yes", "takenback": "yes"}
+
+
+def test_an_opt_out_of_the_subscription_type_closes_every_contact_of_the_person_in_the_profile_too() -> None:
+    store, cfg = new_store(), config()
+    phones = {"left": "+4915112345002", "sibling": "+4915112345002", "other": "+4915112345003"}
+    store.insert("contacts", [contact("hubspot", w, email=f"{w}@x.example", phone=phone) for w, phone in phones.items()])
+    store.insert("consents", [said("hubspot", w, "not_specified") for w in phones])
+    store.insert("consents", [said("hubspot", "left", "unsubscribed", "101")])
+    derive(store, cfg)
+    assert row(store, "hubspot", "left")["person_id"] == row(store, "hubspot", "sibling")["person_id"]
+    assert {w: row(store, "hubspot", w)["is_subscribed"] for w in phones} == {"left": False, "sibling": False, "other": True}
+    assert mailable(store, cfg) == {row(store, "hubspot", "other")["person_id"]}

@@ -322,6 +322,19 @@ def test_a_tag_or_a_list_takes_every_score_away_and_only_theirs(store: Store, co
     assert store.sql("SELECT count(*) FROM scores") == [(0,)]
 
 
+def test_an_objection_by_address_holds_for_a_contact_that_got_another_address_since(
+    store: Store, config: Config, tmp_path: Path
+) -> None:
+    take(store, member("c1", ANA), member("c2", BO))
+    take(store, member("c1", "new@find-me.example"), member("c2", BO), run="r2")
+    identify(store, config)
+    file = tmp_path / "objections.csv"
+    file.write_text(f"email\n{ANA}\n")
+    no_profiling.import_file(store, file, "r3", NOW)
+    found = store.sql("SELECT person_id FROM person_links WHERE contact_id = 'c1'")
+    assert no_profiling.not_profiled(store, config) == {p for (p,) in found}
+
+
 def test_a_rule_nobody_could_match_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rollcall.toml"
     path.write_text('[shop]\n[privacy]\nno_profiling = ["shopify:no-profiling"]\n')
