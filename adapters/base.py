@@ -157,6 +157,8 @@ class Adapter(ABC):
     """So many streams may be walked at once, in several threads. One where a stream needs what an earlier one found."""
     tells_who_was_in = True
     """Whoever was in it already is told from those whom a write put there."""
+    dates_members = False
+    """`joined` tells exactly since when somebody is in it."""
     concurrent_targets: int = 1
     """So many tags or lists may be written at once, in several threads; never two batches of the same one."""
     own_settings: ClassVar[tuple[Setting, ...]] = (Setting("token", is_needed=True, is_secret=True),)

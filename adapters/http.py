@@ -19,7 +19,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -56,7 +56,15 @@ from adapters.answers import (
 )
 from adapters.heard import LISTENERS
 from adapters.patience import Call, Patience
-from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, RetryableApiError
+from models.errors import (
+    AmbiguousWriteError,
+    ApiError,
+    AuthError,
+    NotSentError,
+    PermanentApiError,
+    QuotaExhausted,
+    RetryableApiError,
+)
 
 __all__ = ["Explain", "Http", "Response", "peek", "retry_after_s", "scrub"]
 
@@ -178,20 +186,29 @@ class Http:
         repeatable: bool = True,
         headers: Mapping[str, str] | None = None,
         tries: int | None = None,
+        holds: timedelta | None = None,
     ) -> Response:
         """The answer to one logical request, sent as often as it takes. A 2xx body is whole and JSON (or empty).
 
-        tries: fewer than usual, for a caller that would rather change its request than repeat it.
+        tries: fewer than usual, for a caller that would rather change its request than repeat it. holds: so long after it was
+        asked for a write is not sent any more; then, and where it was refused to the end, NotSentError says so.
         """
         call = Call(method, with_query(self._url(path), params), repeatable or method == "GET", headers=headers or {})
-        call.tries, call.began = tries or self.tries, self.now_utc()
+        call.tries, call.began, call.holds = tries or self.tries, self.now_utc(), holds
         if form is not None:
             call.body = urlencode(dict(form))
             call.headers = {"Content-Type": "application/x-www-form-urlencoded", **call.headers}
         elif json is not None:
             call.body = orjson.dumps(json)
             call.headers = {"Content-Type": "application/json", **call.headers}
-        return self._patience.repeated(self._attempt, call)
+        try:
+            return self._patience.repeated(self._attempt, call)
+        except RetryableApiError as e:
+            if not holds or isinstance(e, QuotaExhausted | NotSentError):
+                raise
+            raise NotSentError(
+                f"{e} Nothing of it was written.", platform=e.platform, status=e.status, code=e.code, request_id=e.request_id
+            ) from e
 
     def json(self, response: Response) -> Any:
         """The parsed body (None when empty); raises RetryableApiError when it is no JSON."""
@@ -232,6 +249,9 @@ class Http:
         self._pace(call)
         with self._at_once:
             if call.is_stale(self.now_utc()):
+                if call.holds:
+                    message = f"{self.title} put a write off for too long; it was not sent."
+                    raise NotSentError(message, platform=self.platform)
                 message = f"{self.title} was not written to, because this machine slept, or its clock was set, in between."
                 raise AmbiguousWriteError(message, platform=self.platform)
             response = self._send(self._session, call, {**self._headers(), **call.headers})

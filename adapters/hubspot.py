@@ -31,7 +31,7 @@ from adapters.hubspot_walk import ahead
 from adapters.midway import told_or_unclear
 from adapters.moment import moment
 from models.changes import Batch, FieldKind, Member, Observed, Outcome, OutcomeKind, Target
-from models.errors import ApiError, AuthError, PermanentApiError, QuotaExhausted
+from models.errors import ApiError, AuthError, NotSentError, PermanentApiError, QuotaExhausted
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class HubspotAdapter(Adapter):
     name = "hubspot"
     title = "HubSpot"
     noun = "HubSpot list"
+    dates_members = True
     batch_size = 1000  # the most ids in one membership call is not documented
     contacts_stream = CONTACTS.name
     field_batch = 1000
@@ -128,7 +129,7 @@ class HubspotAdapter(Adapter):
 
     def apply(self, batch: Batch) -> list[Outcome]:
         before = self.client.writes
-        with told_or_unclear(lambda: self.client.writes > before):
+        with told_or_unclear(lambda: self.client.writes > before, also=(NotSentError,)):
             return self._apply_both(batch) if self.client.has_property else self.lists.apply(batch)
 
     def holders(self, target: Target) -> frozenset[str]:

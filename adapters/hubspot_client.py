@@ -124,12 +124,12 @@ class HubspotClient:
             http = self._association_http
         return self._body(http, http.request("POST", path, json=body, params=params, tries=tries))
 
-    def write(self, method: str, path: str, body: Json) -> Json:
-        """The only door for writes; raises AmbiguousWriteError when the answer is lost."""
+    def write(self, method: str, path: str, body: Json, *, holds: timedelta | None = None) -> Json:
+        """The only door for writes; raises AmbiguousWriteError when the answer is lost. holds: see Http."""
         if not is_allowed(method, path, body, with_property=self.has_property, folder=self.list_folder, fields=self.fields):
             raise ValueError(f"{method} {path} is not among the writes we allow ourselves")
         self._keep_reserve()
-        answer = self.http.request(method, path, json=body, repeatable=False)
+        answer = self.http.request(method, path, json=body, repeatable=False, holds=holds)
         self._own.writes += 1
         return self._body(self.http, answer)
 

@@ -17,6 +17,7 @@ from adapters.hubspot_answers import Refused, next_after
 from adapters.hubspot_client import LISTS_BY_CURSOR_SINCE, HubspotClient
 from adapters.hubspot_door import ROOT_FOLDER
 from adapters.paging import Chain
+from adapters.patience import STALE
 from models.changes import Batch, Kind, Observed, Outcome, OutcomeKind, Target
 from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
 
@@ -176,7 +177,7 @@ class Lists:
             return []
         path = self.client.path("crm/lists", f"{list_id}/memberships/add-and-remove")
         try:
-            answer = self.client.write("PUT", path, {"recordIdsToAdd": adds, "recordIdsToRemove": removes})
+            answer = self.client.write("PUT", path, {"recordIdsToAdd": adds, "recordIdsToRemove": removes}, holds=STALE)
         except ScopeError:
             raise
         except AmbiguousWriteError as e:

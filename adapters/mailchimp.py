@@ -52,6 +52,7 @@ class MailchimpAdapter(Adapter):
     batch_size = 500
     contacts_stream = "members"
     tells_who_was_in = False
+    dates_members = True
     field_noun = "Mailchimp merge field"
     field_batch = 1000  # read by the page where that is cheaper, written one by one
 
@@ -184,9 +185,12 @@ class MailchimpAdapter(Adapter):
         return Outcome(member.contact_id, "add", "done")
 
     def written(self, batch: Batch) -> Iterable[tuple[str, bool]]:
-        """A request that was given up may still run over there for a while; only then is the tag's list read."""
+        """A request that was given up may still run over there for a while; only then is the tag's list read. Whoever was taken
+        out, and is in it again by somebody else's hand, was taken out."""
         self.tags.let_it_settle(batch.object_id)
-        return super().written(batch)
+        shown = dict(super().written(batch))
+        again = self.tags.put_in_again(batch.object_id, [m.contact_id for m in batch.removes if shown.get(m.contact_id)])
+        return {**shown, **dict.fromkeys(again, False)}.items()
 
 
 def _batch_limits(settings: dict[str, Any]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from adapters.mailchimp_errors import CUT, SMALLEST_COUNT, Explain, too_slow
 from adapters.mailchimp_gate import AT_ONCE, Gate
 from adapters.mailchimp_oauth import DATA_CENTRE, data_centre_of
 from adapters.moment import moment as moment
+from adapters.patience import LOOK_HOLDS
 from models.errors import AuthError, ConfigError, PermanentApiError
 
 log = logging.getLogger(__name__)
@@ -298,12 +299,14 @@ class Api:
     def change_tag(self, tag_id: str, add: Sequence[str], remove: Sequence[str]) -> Record:
         """Put addresses into a tag and take others out, in one call. Doing it twice is harmless."""
         body = {"members_to_add": list(add), "members_to_remove": list(remove)}
-        return self.__write(f"{self.list_path}/segments/{quote(tag_id, safe='')}", {k: v for k, v in body.items() if v})
+        path = f"{self.list_path}/segments/{quote(tag_id, safe='')}"
+        return self.__write(path, {k: v for k, v in body.items() if v}, holds=LOOK_HOLDS)
 
     def tag_quietly(self, member_id: str, tag_name: str, *, on: bool) -> None:
         """One contact into a tag or out of it, starting no automation. A name that no tag has would become a new tag."""
         tag = {"name": tag_name, "status": "active" if on else "inactive"}
-        self.__write(f"{self.list_path}/members/{quote(member_id, safe='')}/tags", {"tags": [tag], "is_syncing": True})
+        path = f"{self.list_path}/members/{quote(member_id, safe='')}/tags"
+        self.__write(path, {"tags": [tag], "is_syncing": True}, holds=LOOK_HOLDS)
 
     def record_event(self, member_id: str, name: str) -> None:
         """One event of one contact, as happened now; a journey may wait for it. Doing it twice is two events."""
@@ -340,6 +343,7 @@ class Api:
         method: str = "POST",
         params: Mapping[str, str] | None = None,
         tries: int | None = None,
+        holds: timedelta | None = None,
     ) -> Record:
         """The only way to write anything. Raises AmbiguousWriteError when the answer was lost."""
         if not any(method == verb and p.fullmatch(path) and fits(body) for verb, p, fits in _WRITES):
@@ -348,5 +352,6 @@ class Api:
             )
         with self._gate:
             http = self.__http
-            answer = http.json(http.request(method, path, json=dict(body), params=params, repeatable=False, tries=tries))
+            sent = http.request(method, path, json=dict(body), params=params, repeatable=False, tries=tries, holds=holds)
+            answer = http.json(sent)
         return answer if isinstance(answer, dict) else {}

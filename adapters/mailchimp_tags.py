@@ -18,7 +18,7 @@ from adapters.mailchimp_api import Api, moment
 from adapters.midway import told_or_unclear
 from adapters.patience import STALE
 from models.changes import Batch, Kind, Member, Observed, Outcome, Target
-from models.errors import AmbiguousWriteError, PermanentApiError, ScopeError
+from models.errors import AmbiguousWriteError, NotSentError, PermanentApiError, ScopeError
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Tags:
         self._addresses: dict[str, str] = {}
         self._pending: list[Record] | None = None
         self._given_up: set[str] = set()
+        self._asked_at: dict[str, datetime] = {}
 
     def observe(self, targets: Sequence[Target]) -> list[Observed]:
         """Every tag with all its members. The remembered id counts first, then the name."""
@@ -150,6 +151,7 @@ class Tags:
         return [settled.get((k, m.contact_id)) or Outcome(m.contact_id, k, "done") for k, m in changes]
 
     def _changed(self, tag_id: str, add: list[str], remove: list[str]) -> Record:
+        self._asked_at[tag_id] = self.api.server_now()
         try:
             return self.api.change_tag(tag_id, add, remove)
         except AmbiguousWriteError as e:
@@ -162,6 +164,14 @@ class Tags:
         if tag_id in self._given_up:
             self._given_up.discard(tag_id)
             self.api.wait_for_the_unclear()
+
+    def put_in_again(self, tag_id: str, contact_ids: Sequence[str]) -> frozenset[str]:
+        """Of contacts whom our last change of the tag was to take out, those who came in after it, by Mailchimp's dates: it took
+        them out, and somebody else put them in again."""
+        asked_at = self._asked_at.get(tag_id)
+        if asked_at is None:
+            return frozenset()
+        return frozenset(i for i, at in self.joined(tag_id, contact_ids).items() if at > asked_at)
 
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """The same one contact at a time, starting no automation (`is_syncing`). The tag is named as it is called now, for
@@ -178,36 +188,53 @@ class Tags:
     def _applied_quietly(self, batch: Batch, name: str, done: list[str]) -> list[Outcome]:
         """done: is given whose tag was changed, one after the other."""
         changes, began = _changes(batch), self.api.now_utc()
-        settled = self._tagged(changes, name, done)
-        unclear = [(kind, m) for kind, m in changes if (kind, m.contact_id) not in settled]
+        unsent: dict[Key, NotSentError] = {}
+        settled = self._tagged(changes, name, done, unsent)
+        unclear = [(kind, m) for kind, m in changes if (kind, m.contact_id) not in settled.keys() | unsent.keys()]
         if unclear:
             self.api.wait_for_the_unclear()
             found = self._settled(unclear, batch, {})
             settled |= {key: outcome for key, outcome in found.items() if outcome.result != "refused"}
             if timedelta(0) <= self.api.now_utc() - began < STALE:  # else the machine slept: consent is to be asked again
-                settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], name, done)
-        if len(settled) < len(changes):
+                settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], name, done, {})
+        if len(settled) + len(unsent) < len(changes):
             self._given_up.add(batch.object_id)
-            raise AmbiguousWriteError("Mailchimp did not say what became of changes of a tag.", platform="mailchimp")
+            lost = AmbiguousWriteError("Mailchimp did not say what became of changes of a tag.", platform="mailchimp")
+            lost.told, lost.unreached = tuple(settled.values()), frozenset(i for _, i in unsent)
+            raise lost
+        for error in unsent.values():
+            error.told = tuple(settled.values())
+            raise error
         return [settled[kind, m.contact_id] for kind, m in changes]
 
-    def _tagged(self, changes: Sequence[tuple[Kind, Member]], name: str, done: list[str]) -> dict[Key, Outcome]:
-        """The outcomes that are clear. Raises ScopeError once all have come back."""
-        jobs = (partial(self._tag_one, kind, member.contact_id, name) for kind, member in changes)
+    def _tagged(
+        self, changes: Sequence[tuple[Kind, Member]], name: str, done: list[str], unsent: dict[Key, NotSentError]
+    ) -> dict[Key, Outcome]:
+        """The outcomes that are clear; unsent: is given what was never sent. Raises ScopeError once all have come back."""
+        put_off: list[NotSentError] = []
+        jobs = (partial(self._tag_one, kind, member.contact_id, name, put_off) for kind, member in changes)
         found = list(self.api.ahead(jobs))
         done += [o.contact_id for o in found if isinstance(o, Outcome) and o.result == "done"]
         for outcome in found:
             if isinstance(outcome, ScopeError):
                 raise outcome
-        told = zip(changes, found, strict=True)
-        return {(kind, m.contact_id): outcome for (kind, m), outcome in told if isinstance(outcome, Outcome)}
+        told = {(kind, m.contact_id): outcome for (kind, m), outcome in zip(changes, found, strict=True)}
+        unsent |= {key: error for key, error in told.items() if isinstance(error, NotSentError)}
+        return {key: outcome for key, outcome in told.items() if isinstance(outcome, Outcome)}
 
-    def _tag_one(self, kind: Kind, contact_id: str, name: str) -> Outcome | ScopeError | None:
-        """None when nobody knows what became of it."""
+    def _tag_one(
+        self, kind: Kind, contact_id: str, name: str, put_off: list[NotSentError]
+    ) -> Outcome | ScopeError | NotSentError | None:
+        """None when nobody knows what became of it. Once one had to wait for too long (put_off), no other is begun."""
+        if put_off:
+            return put_off[0]
         try:
             self.api.tag_quietly(contact_id, name, on=kind == "add")
         except AmbiguousWriteError:
             return None
+        except NotSentError as e:
+            put_off.append(e)
+            return e
         except ScopeError as e:
             return e
         except PermanentApiError as e:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from models.errors import QuotaExhausted, RetryableApiError
+from models.errors import NotSentError, QuotaExhausted, RetryableApiError
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +21,8 @@ BACKOFF_BASE_S = 1.0
 BACKOFF_CEILING_S = 60.0
 STALE = timedelta(hours=1)
 """So long after it was asked for, a write is not sent any more."""
+LOOK_HOLDS = timedelta(minutes=2)
+"""After a look at who is in a tag: so long a write may wait that does not tell whom it found there."""
 UNCOUNTED_LIMIT = 2000
 """Even waiting that does not use up the tries ends: a server that throttles for ever is broken."""
 
@@ -40,10 +42,14 @@ class Call:
     uncounted: int = 0
     waited_s: float = 0.0
     began: datetime | None = None
+    holds: timedelta | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """A write that waited while the machine slept: what was asked before it may not hold any more. Or a clock set back."""
-        return not (self.repeatable or self.began is None or timedelta(0) <= now - self.began < STALE)
+        if self.repeatable or self.began is None:
+            return False
+        holds = self.holds or STALE
+        return not timedelta(0) <= now - self.began < holds or (bool(self.holds) and self.waited_s > holds.total_seconds())
 
 
 class Patience:
@@ -102,4 +108,4 @@ def _of(state: RetryCallState) -> tuple[Call, RetryableApiError]:
 
 
 def _is_worth_repeating(error: BaseException) -> bool:
-    return isinstance(error, RetryableApiError) and not isinstance(error, QuotaExhausted)
+    return isinstance(error, RetryableApiError) and not isinstance(error, QuotaExhausted | NotSentError)

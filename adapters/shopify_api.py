@@ -135,12 +135,13 @@ class ShopifyApi:
         cost: float = 1.0,
         repeatable: bool = True,
         tries: int | None = None,
+        holds: timedelta | None = None,
     ) -> dict[str, Any]:
-        """The `data` of one answer, complete. cost: points it is expected to ask for, waited for beforehand."""
+        """The `data` of one answer, complete. cost: points it is expected to ask for, waited for beforehand. holds: see Http."""
         self._asking.expected = max(1.0, cost)
         body = {"query": document, "variables": variables or {}}
         try:
-            response = self.http.request("POST", "graphql.json", json=body, repeatable=repeatable, tries=tries)
+            response = self.http.request("POST", "graphql.json", json=body, repeatable=repeatable, tries=tries, holds=holds)
         finally:
             self._over()
         data = self.http.json(response)["data"]

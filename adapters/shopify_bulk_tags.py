@@ -18,6 +18,7 @@ import requests
 from adapters import shopify_documents as documents
 from adapters.answers import is_loopback, loads, origin
 from adapters.midway import told_or_unclear
+from adapters.patience import LOOK_HOLDS
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk import POLL_FIRST_S, POLL_GROWTH, POLL_MOST_S, RUNNING
 from adapters.shopify_documents import customer_gid, gid_number
@@ -67,7 +68,9 @@ class BulkTags:
     def _start(self, document: str, path: str) -> str:
         variables = {"mutation": document, "path": path}
         try:
-            result = self.api.ask(documents.BULK_MUTATE, variables, cost=10, repeatable=False)["bulkOperationRunMutation"]
+            result = self.api.ask(documents.BULK_MUTATE, variables, cost=10, repeatable=False, holds=LOOK_HOLDS)[
+                "bulkOperationRunMutation"
+            ]
         except AmbiguousWriteError:
             found = self._mine(document)
             if not found:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from adapters import shopify_documents as documents
 from adapters.http import scrub
 from adapters.midway import told_or_unclear
 from adapters.paging import Chain
+from adapters.patience import LOOK_HOLDS
 from adapters.shopify_api import ShopifyApi
 from adapters.shopify_bulk_tags import WORTH_IT, BulkTags, NotAsJob
 from adapters.shopify_documents import customer_gid, gid_number
 from adapters.shopify_nodes import by_ids
 from adapters.shopify_walk import CHAIN_ROWS, Size, sized
 from models.changes import Batch, Member, Observed, Outcome, OutcomeKind, Target
+from models.errors import AmbiguousWriteError, NotSentError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,17 @@ COST_EACH = 10
 MOST_TAGS = 245
 """Shopify takes 250 tags a customer; the last few are left to the people in the shop."""
 FULL = f"{MOST_TAGS} tags or more already, of the 250 that Shopify allows a customer"
+
+Key = tuple[str, str]
+"""A change: its kind and the customer."""
+
+
+@dataclass
+class _Known:
+    """What is known of a batch that is under way. sent: whom a request reached, one after the other."""
+
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
 
 
 class Tags:
@@ -88,66 +103,81 @@ class Tags:
         """One outcome a change, in the order adds, removes.
 
         The customers are read first: who is gone, full, or already as wished costs no write. A request whose answer is lost
-        is not repeated blindly: somebody may have put the tag on, or on again, in between.
+        is not repeated blindly: somebody may have put the tag on, or on again, in between. What was seen before, and whom no
+        request was about, goes along with the error.
         """
-        sent: list[str] = []
-        with told_or_unclear(lambda: bool(sent)):
-            return self._applied(batch, sent)
+        known, asked = _Known(), set[str]()
+        try:
+            with told_or_unclear(lambda: bool(known.sent)):
+                return self._applied(batch, known, asked)
+        except (AmbiguousWriteError, NotSentError) as e:
+            e.told = tuple(o for o in known.outcomes.values() if o.result != "unknown")
+            if isinstance(e, AmbiguousWriteError):
+                e.unreached = frozenset(m.contact_id for m in (*batch.adds, *batch.removes)) - asked
+            else:
+                e.told += tuple(o for o in known.outcomes.values() if o.result == "unknown" and o.contact_id in known.sent)
+            raise
 
-    def _applied(self, batch: Batch, sent: list[str]) -> list[Outcome]:
-        """sent: is given whom a request reached, one after the other."""
-        name = batch.target.name
-        now = dict(self.tags_of(m.contact_id for m in (*batch.adds, *batch.removes)))
-        outcomes: dict[tuple[str, str], Outcome] = {}
-        for kind, members in (("add", batch.adds), ("remove", batch.removes)):
-            for member in members:
-                outcomes[kind, member.contact_id] = _before(kind, member.contact_id, name, now[member.contact_id])
-        todo = [key for key, outcome in outcomes.items() if outcome.result == "unknown"]
-        settled: set[tuple[str, str]] = set()
-        for outcome in self._as_jobs(batch, todo, sent):
-            outcomes[outcome.kind, outcome.contact_id] = outcome
+    def _applied(self, batch: Batch, known: _Known, asked: set[str]) -> list[Outcome]:
+        """asked: is given whom a request is about, before it is sent."""
+        began = self.api.now_utc()
+        todo = self._looked_at(batch.target.name, _keys(batch), known)
+        settled: set[Key] = set()
+        for outcome in self._as_jobs(batch, todo, known.sent, asked):
+            known.outcomes[outcome.kind, outcome.contact_id] = outcome
             settled.add((outcome.kind, outcome.contact_id))
         todo = [key for key in todo if key not in settled]
         for start in range(0, len(todo), ALIASES):
-            for outcome in self._write(name, todo[start : start + ALIASES]):
-                outcomes[outcome.kind, outcome.contact_id] = outcome
-                sent.append(outcome.contact_id)
-        return [outcomes[key] for key in _keys(batch)]
+            some = todo[start : start + ALIASES]
+            if not timedelta(0) <= self.api.now_utc() - began < LOOK_HOLDS:
+                some = self._looked_at(batch.target.name, some, known)
+            asked |= {c for _, c in some}
+            for outcome in self._write(batch.target.name, some) if some else ():
+                known.outcomes[outcome.kind, outcome.contact_id] = outcome
+                known.sent.append(outcome.contact_id)
+        return [known.outcomes[key] for key in _keys(batch)]
+
+    def _looked_at(self, name: str, changes: Sequence[Key], known: _Known) -> list[Key]:
+        """Those of the changes that are to be written, by a look at the customers."""
+        now = dict(self.tags_of(c for _, c in changes))
+        known.outcomes |= {(kind, c): _before(kind, c, name, now[c]) for kind, c in changes}
+        return [key for key in changes if known.outcomes[key].result == "unknown"]
 
     def let_jobs_end(self, batch: Batch) -> None:
         """A job goes on at Shopify whatever became of the run that began it."""
         BulkTags(self.api, self._sleep).let_end(batch.batch_id)
 
-    def _as_jobs(self, batch: Batch, todo: list[tuple[str, str]], sent: list[str]) -> list[Outcome]:
+    def _as_jobs(self, batch: Batch, todo: list[Key], sent: list[str], asked: set[str]) -> Iterator[Outcome]:
         """The outcomes of what was worth a job of its own; the rest, and what a job could not begin with, is left over."""
-        outcomes: list[Outcome] = []
         for kind in ("add", "remove"):
             contact_ids = [c for k, c in todo if k == kind]
             if self._jobs_from is None or len(contact_ids) < self._jobs_from:
                 continue
+            asked |= set(contact_ids)
             try:
                 answers = BulkTags(self.api, self._sleep).run(kind, batch.target.name, contact_ids, batch.batch_id)
             except NotAsJob as e:
                 log.info("shopify: tag changes go out one request at a time: %s", e)
+                asked -= set(contact_ids)
                 continue
             sent += contact_ids
-            outcomes += [_after(kind, c, batch.target.name, answer) for c, answer in answers.items()]
-            untold = [c for c in contact_ids if c not in answers]
-            outcomes += [_looked_up(kind, c, batch.target.name, tags) for c, tags in self.tags_of(untold)]
-        return outcomes
+            for contact_id, answer in answers.items():
+                yield _after(kind, contact_id, batch.target.name, answer)
+            for contact_id, tags in self.tags_of(c for c in contact_ids if c not in answers):
+                yield _looked_up(kind, contact_id, batch.target.name, tags)
 
-    def _write(self, name: str, todo: list[tuple[str, str]]) -> Iterator[Outcome]:
+    def _write(self, name: str, todo: list[Key]) -> Iterator[Outcome]:
         adds = [c for kind, c in todo if kind == "add"]
         removes = [c for kind, c in todo if kind == "remove"]
         named = {f"a{i}": ("add", c) for i, c in enumerate(adds)} | {f"r{i}": ("remove", c) for i, c in enumerate(removes)}
         variables = {"tags": [name], **{alias: customer_gid(c) for alias, (_, c) in named.items()}}
         document = documents.write_tags(len(adds), len(removes))
-        data = self.api.ask(document, variables, cost=COST_EACH * len(named), repeatable=False)
+        data = self.api.ask(document, variables, cost=COST_EACH * len(named), repeatable=False, holds=LOOK_HOLDS)
         for alias, (kind, contact_id) in named.items():
             yield _after(kind, contact_id, name, data.get(alias) or {})
 
 
-def _keys(batch: Batch) -> list[tuple[str, str]]:
+def _keys(batch: Batch) -> list[Key]:
     return [("add", m.contact_id) for m in batch.adds] + [("remove", m.contact_id) for m in batch.removes]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +20,7 @@ from connector.errands import Errands
 from connector.progress import Progress, Silent
 from connector.store import Store
 from models.changes import Batch, Change, Member, Outcome, OutcomeKind, TargetPlan, TargetResult
-from models.errors import AmbiguousWriteError, ApiError, AuthError, PermanentApiError, QuotaExhausted
+from models.errors import AmbiguousWriteError, ApiError, AuthError, NotSentError, PermanentApiError, QuotaExhausted
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _Delivered:
     outcomes: tuple[Outcome, ...] = ()
     state: str = "done"
     made: str = ""
-    error: PermanentApiError | None = None
+    error: ApiError | None = None
 
 
 class _Lane:
@@ -265,31 +265,63 @@ def _delivered(
 ) -> _Delivered:
     """Send one batch. When the answer is lost, read back first and repeat only what did not happen; but not where the machine
     slept in between: what was asked about consent does not hold any more, and who is in it by now may be there by somebody
-    else's hand. The next run asks again, and tells by the platform's dates whom we added."""
+    else's hand. The next run asks again, and tells by the platform's dates whom we added. Whom nothing was sent about is there by
+    somebody else's hand in any case."""
     left, began = batch, now()
     settled: list[Outcome] = []
-    for tries in range(READ_BACKS):
+    reached = set[str]()
+    last: ApiError | None = None
+    for _ in range(READ_BACKS):
         try:
             outcomes = apply(left)
         except AmbiguousWriteError as e:
             log.info("%s: the outcome of a batch is unknown (%s); reading back", adapter.title, e.status or "no answer")
+            last, settled = e, [*settled, *_ours_of(e.told, reached)]
+            reached |= _ids(left) - e.unreached
+        except NotSentError as e:
+            log.info("%s: a write was put off and not sent (%s); looking again", adapter.title, e.status or "no answer")
+            last, settled = e, [*settled, *_ours_of(e.told, reached)]
         except PermanentApiError as e:
             return _Delivered(tuple(settled), "failed", error=e)
         else:
-            told = (*settled, *(_ours_after_all(o) if tries else o for o in outcomes))
+            told = (*settled, *_ours_of(outcomes, reached))
             is_open = any((o.kind, o.result) == ("add", "unknown") for o in told)  # the next run reads back whom we put there
             return _Delivered(told, "unknown" if is_open else "done")
-        found = _happened(left, dict(adapter.written(left)))
+        left = _without(batch, {o.contact_id for o in settled})
         has_slept = not timedelta(0) <= now() - began < ASKED_AGAIN
+        try:
+            found = _happened(left, dict(adapter.written(left)))
+            theirs = _in_before(adapter, batch.object_id, found, began)
+        except ApiError:
+            if reached & _ids(left):
+                raise
+            break  # nothing of it was sent, so there is nothing that the next run would have to read back
+        found = [o if o.contact_id in reached - theirs else replace(o, result="already") for o in found]
         settled += [o for o in found if o.kind == "remove"] if has_slept else found
         left = _without(batch, {o.contact_id for o in settled})
         if is_creation(left):
             return _Delivered(tuple(settled))
         if has_slept and left.adds:
             break
-    settled += [Outcome(m.contact_id, "add", "unknown") for m in left.adds]
-    settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes]
-    return _Delivered(tuple(settled), "unknown")
+    unknown = reached & _ids(left)
+    settled += [Outcome(m.contact_id, "add", "unknown") for m in left.adds if m.contact_id in unknown]
+    settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes if m.contact_id in unknown]
+    is_open = any(o.result == "unknown" for o in settled)
+    return _Delivered(tuple(settled), "unknown" if is_open else "failed", error=last if unknown != _ids(left) else None)
+
+
+def _in_before(adapter: Adapter, object_id: str, found: Sequence[Outcome], sent_at: datetime) -> frozenset[str]:
+    """Of those found in it after a lost answer: who was in it before we wrote, by the platform's own dates. Asked only where a
+    write may come long after the plan looked, because its answer would have told."""
+    adds = [o.contact_id for o in found if o.kind == "add"]
+    if not (adds and adapter.tells_who_was_in and adapter.dates_members):
+        return frozenset()
+    since = adapter.joined(object_id, adds, sent_at - CLOCKS_DIFFER)
+    return frozenset(c for c, at in since.items() if at < sent_at - CLOCKS_DIFFER)
+
+
+def _ids(batch: Batch) -> set[str]:
+    return {m.contact_id for m in (*batch.adds, *batch.removes)}
 
 
 def _without(batch: Batch, settled: set[str]) -> Batch:
@@ -297,9 +329,10 @@ def _without(batch: Batch, settled: set[str]) -> Batch:
     return replace(batch, adds=adds, removes=tuple(m for m in batch.removes if m.contact_id not in settled))
 
 
-def _ours_after_all(outcome: Outcome) -> Outcome:
+def _ours_of(outcomes: Iterable[Outcome], reached: Collection[str]) -> Iterator[Outcome]:
     """Whoever is in it already after an unclear answer was put there by us: the effect came later than the read-back."""
-    return Outcome(outcome.contact_id, outcome.kind, "done") if outcome.result == "already" else outcome
+    for o in outcomes:
+        yield Outcome(o.contact_id, o.kind, "done") if o.result == "already" and o.contact_id in reached else o
 
 
 def _happened(batch: Batch, is_member: dict[str, bool]) -> list[Outcome]:
@@ -333,7 +366,11 @@ def recover(
                 journal.conclude(store, batch, [], now(), run_id, state="recovered")
             continue
         unknown = _without(batch, {o.contact_id for o in intent.told})
-        outcomes = _ours_or_doubtful(adapter, intent, _happened(unknown, dict(adapter.written(unknown))), now())
+        is_member = dict(adapter.written(unknown))
+        outcomes = _ours_or_doubtful(adapter, intent, _happened(unknown, is_member), now())
+        still = [m.contact_id for m in unknown.removes if is_member.get(m.contact_id)]
+        again = put_in_again(store, adapter, batch.object_id, still, intent.intended_at)
+        outcomes += _happened(unknown, dict.fromkeys(again, False))
         pending = len(unknown.adds) + len(unknown.removes)
         log.info("%s: %s of %s changes of an unfinished batch had happened", adapter.title, len(outcomes), pending)
         journal.conclude_all(store, [journal.Ended(batch, outcomes, "recovered", intent.told)], now(), run_id)
@@ -358,6 +395,25 @@ def _ours_or_doubtful(
     return [
         o if o.kind == "remove" or o.contact_id in ours else Outcome(o.contact_id, "add", "already", DOUBTFUL) for o in outcomes
     ]
+
+
+def put_in_again(
+    store: Store, adapter: Adapter, object_id: str, contacts: Sequence[str], taken_off_at: datetime | None = None
+) -> list[str]:
+    """Of contacts of ours that are in it: who came in later than we put them in, by the platform's own dates. They had left, and
+    somebody else put them in again. A merge dates anew too, so of whoever another was merged into this does not tell.
+
+    taken_off_at: when we were about to take them off; without it only what is later than any write of ours may take effect counts.
+    """
+    added_at = ledger.added_at(store, adapter.name, object_id, contacts) if contacts and adapter.dates_members else {}
+    if not added_at:
+        return []
+    if taken_off_at is None:
+        earliest = {c: at + UNDER_WAY for c, at in added_at.items()}
+    else:
+        earliest = {c: max(at + CLOCKS_DIFFER, taken_off_at - CLOCKS_DIFFER) for c, at in added_at.items()}
+    since = adapter.joined(object_id, sorted(earliest), min(earliest.values()))
+    return [c for c, at in earliest.items() if c in since and since[c] > at]
 
 
 def _entered_by_us(adapter: Adapter, object_id: str, sent_at: Mapping[str, datetime], now: datetime) -> frozenset[str]:

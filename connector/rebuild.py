@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from connector import audit, consent_again, ledger, parts, restore
+from adapters.base import Adapter
+from connector import audit, consent_again, ledger, parts, push, restore
 from connector.config import pushed_name
 from connector.session import Session, known_account
 from connector.store import Store
@@ -56,9 +57,21 @@ def propose(s: Session, segments: Sequence[Segment]) -> list[Proposal]:
         for seen in adapter.observe(targets, {t.segment: _matching(s.store, platform, t.segment) for t in targets}):
             if seen.exists and seen.is_ours_kind:
                 made = _proposal(s.store, seen.target, seen.object_id, seen.members)
-                gone = consent_again.still_there(s, platform, frozenset(made.dropped)) if made.dropped else ()
-                found.append(replace(made, made_by=seen.made_by, part=seen.part, dropped=tuple(sorted(gone))))
+                gone = consent_again.still_there(s, platform, frozenset(made.dropped)) if made.dropped else frozenset()
+                again = _put_in_again(s, adapter, made)
+                counted = tuple(c for c in made.counted if c not in again)
+                made = replace(made, counted=counted, known=made.known - len(again), others=made.others + len(again))
+                found.append(replace(made, made_by=seen.made_by, part=seen.part, dropped=tuple(sorted(gone | again))))
     return found
+
+
+def _put_in_again(s: Session, adapter: Adapter, made: Proposal) -> frozenset[str]:
+    """Of those who are ours by a backup's ledger alone: who came in long after we had put them in, by the platform's own dates.
+    They had left since, and were put in again; by whom no backup knows."""
+    if not restore.doubt(s.store) or made.is_new:
+        return frozenset()
+    matching = _matching(s.store, adapter.name, made.target.segment)
+    return frozenset(push.put_in_again(s.store, adapter, made.object_id, [c for c in made.counted if c not in matching]))
 
 
 def carry_out(s: Session, proposals: Sequence[Proposal]) -> None:

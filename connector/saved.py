@@ -94,7 +94,15 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
             f"The plan does not show that it would start '{unseen[0][2]}': that was switched on or changed since. Make a new plan."
         )
     going = {m.message_id for t in fresh.triggers for m in t.changes}
-    told = tuple(replace(t, changes=tuple(m for m in t.changes if m.message_id in going)) for t in saved.triggers)
+    waiting = {t.name for t in fresh.triggers if t.waits_for_go_ahead}  # one that has begun since does not begin again
+    told = tuple(
+        replace(
+            t,
+            changes=tuple(m for m in t.changes if m.message_id in going),
+            waits_for_go_ahead=t.waits_for_go_ahead and t.name in waiting,
+        )
+        for t in saved.triggers
+    )
     return replace(saved, targets=tuple(kept), triggers=told, fields=fields), dropped
 
 

@@ -72,6 +72,8 @@ class Session:
     """(platform, contact) -> when it was last read directly in this run."""
     unclear: set[tuple[str, str]] = field(default_factory=set)
     """(platform, contact) whose consent could not be read in this run, or not understood."""
+    looked_at: dict[str, datetime] = field(default_factory=dict)
+    """platform -> when the plan of this run began to look who is in its tags."""
     summary: dict[str, object] = field(default_factory=dict)
     _adapters: dict[str, Adapter] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@
       ApiError                      a platform answered something else than asked
         RetryableApiError           wait (carries wait_s)
           QuotaExhausted            the day's quota is used up; the run stops early and goes on later
+          NotSentError              a write that had to wait, and was not sent; look again before it is asked for anew
         AmbiguousWriteError         a write whose outcome nobody knows; read back before repeating
         PermanentApiError           this request will never work
           ScopeError                one feature is not permitted; the rest goes on
@@ -21,6 +22,11 @@ Only `connector/cli/` turns errors into exit codes.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.changes import Outcome
 
 
 class ConnectorError(Exception):
@@ -84,8 +90,24 @@ class QuotaExhausted(RetryableApiError):
     """The quota of the day is used up: stop this platform, keep the cursor, go on after `wait_s`."""
 
 
+class NotSentError(RetryableApiError):
+    """A write was put off for so long, or refused for the moment so often, that it was given up: nothing of it happened. Who is in
+    the tag by now may have been put there by hand, so look again before it is repeated.
+
+    told: what is certain of other parts of the same batch.
+    """
+
+    told: tuple[Outcome, ...] = ()
+
+
 class AmbiguousWriteError(ApiError):
-    """A write was sent and its outcome is unknown (timeout, reset, 5xx). Read back before anything is repeated."""
+    """A write was sent and its outcome is unknown (timeout, reset, 5xx). Read back before anything is repeated.
+
+    told: what is certain of the same batch all the same. unreached: contacts of it whom nothing was sent about.
+    """
+
+    told: tuple[Outcome, ...] = ()
+    unreached: frozenset[str] = frozenset()
 
 
 class PermanentApiError(ApiError):

@@ -6,8 +6,10 @@ import os
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from connector.sandbox import sample_segments
 from connector.sandbox.shop import Shop
 
 STORE = "sandbox-shop.myshopify.com"
@@ -92,7 +94,7 @@ def write_folder(directory: Path, shop: Shop, url: str, segments: str = SEGMENTS
 
 def require_made_up(directory: Path) -> None:
     """Raises FileExistsError where a store or a configuration is that no demonstration made: what it knows of an owner's accounts
-    cannot be had again."""
+    cannot be had again, nor can rules that an owner wrote into one that a demonstration made."""
     path = directory / "rollcall.toml"
     is_ours = path.exists() and _is_made_up(path.read_text(encoding="utf-8", errors="replace"))
     if not is_ours and (path.exists() or any(directory.glob("rollcall.duckdb*"))):
@@ -105,7 +107,23 @@ def _is_made_up(text: str) -> bool:
     except tomllib.TOMLDecodeError:
         return False
     places = [str(dict(sections.get(name) or {}).get("base_url") or "") for name in SECRETS]
-    return text.startswith(MADE_HERE) and all(urlsplit(p).hostname in ("127.0.0.1", "localhost", "::1") for p in places)
+    is_here = all(urlsplit(p).hostname in ("127.0.0.1", "localhost", "::1") for p in places)
+    return (
+        text.startswith(MADE_HERE)
+        and is_here
+        and any(_as_made(sections, rules) for rules in (SEGMENTS, sample_segments.SEGMENTS))
+    )
+
+
+def _as_made(sections: dict[str, Any], rules: str) -> bool:
+    """Whether a configuration is what is written here with these rules, but for the shop's own words and the addresses."""
+    made = tomllib.loads(
+        TEMPLATE.format(name='""', timezone='""', currency='""', url="", store=STORE, audience=AUDIENCE) + rules
+    )
+    for name in SECRETS:
+        made[name]["base_url"] = sections[name]["base_url"]
+    shop = sections.get("shop")
+    return isinstance(shop, dict) and shop.keys() == made["shop"].keys() and sections == {**made, "shop": shop}
 
 
 def _holds_another(path: Path, secret: str) -> bool:

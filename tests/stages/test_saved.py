@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from connector import saved
-from models.changes import Change, Plan, Start, Target, TargetPlan
+from models.changes import Change, Plan, Start, Target, TargetPlan, TriggerPlan
 from models.errors import StalePlan, UsageError
 
 NOW = datetime(2026, 11, 21, 12)
@@ -88,3 +88,12 @@ def test_an_automation_that_the_saved_plan_does_not_show_needs_a_new_plan() -> N
         saved.what_still_holds(now, more)
     assert saved.what_still_holds(now, now)[1] == 0
     assert saved.what_still_holds(now, made)[1] == 0, "one that was switched off since is no reason to refuse"
+
+
+def test_a_trigger_that_has_begun_since_does_not_begin_again() -> None:
+    """Beginning again, it would take whoever entered meanwhile, and was not told of yet, for somebody who was in before."""
+    waiting = TriggerPlan("tell the till", "VIP", "enter", "webhook", waits_for_go_ahead=True)
+    made = replace(plan("a"), triggers=(waiting,))
+    begun = replace(made, triggers=(replace(waiting, waits_for_go_ahead=False),))
+    assert saved.what_still_holds(made, made)[0].triggers == (waiting,)
+    assert saved.what_still_holds(made, begun)[0].triggers == (replace(waiting, waits_for_go_ahead=False),)

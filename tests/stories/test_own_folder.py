@@ -39,6 +39,18 @@ def test_a_demo_takes_no_sandbox_away_that_was_led_to_a_live_account(tmp_path: P
         made_up.require_made_up(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("orders_total >= 3", "orders_total >= 4"), ("[mailchimp]", "[privacy]\nkeep_raw_days = 5\n[mailchimp]")],
+)
+def test_a_demo_takes_no_rules_away_that_an_owner_wrote_into_a_sandbox(tmp_path: Path, before: str, after: str) -> None:
+    served(tmp_path)
+    path = tmp_path / "rollcall.toml"
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(FileExistsError, match="of your own"):
+        made_up.require_made_up(tmp_path)
+
+
 def test_a_sandbox_overwrites_no_key_of_an_owner(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "mailchimp").write_text("a key that is shown once\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from connector import audit, backup, choices, ledger, privacy, rebuild, restore,
 from connector.store import Store
 from models.changes import Plan, TargetPlan
 from models.errors import StoreError, UsageError
+from tests.stories import small_world
 from tests.stories.shopkeeper import Shopkeeper
 from tests.stories.small_world import NOW, Mortal, address
 from tests.stories.story import rollcall
@@ -97,6 +99,21 @@ def test_after_a_restore_nobody_is_taken_off_until_the_ledger_was_compared(keepe
     plan = planned(keeper, range(4, 9))
     assert plan.notes == () and plan.targets[0].left == 3
     assert push(keeper, range(4, 9)).left == 3 and inside(keeper) == set(range(4, 9))
+
+
+def test_a_tag_made_by_hand_since_the_backup_stays_when_the_ledger_is_rebuilt(
+    keeper: Shopkeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 and 1 left after the backup; the next day the owner tagged 0 by hand. Mailchimp dates that tag."""
+    push(keeper, range(2, 8))
+    monkeypatch.setattr(small_world, "NOW", NOW + timedelta(days=1))
+    keeper.world.mailchimp.change(address(0), {"tags": [NAME]})
+    lost(keeper)
+    put_back(keeper)
+    planned(keeper, range(4, 8))
+    rebuilt(keeper)
+    assert push(keeper, range(4, 8)).left == 2, "2 and 3"
+    assert inside(keeper) == {0, *range(4, 8)}
 
 
 def test_who_said_no_is_taken_off_by_a_backups_ledger_too(keeper: Shopkeeper) -> None:
