@@ -109,11 +109,11 @@ def segment_overlap(s: Session) -> list[dict[str, Any]]:
     ]
 
 
-def segment_export(s: Session, name: str, file: Path, columns: tuple[str, ...]) -> int:
+def segment_export(s: Session, name: str, file: Path, columns: tuple[str, ...], mark: str = "") -> int:
     segments = resolved(s.config)
     found = segment.named(segments, name)
     derive(s, segments)
-    return exports.segment_file(s.store, s.config, found.name, file, columns)
+    return exports.segment_file(s.store, s.config, found.name, file, columns, mark=mark)
 
 
 class Wizard:
@@ -125,15 +125,31 @@ class Wizard:
         self.words = segment.words(s.store, s.config)
         self.answers: list[questions.Answer] = []
 
+    def check_name(self, name: str) -> None:
+        """Raises UsageError where a segment of the configuration has the name."""
+        taken = next((g.name for g in resolved(self.s.config) if g.name.casefold() == name.strip().casefold()), None)
+        if taken:
+            raise UsageError(f"There is a segment '{taken}' already. Give this one another name.")
+
     def words_for(self, field: str) -> list[str]:
-        return list(questions.FOR_KIND[questions.kind_of(field, self.words)])
+        return list(questions.conditions(field, self.words))
+
+    def asks_of(self, field: str, event: str = "") -> dict[str, str]:
+        """What is asked of a measure, by name and kind; nothing of a field."""
+        return questions.arguments(field, event)
+
+    def check_measure(self, field: str, given: dict[str, str]) -> None:
+        """Raises RuleError when what was said of a measure cannot be used."""
+        asked = questions.Answer(field, questions.EVER, "", tuple(given.items()))
+        segment.check(questions.call(asked), self.s.store, self.s.config)
 
     def needs_value(self, field: str, word: str) -> bool:
-        return questions.kind_of(field, self.words) != "yes or no" and not word.endswith("known")
+        is_said = word.endswith("known") or word in (questions.EVER, questions.NEVER)
+        return not is_said and questions.kind_of(field, self.words) != "yes or no"
 
-    def add(self, field: str, word: str, value: str) -> None:
+    def add(self, field: str, word: str, value: str, given: dict[str, str]) -> None:
         """Raises RuleError when the condition cannot be used."""
-        answer = questions.Answer(field, word, value)
+        answer = questions.Answer(field, word, value, tuple(given.items()))
         segment.check(questions.condition(answer, self.words), self.s.store, self.s.config)
         self.answers.append(answer)
 

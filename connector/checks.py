@@ -12,9 +12,11 @@ from connector import clock, field_values, identity_apart, segment, sensitive, t
 from connector.columns import BY_NAME
 from connector.config import Config
 from connector.live_shapes import SAMPLE, Look, look
+from connector.rules import RuleError
 from connector.session import make_adapter
 from connector.store import Store
 from models.errors import AuthError, ConfigError, ConnectorError, ScopeError, StoreError
+from models.segments import Segment
 
 CLOCK_TOLERANCE_S = 120
 
@@ -55,13 +57,31 @@ def _sampling(config: Config, platform: str) -> Config:
 def _segments(config: Config) -> list[Finding]:
     try:
         found = segment.resolve(config)
-        segment.check_all(None, config, found)
+        _check_rules(config, found)
         triggers.check(config)
         field_values.check(config)
     except ConfigError as e:
         return [Finding("segments", "error", str(e), code="config")]
     pushed = sum(bool(g.push) for g in found)
     return [Finding("segments", "ok", f"{len(found)} segments, {pushed} of them pushed.")]
+
+
+def _check_rules(config: Config, found: list[Segment]) -> None:
+    """Raises ConfigError for a rule that speaks of what neither Rollcall nor the shop's own data has: files and platforms bring
+    fields of their own."""
+    try:
+        segment.check_all(None, config, found)
+    except RuleError:
+        if not config.store_path.exists():
+            raise
+        try:
+            store = Store(config.store_path)
+        except StoreError:  # said of the store itself
+            return
+        try:
+            segment.check_all(store, config, found)
+        finally:
+            store.close()
 
 
 def _store(config: Config) -> list[Finding]:

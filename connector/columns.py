@@ -218,6 +218,9 @@ SUBSCRIPTIONS: tuple[ProfileColumn, ...] = (
     text_of("subscriptions", "subscriptions", "subscription_status", "max(now_status) FILTER (place = 1)",
           "active, paused, cancelled, expired or failed: the running subscription, else the one that ended or began last"),
     text_of("subscriptions", "subscriptions", "subscription_plan", "max(plan) FILTER (place = 1)", "plan of that subscription"),
+    ProfileColumn("subscription_price", "DECIMAL(18,4)", "price of one period of that subscription; not known in another "
+                  "currency than the shop's", "shop currency", "subscriptions", ("subscriptions",), "subscriptions",
+                  f"max(price) FILTER (place = 1 AND {IN_MONEY})"),
     day_of("subscriptions", "subscriptions", "subscription_started_on", local_day("max(started_at) FILTER (place = 1)"),
          "day that subscription began"),
     day_of("subscriptions", "subscriptions", "subscription_renews_on", local_day("max(renews_at) FILTER (place = 1)"),

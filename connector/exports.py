@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from connector.column import name_in_rules
 from connector.config import Config
 from connector.consent import CLOSED, DEAD, REFUSING, judge
 from connector.store import Store
@@ -24,11 +25,14 @@ ALWAYS = ("person_id", "email", "first_name", "last_name", "may_be_mailed", "con
 USUAL = ("orders_total", "revenue_total", "last_order_on", "lifecycle")
 
 
-def segment_file(store: Store, config: Config, segment: str, path: Path, columns: tuple[str, ...] = ()) -> int:
+def segment_file(
+    store: Store, config: Config, segment: str, path: Path, columns: tuple[str, ...] = (), *, mark: str = ""
+) -> int:
     """The members of the last evaluation, one row each. Returns how many. Raises UsageError for a wrong column or place.
 
     may_be_mailed speaks of the address in the row: some source may mail this very address today, and nobody's refusal is known
     anywhere. Where the file will be taken nobody can tell, so also a no that closes one platform only is a no here.
+    `mark`: a column of that name that says yes in every row. Imported as contacts it holds these very people, whatever they do.
     """
     shape = [n for (n,) in store.sql("SELECT column_name FROM duckdb_columns() WHERE table_name = 'profile'")]
     for name in columns:
@@ -36,11 +40,13 @@ def segment_file(store: Store, config: Config, segment: str, path: Path, columns
             from connector.rules.nearest import hint
 
             raise UsageError(f"There is no column '{name}'.{hint(name, shape)}")
+    _check_mark(mark, shape)
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise UsageError(f"{path} must end in .csv or .parquet.")
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent}.")
-    picked = ", ".join(f'p."{n}"' for n in dict.fromkeys(columns or USUAL) if n not in ALWAYS)
+    more = dict.fromkeys(columns or (() if mark else USUAL))
+    picked = ", ".join([*(f'p."{n}"' for n in more if n not in ALWAYS), *([f"'true' AS \"{mark}\""] if mark else [])])
     _judge(store, config)
     query = f"""
         SELECT q.person_id, q.email, q.first_name, q.last_name,
@@ -60,6 +66,13 @@ def segment_file(store: Store, config: Config, segment: str, path: Path, columns
     if path.suffix.lower() == ".parquet":
         return _parquet(store, query, path)
     return _csv(store.rows(query), path)
+
+
+def _check_mark(mark: str, shape: list[str]) -> None:
+    if mark and mark != name_in_rules(mark):
+        raise UsageError(f"Write the mark as rules will have it: {name_in_rules(mark)}.")
+    if mark in shape or mark in ALWAYS:
+        raise UsageError(f"There is a column '{mark}' already. Give the mark another name.")
 
 
 def _judge(store: Store, config: Config) -> None:

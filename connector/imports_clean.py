@@ -58,6 +58,18 @@ CONTRACTS = {
 }  # fmt: skip
 """How a subscription stands -> the words programs have for it; one that is cancelled for its end still runs."""
 
+OTHER_KINDS = {
+    "survey": "survey_answer survey_answers survey_response survey_responses quiz quiz_answer",
+    "rating": "review reviews product_review product_rating",
+    "page_view": "pageview pageviews page_viewed",
+    "product_view": "product_viewed viewed_product productview",
+    "search": "searched site_search", "download": "downloaded file_download",
+    "form": "form_submit form_submission form_submitted", "ticket": "support_ticket support_request",
+    "login": "log_in logged_in sign_in", "open": "opened email_open email_opened", "click": "clicked email_click email_clicked",
+    "forward": "forwarded mail_forwarded",
+}  # fmt: skip
+"""A kind of event -> what programs call it."""
+
 MACROS = (
     r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
     # A text that a spreadsheet would run stands behind an apostrophe in files of ours (connector/exports.py) and of others.
@@ -72,6 +84,7 @@ MACROS = (
     f"""CREATE MACRO event_kind(t) AS CASE
           WHEN regexp_matches(joined(t), '^(global_|list_)?(unsub|unsubscribed|unsubscription|opt_?(ed_)?out)s?$') THEN 'unsubscribe'
           WHEN regexp_matches(joined(t), '^(marked_as_|reported_)?(spam|abuse)(_complaint|_report)?s?$|^complained$') THEN 'complaint'
+          {" ".join(f"WHEN joined(t) IN {tuple(w.split())} THEN '{k}'" for k, w in OTHER_KINDS.items())}
           ELSE list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1) END""",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
     "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|zł|^[A-Z]{3}|[A-Z]{3}$', '', 'gi')",

@@ -12,22 +12,35 @@ from typing import Any, Literal
 
 from connector.column import name_in_rules
 from models.errors import ConfigError, UsageError
+from models.records import EVENT_KINDS
 
 Type = Literal[
     "id", "text", "email", "amount", "time", "integer", "words", "birthday", "stage", "degrees", "event", "emails", "size", "stock",
     "contract",
 ]  # fmt: skip
 
-CUSTOMER = "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
-EMAIL = "emailaddress mail customeremail"
-ORDER = "order orderno ordernumber invoice invoiceno invoiceid invoicenumber basket basketid transaction transactionid receipt"
-DATE = "ts time datetime timestamp orderdate invoicedate purchasedate transactiondate created createdat orderedat day"
-AMOUNT = "total value salesvalue revenue pricetotal totalprice grandtotal sum spend netsales sales linetotal"
-PRODUCT = "product stockcode sku item itemid productcode upc articleno variantsku"
-TITLE = "productname title name description productdescription itemname"
-CATEGORY = "productcategory producttype department class categories"
-QUANTITY = "qty count units pieces number"
-PRICE = "unitprice priceeach priceofone itemprice variantprice regularprice"
+CUSTOMER = (
+    "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
+    " kunde kundennummer kundennr kundenid"
+)
+EMAIL = "emailaddress mail customeremail mailadresse emailadresse"
+ORDER = (
+    "order orderno ordernumber invoice invoiceno invoiceid invoicenumber basket basketid transaction transactionid receipt"
+    " bestellung bestellnummer bestellnr auftragsnummer rechnungsnummer"
+)
+DATE = (
+    "ts time datetime timestamp orderdate invoicedate purchasedate transactiondate created createdat orderedat day"
+    " datum bestelldatum rechnungsdatum"
+)
+AMOUNT = (
+    "total value salesvalue revenue pricetotal totalprice grandtotal sum spend netsales sales linetotal"
+    " betrag summe gesamt gesamtbetrag umsatz"
+)
+PRODUCT = "product stockcode sku item itemid productcode upc articleno variantsku artikelnummer artikelnr produktnummer"
+TITLE = "productname title name description productdescription itemname artikel produkt bezeichnung artikelname produktname"
+CATEGORY = "productcategory producttype department class categories kategorie warengruppe"
+QUANTITY = "qty count units pieces number menge anzahl stückzahl"
+PRICE = "unitprice priceeach priceofone itemprice variantprice regularprice preis einzelpreis stückpreis"
 """Names as other programs write them, without case, spaces and underscores (`stock_code` is stockcode)."""
 
 
@@ -63,8 +76,8 @@ class Kind:
 _WHO = {"customer_id": _field("id", "contact_id", CUSTOMER), "email": _field("email", "email", EMAIL)}
 _SOMEBODY = ("customer_id", "email")
 _PLACE = {
-    "city": _field("text", "city", "town"),
-    "region": _field("text", "region", "state province county"),
+    "city": _field("text", "city", "town ort stadt"),
+    "region": _field("text", "region", "state province county bundesland"),
     "country": _field("text", "country", "countrycode land"),
     "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
 }
@@ -76,21 +89,21 @@ KINDS: dict[str, Kind] = {
             "contacts", "contacts", "customer_id",
             {
                 **_WHO,
-                "phone": _field("id", "phone", "telephone mobile phonenumber"),
+                "phone": _field("id", "phone", "telephone mobile phonenumber telefon telefonnummer handy mobil handynummer"),
                 "first_name": _field("text", "first_name", "firstname givenname vorname"),
                 "last_name": _field("text", "last_name", "lastname surname familyname nachname"),
-                "company": _field("text", "company", "companyname organisation organization"),
-                "job_title": _field("text", "job_title", "jobtitle occupation position"),
-                "industry": _field("text", "industry"),
+                "company": _field("text", "company", "companyname organisation organization firma unternehmen"),
+                "job_title": _field("text", "job_title", "jobtitle occupation position beruf"),
+                "industry": _field("text", "industry", "branche"),
                 "company_size": _field("size", "company_id", "employees numberofemployees numemployees employeecount"),
                 "other_emails": _field("emails", "", "additionalemailaddresses additionalemails otheremails secondaryemail"),
                 **_PLACE,
-                "language": _field("text", "language", "locale preferredlanguage"),
-                "birthday": _field("birthday", "birthday", "birthdate dateofbirth dob"),
-                "age": _field("integer", "age"),
-                "gender": _field("text", "gender", "sex"),
-                "income_band": _field("text", "income_band", "income"),
-                "education": _field("text", "education"),
+                "language": _field("text", "language", "locale preferredlanguage sprache"),
+                "birthday": _field("birthday", "birthday", "birthdate dateofbirth dob geburtstag geburtsdatum"),
+                "age": _field("integer", "age", "alter"),
+                "gender": _field("text", "gender", "sex geschlecht"),
+                "income_band": _field("text", "income_band", "income einkommen"),
+                "education": _field("text", "education", "bildung ausbildung"),
                 "created_at": _field("time", "created_at", "created signupdate registered joined"),
                 "signup_source": _field("text", "signup_source", "source"),
                 "lifecycle_stage": _field("stage", "lifecycle_stage"),
@@ -110,7 +123,7 @@ KINDS: dict[str, Kind] = {
                 "order_id": _field("id", "order_id", f"{ORDER} id"),
                 "date": _field("time", "ordered_at", DATE),
                 "amount": _field("amount", "total", f"{AMOUNT} price paid"),
-                "currency": _field("text", "currency", "currencycode"),
+                "currency": _field("text", "currency", "currencycode währung"),
                 "discount": _field("amount", "discount", "discounts discountamount"),
                 "refunded_amount": _field("amount", "refunded", "refundamount amountrefunded totalrefunded"),
                 "cancelled_at": _field("time", "cancelled_at", "canceledat cancelledon canceledon"),
@@ -119,7 +132,7 @@ KINDS: dict[str, Kind] = {
                 "status": _field("text", "status", "state financialstatus paymentstatus"),
                 "channel": _field("text", "channel", "saleschannel"),
                 "country": _field("text", "country", "countrycode land shippingcountry"),
-                "city": _field("text", "city", "town shippingcity"),
+                "city": _field("text", "city", "town shippingcity ort stadt"),
                 "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
             },
             (_SOMEBODY, ("date",)),
@@ -137,7 +150,7 @@ KINDS: dict[str, Kind] = {
                 "date": _field("time", "ordered_at", DATE),
                 "product": _field("text", "title", TITLE),
                 "category": _field("text", "category", CATEGORY),
-                "currency": _field("text", "currency", "currencycode"),
+                "currency": _field("text", "currency", "currencycode währung"),
             },
             (("order_id",), ("product_id", "product")),
         ),
@@ -149,7 +162,7 @@ KINDS: dict[str, Kind] = {
                 "category": _field("text", "category", CATEGORY),
                 "vendor": _field("text", "vendor", "brand manufacturer"),
                 "price": _field("amount", "price", f"{PRICE} amount"),
-                "currency": _field("text", "currency", "currencycode"),
+                "currency": _field("text", "currency", "currencycode währung"),
                 "list_price": _field("amount", "list_price", "compareatprice usualprice rrp msrp"),
                 "stock": _field("stock", "stock", "inventory stockquantity stockstatus onhand quantityinstock inventoryquantity"),
                 "created_at": _field("time", "created_at", "created createdat createdon addedat launchedat"),
@@ -168,7 +181,7 @@ KINDS: dict[str, Kind] = {
                 "product_id": _field("id", "product_id", PRODUCT),
                 "category": _field("text", "category", CATEGORY),
                 "campaign_id": _field("id", "campaign_id", "campaign"),
-                "value": _field("amount", "value", "rating score stars"),
+                "value": _field("amount", "value", "rating score stars seconds duration timeonpage"),
                 "text": _field("text", "text", "comment answer term query reason"),
             },
             (_SOMEBODY, ("kind",), ("date",)),
@@ -181,7 +194,7 @@ KINDS: dict[str, Kind] = {
                 "date": _field("time", "started_at", DATE),
                 "completed_at": _field("time", "completed_at", "completed"),
                 "amount": _field("amount", "total", AMOUNT),
-                "currency": _field("text", "currency", "currencycode"),
+                "currency": _field("text", "currency", "currencycode währung"),
             },
             (_SOMEBODY, ("date",)),
         ),
@@ -192,10 +205,10 @@ KINDS: dict[str, Kind] = {
                 "subscription_id": _field("id", "subscription_id", "subscription contractid id"),
                 "plan": _field("text", "plan", "planname product"),
                 "price": _field("amount", "price", AMOUNT),
-                "currency": _field("text", "currency", "currencycode"),
-                "started_at": _field("time", "started_at", "date start started startdate"),
-                "renews_at": _field("time", "renews_at", "renewal nextrenewal renewaldate"),
-                "cancelled_at": _field("time", "cancelled_at", "cancelled canceled enddate end"),
+                "currency": _field("text", "currency", "currencycode währung"),
+                "started_at": _field("time", "started_at", "date start started startdate startedon beginn"),
+                "renews_at": _field("time", "renews_at", "renewal nextrenewal renewaldate renewson nextpayment nextbilling"),
+                "cancelled_at": _field("time", "cancelled_at", "cancelled canceled enddate end cancelledon canceledat"),
                 "status": _field("contract", "status", "state"),
             },
             (_SOMEBODY, ("started_at",)),
@@ -211,6 +224,8 @@ class MapFile:
     columns: dict[str, str] = field(default_factory=dict)
     date_order: str = ""
     decimal: str = ""
+    every_row: str = ""
+    """The kind of event all rows are, where no column says it: the answers of one survey."""
 
 
 def kind_named(name: str) -> Kind:
@@ -223,7 +238,8 @@ def kind_named(name: str) -> Kind:
 
 
 def read_map(path: Path | None, kind: Kind) -> MapFile:
-    """The --map file: `customer_id = "Kunde"`; also `date_order = "dmy"` or "mdy", `decimal = ","` or "."."""
+    """The --map file: `customer_id = "Kunde"`; also `date_order = "dmy"` or "mdy", `decimal = ","` or ".", and for events
+    without a column of kinds `every_row = "survey"`."""
     if path is None:
         return MapFile()
     try:
@@ -231,6 +247,8 @@ def read_map(path: Path | None, kind: Kind) -> MapFile:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise ConfigError(f"{path} cannot be read as TOML: {getattr(e, 'strerror', None) or e}.") from e
     options = {"date_order": ("dmy", "mdy", "ymd"), "decimal": (",", ".")}
+    if kind.name == "events":
+        options["every_row"] = EVENT_KINDS
     for key, value in data.items():
         if key in options and value not in options[key]:
             raise ConfigError(f"{path}: {key} must be one of {', '.join(options[key])}.")
@@ -241,7 +259,7 @@ def read_map(path: Path | None, kind: Kind) -> MapFile:
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key} must be the name of a column in quotes.")
     columns = {k: v for k, v in data.items() if k not in options}
-    return MapFile(columns, data.get("date_order", ""), data.get("decimal", ""))
+    return MapFile(columns, data.get("date_order", ""), data.get("decimal", ""), data.get("every_row", ""))
 
 
 def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, int]:
@@ -271,15 +289,26 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
             raise UsageError(
                 f"{kind.name} need a column {' or '.join(group)}. The file has: {', '.join(header)}. "
                 f'Name it in a --map file: {group[0]} = "their column".'
+                + (' Where all rows are of one kind, say so there: every_row = "survey".' if group == ("kind",) else "")
             )
     return found
 
 
 NOT_KEPT = re.compile(
-    "address|street|phone|fax|note|ip$|optin|optout|confirm|accepts|permission|consent|unsub|cleaned|emailstatus|euid|leid"
-    "|gmtoff|dstoff|url|password|totalspent|totalorders|lists|memberrating|lastchanged|modified|update|owner|recordid|associated|extid"
+    "address|street|phone|fax|notes?$|^ip$|(signup|user|client)ip$|optin|optout|confirm|accepts|permission|consent|unsub|cleaned"
+    "|emailstatus|euid|leid|gmtoff|dstoff|url|password|totalspent|totalorders|lists|memberrating|lastchanged|modified|update"
+    "|(contact|company|hubspot)owner|^owner|recordid|associated|extid|(email|sms)marketing|newsletter$|einwilligung|abgemeldet"
+    "|adresse|telefon|^mobil|^handy|notiz|^personid$|maybemailed"
 )
 """Columns of a contacts file that are no attribute of the person: places and numbers, answers about consent, the program's own."""
+
+
+def squash(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+ADDRESSES = frozenset(squash(word) for word in ("email", *EMAIL.split()))
+"""A second column of addresses is no attribute either; additional ones have a column of their own."""
 
 
 def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> tuple[dict[str, int], list[str]]:
@@ -294,7 +323,7 @@ def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> tuple[dic
     told: list[str] = []
     first: dict[str, str] = {}
     for i, name in names.items():
-        if not squash(name) or NOT_KEPT.search(squash(name)):
+        if not any(c.isalnum() for c in name) or NOT_KEPT.search(squash(name)) or squash(name) in ADDRESSES:
             continue
         rule_name = name_in_rules(name)
         if rule_name in first:
@@ -306,7 +335,3 @@ def free_columns(kind: Kind, header: Sequence[str], read: Set[int]) -> tuple[dic
         first[rule_name] = name
         found[name] = i
     return found, told
-
-
-def squash(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -163,7 +163,8 @@ def segment_history(o: Options, name: str, email: str | None) -> int:
     for m in found["stays"][:50]:
         at = f"{m['happened_at']:%Y-%m-%d %H:%M}" if m["happened_at"] else ""
         stays.add_row(m["person_id"], str(m["entered_on"]), str(m["left_on"] or ""), at, m["reason"], m["run"])
-    say(o, sizes, stays)
+    nothing = f"Nothing is written down of '{name}' yet: runs do that (sync, plan, push), looking does not."
+    say(o, *((sizes, stays) if found["sizes"] or found["stays"] else (nothing,)))
     answer(o, found)
     return 0
 
@@ -192,8 +193,9 @@ def segment_overlap(o: Options) -> int:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--column", "columns", multiple=True, help="A profile column to add (may be repeated).")
+@click.option("--mark", default="", help="A column of this name that says yes: imported again, it holds these very people.")
 @options
-def segment_export(o: Options, name: str, file: Path, columns: tuple[str, ...]) -> int:
+def segment_export(o: Options, name: str, file: Path, columns: tuple[str, ...], mark: str) -> int:
     """Write a segment's people to a CSV or Parquet file, with a column that says who may be mailed.
 
     Example: rollcall segment export VIP vip.csv --column city --column aov
@@ -202,8 +204,10 @@ def segment_export(o: Options, name: str, file: Path, columns: tuple[str, ...]) 
     from connector.session import session
 
     with session(o.config(), "segment export", as_of=o.as_of, records=False) as s:
-        count = ask.segment_export(s, name, file, columns)
+        count = ask.segment_export(s, name, file, columns, mark)
     say(o, f"{count:,} people written to {file}. Only those with may_be_mailed may get marketing mail.")
+    if mark:
+        say(o, f"`rollcall import contacts {file}` makes '{mark}' a field: the rule {mark} holds these people from then on.")
     answer(o, {"segment": name, "people": count, "file": str(file)})
     return 0
 
@@ -221,7 +225,7 @@ def segment_new(o: Options) -> int:
     config = o.config()
     with session(config, "segment new", as_of=o.as_of, records=False) as s:
         wizard = ask.Wizard(s)
-        name = click.prompt("What should the segment be called", err=True)
+        name = _new_name(wizard)
         ready = click.prompt(
             "A ready-made segment to begin with (empty: your own rule)", default="", show_default=False, err=True
         )
@@ -236,6 +240,16 @@ def segment_new(o: Options) -> int:
     return code
 
 
+def _new_name(wizard: Any) -> str:
+    while True:
+        name: str = click.prompt("What should the segment be called", err=True)
+        try:
+            wizard.check_name(name)
+            return name
+        except ConnectorError as e:
+            click.echo(str(e), err=True)
+
+
 def _new_ready(wizard: Any, name: str, ready: str) -> tuple[str, str]:
     parameters = wizard.parameters(ready)
     given = {k: click.prompt(k, default=v if v != "" else None, type=type(v), err=True) for k, v in parameters.items()}
@@ -243,6 +257,9 @@ def _new_ready(wizard: Any, name: str, ready: str) -> tuple[str, str]:
 
 
 def _new_rule(wizard: Any, name: str) -> tuple[str, str]:
+    from connector.rules.measures import MEASURES
+
+    click.echo(f"Name a field (`rollcall fields` lists them), or what people did: {', '.join(MEASURES)}.", err=True)
     while True:
         field = click.prompt("Field (empty: done)", default="", show_default=False, err=True)
         if not field and wizard.answers:
@@ -252,21 +269,36 @@ def _new_rule(wizard: Any, name: str) -> tuple[str, str]:
             return wizard.own(name, "or" if joined == "any" else "and")  # type: ignore[no-any-return]  # as above
         try:
             words = wizard.words_for(field)
+            given = _asked_of(wizard, field)
             word = click.prompt("Condition", type=click.Choice(words), default=words[0], err=True)
             if wizard.needs_value(field, word):
-                _add_value(wizard, field, word)
+                _add_value(wizard, field, word, given)
             else:
-                wizard.add(field, word, "")
+                wizard.add(field, word, "", given)
         except ConnectorError as e:
             click.echo(str(e), err=True)
 
 
-def _add_value(wizard: Any, field: str, word: str) -> None:
+def _asked_of(wizard: Any, field: str) -> dict[str, str]:
+    """What a measure is about, such as a category and a number of days; empty answers leave it open. Nothing for a field."""
+    given: dict[str, str] = {}
+    asked = wizard.asks_of(field)
+    if "event" in asked:
+        given["event"] = click.prompt(f"{field} time of what (bought, clicked, ...)", err=True).strip().lower()
+        asked = wizard.asks_of(field, given["event"])
+    for name in asked:
+        given[name] = click.prompt(f"  {name} (empty: any)", default="", show_default=False, err=True).strip()
+    if given:
+        wizard.check_measure(field, given)
+    return given
+
+
+def _add_value(wizard: Any, field: str, word: str, given: dict[str, str]) -> None:
     """Ask until the value can be used; nothing goes back to the fields."""
     value = click.prompt("Value", err=True)
     while value:
         try:
-            wizard.add(field, word, value)
+            wizard.add(field, word, value, given)
             return
         except ConnectorError as e:
             click.echo(str(e), err=True)

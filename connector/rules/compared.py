@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal, InvalidOperation
 
+from connector import countries
 from connector.columns import BY_NAME
 from connector.rules.measures import MEASURES
 from connector.rules.nearest import hint
@@ -26,6 +27,8 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "month": (1, 12), "day": (1, 31), "dayofweek": (0, 6),
 }  # fmt: skip
 """Unit of a column, or function of a day -> lowest and highest value there can be."""
+
+COUNTRIES = ("country", "shipping_country")
 
 FROM_ZERO = ("days_since_", "days_known")
 
@@ -162,7 +165,13 @@ class Compared(Syntax):
         if column.op != "column" or literal.op != "literal" or column.kind not in ("text", "list"):
             return
         values = self.words.columns[column.name].values
-        self.check_value(str(literal.value), values, f"'{column.name}'", literal.place)
+        written = str(literal.value)
+        code = countries.code_of(written) if column.name in COUNTRIES and values and written not in values else ""
+        if code and code in (values or ()):
+            where = f"'{column.name}' is never '{written}' in the data"
+            self.warnings.append(Warn(f"{where}: countries stand there by their code. Did you mean '{code}'?", literal.place))
+            return
+        self.check_value(written, values, f"'{column.name}'", literal.place)
 
     def check_value(self, value: str, values: frozenset[str] | None, where: str, place: Place) -> None:
         if values is None or value in values:

@@ -33,6 +33,7 @@ PHRASES = {
     "lateness": "time since the last order, in usual gaps,", "branch_km": "distance to the nearest branch",
     "promotion_share": "share of orders with a discount outside of sales", "season_month": "month of season",
     "lifecycle": "lifecycle stage", "anomaly": "kind of anomaly", "subscription_plan": "subscription's plan",
+    "subscription_price": "subscription's price",
     "rfm_r": "recency fifth", "rfm_f": "frequency fifth", "rfm_m": "money fifth",
     "next_order_until_on": "last likely day of the next order", "next_order_from_on": "first likely day of the next order",
     "consent_email": "consent to e-mail", "consent_sms": "consent to SMS", "consent_ads": "consent to advertising",

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from sqlglot import exp
 
 from connector.columns import BY_NAME
+from connector.rules import together
 from connector.rules.calls import Calls
 from connector.rules.compared import article, quoted
 from connector.rules.measures import DAYS_LIMIT, MEASURES, TIMES
@@ -36,7 +37,7 @@ class _Checker(Calls):
             node = self._condition(tree)
         except RecursionError:
             raise self.error("This rule is nested too deeply. Split it into two segments.") from None
-        return Rule(self.text, node, tuple(self.warnings))
+        return Rule(self.text, node, (*self.warnings, *together.warnings(node, self.text)))
 
     def _condition(self, node: exp.Expr) -> Node:
         """A node that must be true or false for a person."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import ClassVar
 
 import sqlglot
@@ -55,6 +57,9 @@ CLASSES: dict[type[exp.Expr], str] = {
     exp.Month: "month", exp.Day: "day", exp.DayOfWeek: "dayofweek", exp.Coalesce: "coalesce", exp.Least: "least",
     exp.Greatest: "greatest",
 }  # fmt: skip
+
+OTHER_CALLS = ("if", "len", "ceiling", "array_contains", "list_has", "array_has", "day_of_week", "date", "cast", "try_cast")
+"""Words before a bracket that are read as more than the functions' own names, or have an answer of their own."""
 
 ALL_FUNCTIONS = (*FUNCTIONS, *LIKE_FIRST, "list_contains", "today", "segment", "everyone_else", *MEASURES)
 
@@ -142,11 +147,45 @@ class Syntax(Writing):
         try:
             tree = sqlglot.parse_one(self.text, read=Words)
         except ParseError as e:
-            raise self.explain(e) from e
+            raise self._unknown_call() or self.explain(e) from e
         except (SqlglotError, ValueError, RecursionError, *SLIPS) as e:
             raise self.error("This cannot be read as a condition.") from e
         self._place_words(tree)
         return tree
+
+    def _unknown_call(self) -> RuleError | None:
+        """The parser knows functions that rules do not have, and wants arguments for them."""
+        for token, after in pairwise(self.tokens):
+            word = token.text.lower()
+            is_call = (
+                after.token_type == TokenType.L_PAREN and token.token_type == TokenType.VAR and after.start == token.end + 1
+            )
+            if is_call and word.upper() in DuckDBParser.FUNCTIONS and word not in (*ALL_FUNCTIONS, *OTHER_CALLS):
+                return self.wrong(self._no_function(word), Place(token.start, token.end + 1))
+        return None
+
+    def _written_name(self, node: exp.Expr) -> str:
+        """The name before the bracket a call begins with; the parser may know it by another."""
+        found = re.match(r"(\w+)\(", self.text[self.place(node).start :])
+        return found[1].lower() if found else ""
+
+    def _no_function(self, word: str) -> str:
+        return f"There is no function '{word}' in rules." + hint(word, ALL_FUNCTIONS)
+
+    def _check_alias(self, node: exp.Alias) -> None:
+        """A word behind a value is a name to the parser: the currency or the unit behind a number, or one too many."""
+        named = next((i for i, t in enumerate(self.tokens) if i and t.text == node.alias and self._is_after_value(i)), None)
+        if named is None:
+            return
+        place = Place(self.tokens[named].start, self.tokens[named].end + 1)
+        if self.tokens[named - 1].token_type == TokenType.NUMBER:
+            raise self.wrong(f"Leave out {node.alias}: numbers stand alone, money is in the shop's currency.", place)
+        raise self.wrong(
+            f"'{node.alias}' cannot stand here. Join conditions with and / or, and put text in single quotes.", place
+        )
+
+    def _is_after_value(self, i: int) -> bool:
+        return self.tokens[i - 1].token_type in (TokenType.NUMBER, TokenType.STRING, TokenType.VAR, TokenType.R_PAREN)
 
     def _place_words(self, tree: exp.Expr) -> None:
         """Give null, true, false and current_date the positions the parser leaves out: they come in the order of the text."""
@@ -238,9 +277,10 @@ class Syntax(Writing):
         if allowed is None:
             name = type(node).__name__
             reason, shown = REFUSED.get(name, ("", ()))
+            if isinstance(node, exp.Alias):
+                self._check_alias(node)
             if not reason and isinstance(node, exp.Func):
-                word = node.sql_name().lower()
-                reason = f"There is no function '{word}' in rules." + hint(word, ALL_FUNCTIONS)
+                reason = self._no_function(self._written_name(node) or node.sql_name().lower())
             reason = reason or f"This kind of expression ({name.lower()}) is not allowed in a rule."
             raise self.error(reason, self._shown(shown, self.place(node)))
         extra = [k for k, v in node.args.items() if v not in (None, False, []) and k not in allowed]

@@ -66,6 +66,8 @@ class Writing:
                 depth -= 1
                 if depth < 0:
                     raise self.wrong("This ) closes nothing. Take it away, or add the ( it belongs to.", place)
+            if token.token_type == TokenType.FROM and i and self.tokens[i - 1].text.lower() == "distinct":
+                raise self.wrong("Write <> or =; here they count what is not known as different.", place)
             if token.token_type in NOT_HERE:
                 raise self.wrong(NOT_HERE[token.token_type], place)
             self._check_signs(i, token, place)
@@ -129,6 +131,8 @@ class Writing:
         return self._unread(word, place, str(first.get("description") or ""))
 
     def _unread(self, word: str, place: Place, said: str) -> RuleError:
+        if word == "%":
+            return self.wrong("Something is missing next to '%'. A share is written without it: 0.3 for 30 %.", place)
         if said.startswith("Required keyword"):
             return self.wrong(f"Something is missing next to '{word}'.", place)
         if word == ")":

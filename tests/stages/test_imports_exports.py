@@ -8,7 +8,7 @@ import pytest
 
 from connector import runs
 from connector.imports import import_file
-from models.errors import UsageError
+from models.errors import ConfigError, UsageError
 from tests.stages.hand_shop import derive, new_store, row, shop_config
 
 FILES = {
@@ -97,6 +97,22 @@ def test_carts_and_subscriptions_come_in(tmp_path):
     found = row(store, "import", "ann@x.de")
 
     assert (found["has_cart_abandoned_7d"], found["subscription_plan"], found["days_to_renewal"]) == (True, "Big", 9)
+
+
+@pytest.mark.parametrize(
+    ("cells", "price"), [("12.90,EUR", Decimal("12.90")), ("12.90,", Decimal("12.90")), ("12.90,USD", None)]
+)
+def test_what_a_subscription_costs_is_known_in_the_shops_currency(tmp_path, cells, price):
+    contracts = tmp_path / "subscriptions.csv"
+    contracts.write_text(
+        f"subscription_id,email,plan,started_at,status,price,currency\ns1,ann@x.de,Big,2026-01-01,active,{cells}\n"
+        "s0,ann@x.de,Small,2025-01-01,cancelled,99,EUR\n"
+    )
+    store, config = new_store(), shop_config()
+    import_file(store, config, "subscriptions", contracts, runs.begin(store, "import", None))
+    derive(store, config)
+
+    assert row(store, "import", "ann@x.de")["subscription_price"] == price
 
 
 def imported(folder, *files: tuple[str, str]):
@@ -210,3 +226,80 @@ def test_the_number_in_a_brevo_export_has_the_code_of_its_country(tmp_path):
     store = imported(tmp_path, ("contacts", text))
 
     assert store.sql("SELECT phone FROM contacts ORDER BY email") == [("+33612345678",), ("+33687654321",), ("0612345678",)]
+
+
+def test_a_survey_without_a_column_of_kinds_is_read_as_one(tmp_path):
+    answers, words = tmp_path / "form.csv", tmp_path / "map.toml"
+    answers.write_text(
+        "Timestamp,Email Address,How satisfied are you?,Which tea?\n2026-06-01 09:12:33,ann@x.de,4,Assam\n"
+        "2026-06-02 09:12:33,bob@x.de,2,Darjeeling\n"
+    )
+    store, config = new_store(), shop_config()
+    with pytest.raises(UsageError, match='every_row = "survey"'):
+        import_file(store, config, "events", answers, runs.begin(store, "import", None))
+    words.write_text('every_row = "survey"\nvalue = "How satisfied are you?"\ntext = "Which tea?"\n')
+
+    found = import_file(store, config, "events", answers, runs.begin(store, "import", None), map_file=words)
+    derive(store, config)
+
+    assert "Every row is one of the kind survey, as the --map file says." in found.notes
+    ann = row(store, "import", "ann@x.de")
+    assert (ann["avg_survey_score"], ann["last_survey_answer"]) == (4.0, "Assam")
+
+
+def test_every_row_is_a_kind_of_event_we_know(tmp_path):
+    answers, words = tmp_path / "form.csv", tmp_path / "map.toml"
+    answers.write_text("Timestamp,Email Address\n2026-06-01,ann@x.de\n")
+    for kind, text in (("events", 'every_row = "poll"'), ("orders", 'every_row = "survey"')):
+        words.write_text(text)
+        with pytest.raises(ConfigError, match="every_row"):
+            import_file(new_store(), shop_config(), kind, answers, runs.begin(new_store(), "import", None), map_file=words)
+
+
+@pytest.mark.parametrize(("written", "kind"), [
+    ("survey_answer", "survey"), ("Survey response", "survey"), ("review", "rating"), ("pageview", "page_view"),
+    ("Viewed product", "product_view"), ("email_opened", "open"), ("clicked", "click"), ("form submission", "form"),
+    ("Support-Ticket", "ticket"), ("signed_out", None), ("unsubscribed", "unsubscribe"), ("log_in", "login"),
+])  # fmt: skip
+def test_kinds_of_events_are_read_in_other_programs_words(tmp_path, written, kind):
+    file = tmp_path / "events.csv"
+    file.write_text(f"email,kind,date\nann@x.de,{written},2026-06-01\n")
+    store = new_store()
+
+    import_file(store, shop_config(), "events", file, runs.begin(store, "import", None))
+
+    assert store.sql("SELECT kind FROM events") == ([(kind,)] if kind else [])
+
+
+def test_german_headings_are_read(tmp_path):
+    people, orders = tmp_path / "kunden.csv", tmp_path / "bestellungen.csv"
+    people.write_text(
+        "E-Mail;Vorname;Ort;Telefon;Geburtstag;Geschlecht;Beruf;E-Mail-Marketing;Newsletter;VIP;Mitgliedschaft\n"
+        "ann@x.de;Ann;Bonn;030 1234567;03.02.1980;w;Ärztin;nein;nein;true;Gold\n"
+    )
+    orders.write_text(
+        "Bestellnummer;Datum;E-Mail;Betrag;Währung;Status\n1;03.02.2026;ann@x.de;1.234,50 €;EUR;bezahlt\n"
+        "2;04.02.2026;ann@x.de;10,00;EUR;Storniert\n3;05.02.2026;ann@x.de;20,00;EUR;erstattet\n"
+    )
+    store, config = new_store(), shop_config()
+    import_file(store, config, "contacts", people, runs.begin(store, "import", None))
+    import_file(store, config, "orders", orders, runs.begin(store, "import", None))
+    derive(store, config)
+
+    found = row(store, "import", "ann@x.de")
+    assert (found["city"], found["birthday_month"], found["gender"], found["job_title"]) == ("Bonn", 2, "w", "Ärztin")
+    assert (found["revenue_total"], found["largest_order"]) == (Decimal("1234.50"), Decimal("1234.50"))
+    assert (found["vip"], found["mitgliedschaft"]) == (True, "Gold")
+    assert store.sql("SELECT phone FROM contacts") == [("030 1234567",)]
+    assert not {"newsletter", "e_mail_marketing", "telefon"} & found.keys()
+
+
+def test_headings_that_only_end_like_ours_and_those_in_other_alphabets_are_kept(tmp_path):
+    people = tmp_path / "people.csv"
+    people.write_text(
+        "email,VIP?,Membership,Dog owner,Город,IP,Notes,E-Mail address\na@x.de,yes,gold,no,Киев,1.2.3.4,x,b@x.de\n"
+    )
+    store, config = new_store(), shop_config()
+    import_file(store, config, "contacts", people, runs.begin(store, "import", None))
+
+    assert store.sql("SELECT json_keys(attributes) FROM contacts") == [(["VIP?", "Membership", "Dog owner", "Город"],)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,69 @@ def test_the_library_says_what_each_segment_means_and_needs_and_whether_it_is_re
     assert {g["name"] for g in ready} == {n for n, g in found.items() if g["is_ready"]} < found.keys()
     (corner / "rollcall.toml").write_text(SHOP + '[[segment]]\nuse = "zzz"\n')
     assert "`rollcall segment library`" in rollcall(corner, "segment", "list").err
+
+
+LINES = (
+    "order_id,email,date,product,category,quantity,price\n1,ana@shop.example,2026-02-03,Assam,Tea,1,9\n"
+    "2,ana@shop.example,2026-02-09,Darjeeling,Tea,1,9\n3,bo@shop.example,2026-02-04,Cup,Ware,1,9\n"
+)
+
+
+@pytest.mark.parametrize(("answers", "rule", "people"), [
+    ("bought\nTea\n\n\nis at least\n2\n\nn\n", "bought(category => 'Tea') >= 2", 1),
+    ("bought\nTea\n\n\nnot at all\n\nn\n", "not bought(category => 'Tea')", 1),
+    ("bought\n\n%cup%\n36500\nat all\n\nn\n", "bought(product => '%cup%', days => 36500)", 1),
+    ("spent\n\n\n\nis more than\n5\n\nn\n", "spent() > 5", 2),
+    ("last\nbought\nTea\n\nis at least\n1\n\nn\n", "last(event => 'bought', category => 'Tea') >= 1", 1),
+    ("last\nbougt\nbought\nTea\n\nninety\nat all\norders_total\nis at least\n3\n\nn\n", "orders_total >= 3", 0),
+])  # fmt: skip
+def test_segment_new_asks_what_people_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, rule: str, people: int
+):
+    (tmp_path / "rollcall.toml").write_text(SHOP)
+    (tmp_path / "lines.csv").write_text(LINES)
+    assert rollcall(tmp_path, "import", "order_lines", "lines.csv").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"Tea people\n\n{answers}"))
+
+    said = rollcall(tmp_path, "segment", "new")
+
+    assert f'where = "{rule}"' in said.out and f"{people} of 2 people" in said.out
+    assert "what people did: bought, spent, ordered" in said.err
+
+
+def test_segment_new_takes_no_name_twice(corner: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("buyers\nOthers\n\norders_total\nis\n1\n\ny\n"))
+
+    said = rollcall(corner, "segment", "new")
+
+    assert "There is a segment 'Buyers' already." in said.err
+    assert [g["name"] for g in rollcall(corner, "segment", "list", "--json").json["segments"]] == [
+        "Buyers", "repeat_customers", "Others",
+    ]  # fmt: skip
+
+
+def test_a_segment_can_be_held_as_it_is_now(corner: Path):
+    for wrong, answer in (("My list", "my_list"), ("orders_total", "already")):
+        refused = rollcall(corner, "segment", "export", "Buyers", "held.csv", "--mark", wrong)
+        assert refused.code == 2 and answer in refused.err
+
+    assert rollcall(corner, "segment", "export", "Buyers", "held.csv", "--mark", "spring").code == 0
+    assert rollcall(corner, "import", "contacts", "held.csv").code == 0
+    (corner / "more.csv").write_text(ORDERS + "cleo@shop.example;3;05.02.2026;9,00\n")
+    assert rollcall(corner, "import", "orders", "more.csv").code == 0
+
+    held, now = (rollcall(corner, "segment", "test", rule, "--json").json["people"] for rule in ("spring", "orders_total >= 1"))
+    assert (held, now) == (2, 3)
+    fields = {f["name"] for f in rollcall(corner, "fields", "--json").json["fields"]}
+    assert "spring" in fields and not fields & {"person_id", "may_be_mailed"}
+
+    for rule, is_right in (("spring", True), ("sprong", False)):
+        (corner / "rollcall.toml").write_text(SHOP + f'[[segment]]\nname = "Held"\nwhere = "{rule}"\n')
+        found = {f["name"]: f for f in rollcall(corner, "check", "--json").json["findings"]}
+        assert (found["segments"]["level"] == "ok") is is_right
+
+
+def test_an_empty_history_says_what_writes_one(corner: Path):
+    (corner / "rollcall.toml").write_text(SHOP + BUYERS.format(0) + '[[segment]]\nname = "Fresh"\nwhere = "aov > 1"\n')
+
+    assert "Nothing is written down of 'Fresh' yet" in rollcall(corner, "segment", "history", "Fresh").out
