@@ -9,7 +9,7 @@ import numpy as np
 
 from connector.config import Config
 from connector.facts import marks
-from connector.score_data import Checked, ShopData, date_of
+from connector.score_data import Checked, ShopData, date_of, mail_incomplete
 from connector.score_parts import Card, Scored, grade, refused, tier_table, with_notes
 from connector.score_people import places
 from connector.score_words import at_the_cut, off_by, sure
@@ -37,6 +37,7 @@ OWNERS_DAYS = 90
 """The rule most owners have: engaged in the last 90 days."""
 
 LEAST_MOVE = 0.01
+RATE = "the share of weeks with an answer, drawn to the shop's, is given"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class MailData:
     views: MailViews
     campaigns: dict[str, int]
     """Campaign id -> its number in the mail."""
+    refusal: str = ""
+    """Why nothing may be learned from this mail."""
 
     @property
     def has_mail(self) -> bool:
@@ -74,7 +77,7 @@ def load(store: Store, config: Config, as_of: AsOf, data: ShopData, hidden: set[
     campaigns = {
         str(i): int(c) for c, i in store.sql("SELECT code, campaign_id FROM fact_campaigns ORDER BY source DESC, code")
     }
-    return MailData(people, MailViews(mail, _renumbered(data, place)), campaigns)
+    return MailData(people, MailViews(mail, _renumbered(data, place)), campaigns, mail_incomplete(store))
 
 
 def without_mail(data: ShopData) -> MailData:
@@ -93,7 +96,7 @@ def make(data: ShopData, mail: MailData, horizon: int) -> Scored:
     title = TITLE.format(horizon)
     have = mail.views.amount(data.cutoff)
     card = refused("engagement", title, "", horizon=horizon, day=data.day.isoformat(), n=have.contacts)
-    why = _too_little(have)
+    why = _too_little(have) or _unread(mail)
     if why:
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), *_fallback(mail, data, horizon))
     views, shot = mail.views, mail.views.at(data.cutoff)
@@ -137,9 +140,13 @@ def _too_little(have: MailAmount) -> str:
         return ""
     return (
         f"A forecast needs 100 contacts with mail, {LEAST_EVENTS} who opened or clicked themselves, and 90 days of history; this "
-        f"shop has {have.contacts:,}, {have.answered:,} and {have.history_days:,}. Until then the share of weeks with an answer, "
-        "drawn to the shop's, is given, which is a rule, not a prediction."
+        f"shop has {have.contacts:,}, {have.answered:,} and {have.history_days:,}. Until then {RATE}, "
+        "which is a rule, not a prediction."
     )
+
+
+def _unread(mail: MailData) -> str:
+    return mail.refusal and f"{mail.refusal} Until it has, {RATE}, which is a rule, not a prediction."
 
 
 def _graded(card: Card, mail: MailData, model: EngagementModel, data: ShopData, horizon: int) -> Card:
@@ -249,6 +256,8 @@ def _reasons(views: MailViews, shot: MailShot, model: EngagementModel, mail: Mai
 def campaign(data: ShopData, mail: MailData, campaign_id: str) -> tuple[dict[str, float], str]:
     """(person id -> P(opens or clicks a campaign like the earlier ones), why there is none). A campaign known at the date gives
     its recipients as seen when it went out; any other is asked for everybody."""
+    if mail.refusal:
+        return {}, f"{mail.refusal[0].lower()}{mail.refusal[1:-1]}"
     views = mail.views
     number = mail.campaigns.get(campaign_id, -2)
     sent = views.mail.day[(views.mail.campaign == number)]

@@ -11,7 +11,7 @@ import orjson
 from connector import engagement
 from connector.config import Config
 from connector.score_attempts import Failed, tried
-from connector.score_data import ShopData, customer_ids, load, no_profiling
+from connector.score_data import Customer, ShopData, customers, load, no_profiling
 from connector.score_files import HIDDEN, RULE, Rows, save
 from connector.store import Store
 from models.segments import AsOf
@@ -36,21 +36,21 @@ def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int
     return file
 
 
-def _everybody(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, str]]:
+def _everybody(store: Store, config: Config, as_of: AsOf) -> list[Customer]:
     """Buyers by the id of their orders; people with mail and no order by the id of their mail."""
-    buyers = customer_ids(store, config, as_of)
-    known = {p for _, p in buyers}
+    buyers = customers(store, config, as_of)
+    known = {c.person for c in buyers}
     mailed = store.sql(
-        """SELECT DISTINCT coalesce(e.contact_id, e.email), l.person_id FROM events AS e
+        """SELECT coalesce(e.contact_id, e.email), l.person_id, min(e.source) FROM events AS e
            JOIN person_links AS l ON l.source = CASE WHEN e.contact_id IS NULL THEN 'email' ELSE e.source END
              AND l.contact_id = coalesce(e.contact_id, e.email)
-           WHERE e.kind IN ('sent', 'open', 'click') AND e.occurred_at < ? ORDER BY 1, 2""",
+           WHERE e.kind IN ('sent', 'open', 'click') AND e.occurred_at < ? GROUP BY ALL ORDER BY 1, 2""",
         [as_of.until_utc],
     )
-    return [*buyers, *((str(c), str(p)) for c, p in mailed if p not in known)]
+    return [*buyers, *(Customer(*(str(v) for v in found)) for found in mailed if found[1] not in known)]
 
 
-def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]], hidden: set[str]) -> Rows:
+def _people(store: Store, as_of: AsOf, horizon: int, ids: list[Customer], hidden: set[str]) -> Rows:
     found = {
         p: (v, published)
         for p, v, published in store.sql(
@@ -61,7 +61,8 @@ def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]],
     card = store.value("SELECT card FROM score_cards WHERE score = 'engagement' AND cutoff = ?", [as_of.day])
     nothing = FAILED if card and orjson.loads(card).get("problems") else NO_HISTORY
     rows = []
-    for customer, person in ids:
+    for customer in ids:
+        person = customer.person
         if person in hidden:
             rows.append([customer, "", HIDDEN])
         elif person in found:
@@ -72,7 +73,7 @@ def _people(store: Store, as_of: AsOf, horizon: int, ids: list[tuple[str, str]],
 
 
 def _campaigns(
-    store: Store, config: Config, as_of: AsOf, campaigns: Sequence[str], ids: list[tuple[str, str]], hidden: set[str]
+    store: Store, config: Config, as_of: AsOf, campaigns: Sequence[str], ids: list[Customer], hidden: set[str]
 ) -> Rows:
     @cache
     def known() -> tuple[ShopData, engagement.MailData]:
@@ -86,7 +87,8 @@ def _campaigns(
     for asked in campaigns:
         made = tried(partial(one, asked))
         found, why = ({}, f"it could not be made ({made.where})") if isinstance(made, Failed) else made
-        for customer, person in ids:
+        for customer in ids:
+            person = customer.person
             if person in hidden:
                 rows.append([customer, asked, "", HIDDEN])
             elif person in found:

@@ -62,7 +62,7 @@ TOPIC = Kind(
 
 KINDS = {k.score: k for k in (CATEGORY, TOPIC)}
 
-LINES_SQL = """SELECT n, date_diff('day', DATE '1970-01-01', ordered_on) AS day, taste AS code FROM fact_lines
+LINES_SQL = """SELECT n, date_diff('day', DATE '1970-01-01', ordered_on) AS day, taste AS code FROM {lines}
    WHERE {seen_orders} AND taste IS NOT NULL AND ordered_on IS NOT NULL GROUP BY ALL"""
 CLICKS_SQL = """SELECT n, date_diff('day', DATE '1970-01-01', day) AS day, topic AS code FROM fact_events
    WHERE {seen_events} AND kind = 'click' AND topic IS NOT NULL GROUP BY ALL"""
@@ -73,9 +73,12 @@ def category(store: Store, config: Config, as_of: AsOf, data: ShopData) -> Score
     return _make(CATEGORY, data, data.people, *choices(CATEGORY.score, store, config, as_of, data, []))
 
 
-def topic(store: Store, config: Config, as_of: AsOf, data: ShopData, people: list[str]) -> Scored | None:
-    """None where no two topics were ever clicked: the category of a link, else the first part of its path."""
-    return _make(TOPIC, data, people, *choices(TOPIC.score, store, config, as_of, data, people))
+def topic(store: Store, config: Config, as_of: AsOf, data: ShopData, people: list[str], refusal: str = "") -> Scored | None:
+    """None where no two topics were ever clicked: the category of a link, else the first part of its path.
+
+    refusal: why nothing may be learned from mail.
+    """
+    return _make(TOPIC, data, people, *choices(TOPIC.score, store, config, as_of, data, people), refusal)
 
 
 def choices(
@@ -89,7 +92,7 @@ def choices(
     return _chosen(store, config, people, store.arrays(sql.format_map(marks(config, as_of))), words)
 
 
-def _make(kind: Kind, data: ShopData, people: list[str], names: list[str], chosen: Bought) -> Scored | None:
+def _make(kind: Kind, data: ShopData, people: list[str], names: list[str], chosen: Bought, refusal: str = "") -> Scored | None:
     if len(names) < 2:
         return None
     card = refused(kind.score, kind.title, "", horizon=WINDOW_DAYS, day=data.day.isoformat(), n=len(np.unique(chosen.person)))
@@ -98,8 +101,9 @@ def _make(kind: Kind, data: ShopData, people: list[str], names: list[str], chose
     whom, rule = usual(chosen, closed)
     ours, theirs = hits(chosen, model.person_, best, closed, WINDOW_DAYS), hits(chosen, whom, rule, closed, WINDOW_DAYS)
     seen = ~np.isnan(ours)
-    if data.refusal or int(seen.sum()) < LEAST_PEOPLE:
-        why = data.refusal or (
+    refusal = data.refusal or refusal
+    if refusal or int(seen.sum()) < LEAST_PEOPLE:
+        why = refusal or (
             f"{int(seen.sum()):,} known people {kind.did} in the last {WINDOW_DAYS} days; {LEAST_PEOPLE} are needed."
         )
         return Scored(with_notes({**card, "lines": [f"Not published. {why}"]}, data), people=people)

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
-from connector import card_pictures, charts, clock, rhythm, runs
+from connector import card_pictures, charts, clock, rhythm, runs, segment_figures
 from connector.config import Config
+from connector.facts import marks
 from connector.plain import visible
 from connector.show import noun, target_notes, title
 from connector.stays import LOOK
@@ -19,6 +20,12 @@ from models.changes import Plan, TargetPlan
 from models.segments import AsOf, SegmentCount
 
 FILE = "rollcall-report.html"
+
+ORDERS = """
+    SELECT ordered_on, counts, in_money, net FROM {orders} WHERE {seen_orders}
+    UNION ALL SELECT ordered_on, counts, currency = '{currency}', coalesce(net, total) FROM purchases
+    WHERE person_id IS NULL AND (counts OR why_not = 'refund') AND ordered_at < {until}"""
+"""With the money in them that went back only later, those cancelled only later, and those of nobody we know."""
 
 
 def write(
@@ -49,10 +56,10 @@ def content(
     store: Store, config: Config, as_of: AsOf, *, plan: Plan | None, says: dict[str, str], counts: Sequence[SegmentCount] = ()
 ) -> dict[str, Any]:
     """Everything the page shows, as plain values."""
+    sold = ORDERS.format_map(marks(config, as_of))
     months = store.sql(
-        """SELECT strftime(ordered_on, '%Y-%m') AS month, count(*), coalesce(sum(net), 0)::DOUBLE FROM purchases
-           WHERE counts AND ordered_at < ? GROUP BY month ORDER BY month DESC LIMIT 36""",
-        [as_of.until_utc],
+        f"""SELECT strftime(ordered_on, '%Y-%m') AS month, count(*) FROM ({sold}) WHERE counts AND ordered_on IS NOT NULL
+            GROUP BY month ORDER BY month DESC LIMIT 36"""
     )[::-1]
     found = _segments(store, config, as_of, says, counts)
     return {
@@ -60,12 +67,14 @@ def content(
         "currency": config.shop.currency,
         "day": f"{as_of.day:%d %B %Y}",
         "made": f"{clock.now_utc():%Y-%m-%d %H:%M}",
-        "figures": _figures(store, config, as_of),
+        "figures": _figures(store, as_of, sold),
         "segments": found,
+        "did": segment_figures.of_members(store, config, as_of, {s["name"] for s in found}) if found else [],
+        "did_days": segment_figures.DAYS,
         "rhythm": rhythm.sentences(rhythm.of_shop(store)),
         "written": [_written(t) for t in plan.targets] if plan else [],
         "kept": _kept(store),
-        "cards": _cards(store),
+        "cards": _cards(store, as_of),
         "streams": _streams(store),
         "set_aside": store.rows(
             """SELECT source, stream, reason, count(*) AS count FROM set_aside GROUP BY source, stream, reason
@@ -73,22 +82,21 @@ def content(
         ),
         "copies": _copies(store),
         "pictures": {
-            "orders": charts.bars([m for m, _, _ in months], [n for _, n, _ in months], "orders") if len(months) > 1 else "",
+            "orders": charts.bars([m for m, _ in months], [n for _, n in months], "orders") if len(months) > 1 else "",
             "segments": charts.levels([s["name"] for s in found], [s["size"] for s in found], "people") if found else "",
         },
-        "captions": {"orders": f"{sum(n for _, n, _ in months):,} orders in the last {len(months)} months with orders."},
+        "captions": {"orders": f"{sum(n for _, n in months):,} orders in the last {len(months)} months with orders."},
     }
 
 
-def _figures(store: Store, config: Config, as_of: AsOf) -> list[dict[str, str]]:
+def _figures(store: Store, as_of: AsOf, sold: str) -> list[dict[str, str]]:
     people, buyers, subscribed = store.sql(
         "SELECT count(*), count(*) FILTER (WHERE orders_total > 0), count(*) FILTER (WHERE is_subscribed) FROM profile"
     )[0]
     orders, revenue, year = store.sql(
-        """SELECT count(*) FILTER (WHERE counts), coalesce(sum(coalesce(net, total)) FILTER (WHERE currency = $c), 0),
-             coalesce(sum(coalesce(net, total)) FILTER (WHERE currency = $c AND ordered_on >= $day::DATE - 365), 0)
-           FROM purchases WHERE (counts OR why_not = 'refund') AND ordered_at < $until""",
-        {"c": config.shop.currency, "day": as_of.day, "until": as_of.until_utc},
+        f"""SELECT count(*) FILTER (WHERE counts), coalesce(sum(net) FILTER (WHERE in_money), 0),
+              coalesce(sum(net) FILTER (WHERE in_money AND ordered_on >= $day::DATE - 365), 0) FROM ({sold})""",
+        {"day": as_of.day},
     )[0]
     return [
         {"label": "People", "value": f"{people:,}"},
@@ -151,9 +159,11 @@ def _kept(store: Store) -> str:
     return f"We keep {objects:,} tags and lists in step and have added {members:,} memberships; only those can we ever remove."
 
 
-def _cards(store: Store) -> list[dict[str, Any]]:
+def _cards(store: Store, as_of: AsOf) -> list[dict[str, Any]]:
     found = store.sql(
-        "SELECT card FROM score_cards QUALIFY row_number() OVER (PARTITION BY score ORDER BY cutoff DESC, made_run DESC) = 1 ORDER BY score"
+        """SELECT card FROM score_cards WHERE cutoff <= ?
+           QUALIFY row_number() OVER (PARTITION BY score ORDER BY cutoff DESC, made_run DESC) = 1 ORDER BY score""",
+        [as_of.day],
     )
     cards = [orjson.loads(c) for (c,) in found]
     return [

@@ -14,6 +14,7 @@ from connector.config import Config
 from connector.facts import known_orders, marks, sources
 from connector.no_profiling import not_profiled
 from connector.purchases import shop_day
+from connector.readiness import MAIL_STREAMS, ORDER_STREAMS
 from connector.score_catalogue import Goods, Sold, goods
 from connector.store import Store
 from models.scores.history import NEVER, Floats, Ints, Lines, Orders
@@ -107,12 +108,14 @@ def load(store: Store, config: Config, as_of: AsOf) -> ShopData:
     )  # fmt: skip
     notes, refusal = _judge(found, is_order, own, config.shop.currency, foreign)
     notes += _undated(store, config, as_of, own)
-    refusal = refusal or _incomplete(store, config) or _quiet(found["day"][is_order], cutoff)
+    refusal = refusal or _incomplete(store) or _quiet(found["day"][is_order], cutoff)
     lines, shelf = _lines(store, config, as_of, place, cutoff)
     apart = is_order & (found["currency"] != own)
     unpriced = np.unique(person[apart]) if foreign > FOREIGN_SHARE * int(is_order.sum()) else np.empty(0, np.int64)
     products = shelf.products if shelf else []
-    beside = score_signs.load(store, config, as_of, [*people, *former])
+    unread = mail_incomplete(store)
+    notes += [f"{unread} No score learns from mail until it has."] if unread else []
+    beside = score_signs.load(store, config, as_of, [*people, *former], is_mail_read=not unread)
     return ShopData(
         people, orders, lines, products, cutoff, as_of.day, own, notes, refusal, len(hidden), unpriced, shelf, beside,
         former=former,
@@ -124,15 +127,24 @@ def no_profiling(store: Store, config: Config) -> set[str]:
     return set(not_profiled(store, config))
 
 
-def customer_ids(store: Store, config: Config, as_of: AsOf) -> list[tuple[str, str]]:
-    """(customer_id, person_id) for everybody with an order before the date: the id in the source of each counted purchase."""
+@dataclass(frozen=True, order=True)
+class Customer:
+    """An id in the source of an order or a mail, and whose it is."""
+
+    id: str
+    person: str
+    source: str
+
+
+def customers(store: Store, config: Config, as_of: AsOf) -> list[Customer]:
+    """Everybody with an order before the date, by the id in the source of each counted purchase."""
     rows = sources()["order_rows"].format_map(marks(config, as_of))
     return [
-        (str(c), str(p))
-        for c, p in store.sql(f"""
-            SELECT DISTINCT coalesce(o.contact_id, o.email, r.person_id) AS customer_id, r.person_id
+        Customer(*(str(v) for v in found))
+        for found in store.sql(f"""
+            SELECT coalesce(o.contact_id, o.email, r.person_id) AS customer_id, r.person_id, min(r.source)
             FROM ({rows}) AS r LEFT JOIN orders AS o ON o.source = r.source AND o.stream = r.stream AND o.order_id = r.order_id
-            WHERE r.counts ORDER BY customer_id, r.person_id""")
+            WHERE r.counts GROUP BY ALL ORDER BY customer_id, r.person_id""")
     ]
 
 
@@ -292,16 +304,28 @@ def _judge(found: dict[str, Any], is_order: Any, own: str, wanted: str, foreign:
     return notes, ""
 
 
-def _incomplete(store: Store, config: Config) -> str:
-    open_streams = store.sql(
-        """SELECT DISTINCT source FROM cursors WHERE stream IN ('orders', 'shop_orders', 'deals') AND NOT is_complete
-           AND source IN (SELECT DISTINCT source FROM purchases) ORDER BY 1"""
-    )
-    if not open_streams:
+def _incomplete(store: Store) -> str:
+    source = half_read(store, ORDER_STREAMS, "purchases")
+    if not source:
         return ""
-    return (
-        f"The last pull of {open_streams[0][0]} orders did not reach its end, so missing orders would look like lost customers."
+    return f"The last pull of {source} orders did not reach its end, so missing orders would look like lost customers."
+
+
+def mail_incomplete(store: Store) -> str:
+    """Why nothing may be learned from mail now; '' where something may."""
+    source = half_read(store, MAIL_STREAMS, "events")
+    if not source:
+        return ""
+    return f"The last pull of {source} mail did not reach its end, so answers that are missing would look like silence."
+
+
+def half_read(store: Store, streams: tuple[str, ...], table: str) -> str:
+    """A source whose last walk through one of the streams did not reach its end, if `table` has rows of it; else ''."""
+    found = store.value(
+        f"SELECT min(source) FROM cursors WHERE list_contains(?, stream) AND NOT is_complete AND source IN (SELECT source FROM {table})",
+        [list(streams)],
     )
+    return str(found or "")
 
 
 def _quiet(days: Ints, cutoff: int) -> str:

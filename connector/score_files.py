@@ -6,22 +6,24 @@ import csv
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from connector.config import Config
-from connector.score_data import customer_ids, date_of, no_profiling
+from connector.score_data import Customer, customers, date_of, no_profiling
 from connector.score_products import BY_RULE
 from connector.store import Store
 from models.segments import AsOf
 
 RULE = "simple rule, not a prediction"
 HIDDEN = "not profiled"
-Rows = list[list[str]]
+Rows = list[list[Any]]
+"""Each begins with its customer."""
 
 
 def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int) -> list[Path]:
     """A file a score; a column `status` says what a row is wherever it is not a published prediction."""
     out_dir.mkdir(parents=True, exist_ok=True)
-    ids = customer_ids(store, config, as_of)
+    ids = customers(store, config, as_of)
     hidden = no_profiling(store, config)
     files = [_numbers(store, as_of, out_dir, score, horizon, ids, hidden) for score in ("churn", "clv")]
     files.append(_dates(store, as_of, out_dir / "next_order.csv", ids, hidden))
@@ -29,12 +31,11 @@ def write(store: Store, config: Config, as_of: AsOf, out_dir: Path, horizon: int
     return files
 
 
-def _numbers(
-    store: Store, as_of: AsOf, out_dir: Path, score: str, horizon: int, ids: list[tuple[str, str]], hidden: set[str]
-) -> Path:
+def _numbers(store: Store, as_of: AsOf, out_dir: Path, score: str, horizon: int, ids: list[Customer], hidden: set[str]) -> Path:
     found = _values(store, as_of, score, horizon)
     rows = []
-    for customer, person in ids:
+    for customer in ids:
+        person = customer.person
         if person in hidden:
             rows.append([customer, "", HIDDEN])
         elif person in found:
@@ -47,11 +48,12 @@ def _numbers(
     return file
 
 
-def _dates(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
+def _dates(store: Store, as_of: AsOf, file: Path, ids: list[Customer], hidden: set[str]) -> Path:
     """Middle, first and last day; empty for those who ordered on one day only and where no date can be had."""
     parts = [_values(store, as_of, name) for name in ("next_order", "next_order_lo", "next_order_hi")]
     rows = []
-    for customer, person in ids:
+    for customer in ids:
+        person = customer.person
         if all(person in p for p in parts):
             rows.append([customer, *(date_of(int(p[person][0])).isoformat() for p in parts), ""])
         else:
@@ -61,7 +63,7 @@ def _dates(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hi
     return file
 
 
-def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]], hidden: set[str]) -> Path:
+def _products(store: Store, as_of: AsOf, file: Path, ids: list[Customer], hidden: set[str]) -> Path:
     """Ten products a customer, best first; a row that says why where there are none."""
     found = {
         p: (json.loads(reasons), published)
@@ -72,7 +74,8 @@ def _products(store: Store, as_of: AsOf, file: Path, ids: list[tuple[str, str]],
         )
     }
     rows = []
-    for customer, person in ids:
+    for customer in ids:
+        person = customer.person
         items, published = found.get(person, ([], False))
         told = "" if published else RULE
         rows += [[customer, str(rank), str(item["product_id"]), told] for rank, item in enumerate(items, 1)]
@@ -99,12 +102,18 @@ def _save_with_status(file: Path, header: list[str], rows: Rows) -> None:
 
 
 def save(file: Path, header: list[str], rows: Rows) -> None:
-    """Private to its owner: ids and behaviour are personal data.
+    """Private to its owner: ids and behaviour are personal data. Where two people have one id, in different sources, a column
+    `source` tells them apart.
 
     Ids stand as they stand in their source, whatever they begin with: a program joins by them. (What a spreadsheet would run is
     made safe in the files made for one, `connector/exports.py`.)
     """
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="", encoding="utf-8") as f:
         writer = csv.writer(f)
-        writer.writerow(header)
-        writer.writerows(rows)
+        known = {r[0] for r in rows}
+        if len({c.id for c in known}) == len(known):
+            writer.writerow(header)
+            writer.writerows([r[0].id, *r[1:]] for r in rows)
+        else:
+            writer.writerow([header[0], "source", *header[1:]])
+            writer.writerows([r[0].id, r[0].source, *r[1:]] for r in rows)

@@ -57,7 +57,7 @@ def make(
         attempt(data, "next_category", next_category.WINDOW_DAYS, lambda: next_category.category(store, config, as_of, data)),
         attempt(
             data, "next_topic", next_category.WINDOW_DAYS,
-            lambda: next_category.topic(store, config, as_of, data, mail.people),
+            lambda: next_category.topic(store, config, as_of, data, mail.people, mail.refusal),
         ),
     ]  # fmt: skip
     return [s for s in tried if s]
@@ -87,6 +87,7 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
     days = LEAST_DAYS + min(config.scores.horizon_days, LEAST_DAYS) - have.history_days
     when = (as_of.day + timedelta(days=days)).isoformat() if days > 0 else ""
     lacks += [f"{days:,} more days of mail history, which is {when}"] if days > 0 else []
+    lacks += [mail_data.refusal] if mail_data.refusal else []
     year = LEAST_DAYS + score_year.YEAR_DAYS - orders.history_days
     from_day = (as_of.day + timedelta(days=year)).isoformat() if year > 0 else ""
     buyers = people_lacking(orders) + ([data.refusal] if data.refusal else [])
@@ -107,12 +108,12 @@ def ready(store: Store, config: Config, as_of: AsOf, data: ShopData) -> list[dic
             "score": "uplift", "is_ready": not held, "lacks": held, "earliest": drawn_on,
             "method": "difference of two logistic regressions",
         },
-        *_ready_without_horizon(store, config, as_of, data, mail_data.people, orders),
+        *_ready_without_horizon(store, config, as_of, data, mail_data, orders),
     ]  # fmt: skip
 
 
 def _ready_without_horizon(
-    store: Store, config: Config, as_of: AsOf, data: ShopData, mailed: list[str], orders: Amount
+    store: Store, config: Config, as_of: AsOf, data: ShopData, mail: engagement.MailData, orders: Amount
 ) -> list[dict[str, Any]]:
     """P(alive), tastes, groups and unusual customers: what they need has no window of the owner's choice."""
     days = LEAST_HISTORY_DAYS - orders.history_days
@@ -124,7 +125,7 @@ def _ready_without_horizon(
     habits = [] if judged or data.refusal else [f"people with four orders before the last {ANOMALY_DAYS} days"]
     category, topic = (
         next_category.category(store, config, as_of, data),
-        next_category.topic(store, config, as_of, data, mailed),
+        next_category.topic(store, config, as_of, data, mail.people, mail.refusal),
     )
     told = (
         ("p_alive", alive, when, "MBG/NBD"),

@@ -26,12 +26,14 @@ NEVER = 10_000_000
 """A day that does not come."""
 
 
-def load(store: Store, config: Config, as_of: AsOf, people: list[str]) -> Signs | None:
-    """The signs known at the as-of moment; None where there are none."""
+def load(store: Store, config: Config, as_of: AsOf, people: list[str], *, is_mail_read: bool = True) -> Signs | None:
+    """The signs known at the as-of moment; None where there are none. Mail that is half read would tell of silence that is none."""
     known = marks(config, as_of)
     at = places(store, people)
     place = {p: i for i, p in enumerate(people)}
-    found = [(kind, _numbered(store, sql.format_map(known), at)) for kind, sql in _EVENTS.items()]
+    found = [
+        (kind, _numbered(store, sql.format_map(known), at)) for kind, sql in _EVENTS.items() if is_mail_read or kind not in MAIL
+    ]
     found += [
         (signs.CART, _numbered(store, _CARTS.replace("{carts}", rows()["cart_rows"]).format_map(known), at)),
         (
@@ -89,6 +91,8 @@ _EVENTS = {
     signs.RATING: "SELECT n, day, value FROM fact_events WHERE {seen_events} AND kind = 'rating' AND value IS NOT NULL",
 }
 """Opens are human ones: those of machines are a kind of their own."""
+
+MAIL = signs.GROUPS["mail"][0]
 
 _CARTS = f"""
 SELECT c.n, {local_day("c.started_at")} AS day,

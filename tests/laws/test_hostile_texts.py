@@ -32,6 +32,7 @@ from models.people import StreamCount
 from models.segments import AsOf
 from tests.laws import hostile
 from tests.laws.hostile_eyes import COLOURS, CONTROLS, PROFILE, Page, read_page, texts, tried
+from tests.stages.hand_shop import derive, shop_config
 from tests.stories.story import rollcall
 
 # ---- the terminal
@@ -95,12 +96,8 @@ def test_a_said_text_keeps_its_lines_and_obeys_nothing(text: str) -> None:
 @pytest.fixture(scope="module")
 def empty_store() -> Iterator[Store]:
     store = Store(":memory:", threads=1)
+    derive(store, shop_config())
     store.sql("CREATE TABLE members (segment VARCHAR, person_id VARCHAR)")
-    store.sql(
-        "CREATE TABLE profile (person_id VARCHAR, orders_total INT, is_subscribed BOOLEAN, revenue_365d DECIMAL(18,4), "
-        "rfm_r INT, rfm_f INT, rfm_m INT, last_order_on DATE, revenue_total DECIMAL(18,4))"
-    )
-    store.sql("CREATE TABLE profile_shop AS SELECT 30 AS shop_usual_gap, 90 AS shop_long_gap")
     yield store
     store.close()
 
@@ -120,7 +117,8 @@ def written_page(store: Store, folder: Path, text: str) -> Page:
     )  # fmt: skip
     store.insert("set_aside", [{"source": held, "stream": held, "reason": held}])
     store.insert(
-        "score_cards", [{"score": "s", "made_run": "r", "card": orjson.dumps({"title": held, "lines": [held]}).decode()}]
+        "score_cards",
+        [{"score": "s", "made_run": "r", "cutoff": today, "card": orjson.dumps({"title": held, "lines": [held]}).decode()}],
     )
     runs.record_count(store, "r", StreamCount(held or "x", held, 1, 1, 0, 0, is_complete=False, note=held))
     settings_ = config.Config.model_validate(

@@ -129,6 +129,24 @@ def test_ids_come_back_from_the_command_line_as_they_stand_in_the_source(tmp_pat
             assert sorted(ids) == (sorted(IDS) if when > BEGIN.isoformat() else []), name
 
 
+def test_two_people_with_one_id_in_two_sources_are_told_apart(tmp_path: Path) -> None:
+    store, config = new_store(), shop_config()
+    store.insert("contacts", [contact(s, c, email=f"{c}@{s}.example") for s in ("import", "shopify") for c in ("7", "8")])
+    bought = (("import", "7", "2026-09-20"), ("shopify", "7", "2026-09-11"), ("import", "8", "2026-09-02"))
+    store.insert("orders", [order(s, f"{s}{c}", c, day, "10") for s, c, day in bought])
+    store.insert("order_lines", [line("import", "import7", "Tea", "Tea", "10", stream="order_lines")])
+    moment = derive(store, config, END)
+    score.train_and_score(store, config, moment, "r1")
+    score.write_files(store, config, moment, tmp_path)
+    pairs = [("7", "import"), ("7", "shopify"), ("8", "import")]
+    for name in FILES:
+        assert sorted({(r["customer_id"], r["source"]) for r in read(tmp_path / f"{name}.csv")}) == pairs, name
+    store.sql("DELETE FROM orders WHERE source = 'shopify'")
+    moment = derive(store, config, END)
+    score.write_files(store, config, moment, tmp_path)
+    assert all("source" not in r for name in FILES for r in read(tmp_path / f"{name}.csv"))
+
+
 @pytest.mark.parametrize("days", ["0", "800000"])
 def test_a_horizon_that_is_none_is_refused_in_words(days: str, tmp_path: Path) -> None:
     said = rollcall(tmp_path, "score", "--horizon", days)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connector import engagement, next_category
 from connector.clock import as_of
 from connector.config import Config
 from connector.score_data import EPOCH, ShopData, load
@@ -135,6 +136,22 @@ def test_rows_of_every_kind_from_the_date_on_change_nothing_that_a_model_sees(st
     assert moved.orders.amount.max() == 900 and len(moved.orders.refund_row) > 20, "a later date sees them all"
 
 
+def test_what_is_cancelled_later_was_a_choice_until_then(store: Store) -> None:
+    config = shop_config()
+
+    def chosen() -> tuple[list[str], list[tuple[int, ...]]]:
+        moment = derive(store, config)
+        names, found = next_category.choices("next_category", store, config, moment, load(store, config, moment), [])
+        return names, sorted(zip(found.person.tolist(), found.day.tolist(), found.category.tolist(), strict=True))
+
+    whole = chosen()
+    some = [o for (o,) in store.sql("SELECT order_id FROM orders") if int(o[1:].split("-")[0]) % 4 == 0]
+    cancel(store, some, f"{DAY.isoformat()} 10:00:00")
+    assert chosen() == whole and len(whole[1]) > 60
+    cancel(store, some, "2026-06-30 10:00:00")
+    assert len(chosen()[1]) < len(whole[1])
+
+
 CANCELLED = 45
 """So many days before the date."""
 
@@ -252,3 +269,44 @@ def test_a_date_over_a_long_horizon_says_when_it_may_be_had(store: Store) -> Non
     found = {s["score"]: s for s in ready(store, config, moment)}["next_order"]
     assert found["needed"]["history_days"] == 270
     assert found["earliest"] == (DAY + timedelta(days=270 - found["history_days"])).isoformat()
+
+
+def mailed() -> tuple[Store, Config, Any]:
+    """120 people who were written to for a year, of whom each third answers now and then."""
+    store, config = new_store(), shop_config()
+    ids = [f"c{p}" for p in range(120)]
+    store.insert("contacts", [contact("mailchimp", c, email=f"{c}@shop.example") for c in ids])
+    store.insert("orders", [
+        order("mailchimp", f"o{c}{n}", c, (DAY - timedelta(days=5 + 40 * n + p % 30)).isoformat(), "20.00")
+        for p, c in enumerate(ids) for n in range(1 + p % 6)
+    ])  # fmt: skip
+    days = [DAY - timedelta(days=4 + 14 * n) for n in range(26)]
+    store.insert("events", [
+        event("mailchimp", c, kind, day.isoformat(), campaign_id=f"m{n}", record_id=f"{kind}{c}{n}")
+        for n, day in enumerate(days) for p, c in enumerate(ids) for kind in ("sent", "click")
+        if kind == "sent" or (p + n) % (13 if p % 3 else 3) == 0
+    ])  # fmt: skip
+    store.insert("cursors", [{"source": "mailchimp", "stream": s, "is_complete": True} for s in ("activity", "shop_orders")])
+    return store, config, derive(store, config)
+
+
+def test_of_mail_that_is_half_read_nothing_is_learned() -> None:
+    store, config, moment = mailed()
+
+    def made() -> tuple[ShopData, Any, tuple[dict[str, float], str]]:
+        data = load(store, config, moment)
+        mail = engagement.load(store, config, moment, data, set())
+        return data, engagement.make(data, mail, 60), engagement.campaign(data, mail, "next")
+
+    data, scored, (found, why) = made()
+    assert scored.card["metrics"] and found and not why and data.signs is not None and "mail" in data.signs.groups
+    store.sql("UPDATE cursors SET is_complete = FALSE WHERE stream = 'activity'")
+    data, scored, (found, why) = made()
+    assert (scored.card["status"], scored.card["metrics"]) == ("refused", {}), "and the rule is given instead"
+    assert "The last pull of mailchimp mail did not reach its end" in scored.card["lines"][0]
+    assert np.isfinite(scored.value).all() and not found and "did not reach its end" in why
+    assert not data.refusal and data.signs is None, "orders were read to their end, and beside mail nothing was known"
+    said = {s["score"]: s for s in ready(store, config, moment)}
+    assert any("did not reach its end" in w for w in said["engagement"]["lacks"]) and "mail" not in str(said["churn"]["lacks"])
+    store.sql("DELETE FROM events")
+    assert not load(store, config, derive(store, config)).notes, "a shop that never heard of mail waits for none"

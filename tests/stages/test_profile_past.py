@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+from connector import discover, report, segment
 from connector.clock import as_of
 from connector.profile import build
+from connector.score_data import load
 from tests.stages.hand_shop import contact, derive, line, new_store, order, row, shop_config
 
 CONFIG = shop_config()
@@ -120,3 +122,29 @@ def test_an_order_cancelled_later_was_one_until_then():
     assert seen(now, date(2026, 3, 2), "orders_total", "revenue_total", "items_total") == (2, 120, 1)
     build(now, CONFIG, as_of(None, "Europe/Berlin"))
     assert row(now, "shopify", "ann")["orders_total"] == 2 and row(now, "shopify", "bob")["orders_total"] == 0
+
+
+def test_the_report_of_an_earlier_day_and_its_groups_know_nothing_of_what_went_back_since():
+    store = shop()
+    store.insert("orders", [
+        order("shopify", "a", "ann", "2026-01-10", "100", net="0", refunded="100", status="refunded"),
+        order("shopify", "b", "ann", "2026-01-20", "30", net="0", is_cancelled=True, cancelled_at="2026-03-01 10:00:00"),
+        order("shopify", "c", None, "2026-01-25", "7"),
+    ])  # fmt: skip
+    store.insert("refunds", [refund("a", "2026-05-01", "100")])
+    store.insert("score_cards", [
+        {"score": "churn", "cutoff": day, "made_run": "r", "is_published": True, "card": f'{{"title": "{day}", "lines": []}}'}
+        for day in ("2026-01-31", "2026-04-01")
+    ])  # fmt: skip
+
+    def told(day):
+        moment = derive(store, CONFIG, day)
+        segment.evaluate(store, CONFIG, [], moment, "r", keeps=False)
+        page = report.content(store, CONFIG, moment, plan=None, says={})
+        figures = {f["label"]: f["value"] for f in page["figures"]}
+        _, visits = discover._visits(store, CONFIG, moment, load(store, CONFIG, moment))
+        return figures["Orders"], figures["Net revenue"], [c["title"] for c in page["cards"]], visits.amount.tolist()
+
+    assert told(date(2026, 2, 1)) == ("3", "137.00", ["2026-01-31"], [100, 30])
+    assert told(date(2026, 4, 1)) == ("2", "107.00", ["2026-04-01"], [100])
+    assert told(date(2026, 6, 1)) == ("2", "7.00", ["2026-04-01"], [0])
