@@ -131,10 +131,11 @@ def fields_left_behind(s: Session) -> list[str]:
     ]
 
 
-def write_fields(s: Session, adapter: Adapter, plans: Sequence[FieldPlan], *, first: bool) -> None:
-    """Write one platform's fields; with the owner's go-ahead it is recorded. What ends the platform is a problem of the run."""
+def write_fields(s: Session, adapter: Adapter, plans: Sequence[FieldPlan], *, first: bool, canary: bool = False) -> None:
+    """Write one platform's fields; with the owner's go-ahead it is recorded, but for a canary, which ends no fill either. What ends
+    the platform is a problem of the run."""
     sections = {adapter.field_name(field_values.label_of(f)): f for f in s.config.field if adapter.name in f.push}
-    if first:
+    if first and not canary:
         for p in plans:
             _record(s, adapter, sections[p.name], p)
     if not any(p.writable for p in plans):
@@ -155,7 +156,7 @@ def write_fields(s: Session, adapter: Adapter, plans: Sequence[FieldPlan], *, fi
     for p in plans:
         if p.writable:
             _tell_field(s, adapter, p, accounts.get(p.name, field_writing.Account()))
-        if sum(accounts[p.name].counts.values() if p.name in accounts else [0]) == len(p.writable):
+        if not canary and sum(accounts[p.name].counts.values() if p.name in accounts else [0]) == len(p.writable):
             ledger.end_fill(s.store, adapter.name, field_values.key_of(sections[p.name]))
     s.summary["fields"] = s.field_results
 

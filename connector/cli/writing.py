@@ -112,7 +112,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--first", is_flag=True, help="Give the go-ahead for first fills and changed rules.")
 @scoped
 @click.option("--only", "people", multiple=True, help="A canary: only this address (may be repeated).")
-@click.option("--limit", type=click.IntRange(1), help="A canary: at most so many changes a tag or list.")
+@click.option("--limit", type=click.IntRange(1), help="A canary: at most so many changes a tag, list, field or trigger.")
 @guarded
 @options
 def push(
@@ -128,10 +128,10 @@ def push(
     """Make the plan and carry it out.
 
     The first push to a platform and the first push of a segment need --first: it shows the numbers, and on a terminal
-    asks you to type the account's name.
+    asks you to type the account's name. The first writes to an account are a trial of at most ten changes: add --limit 10.
     Example: rollcall push --first
     """
-    from connector import ask, choices, sync, undo, writer
+    from connector import ask, choices, sync, trial, undo, writer
     from connector.session import session
 
     config = o.config()
@@ -142,8 +142,9 @@ def push(
         plan = sync.make_plan(s, with_go_ahead=first, only=only, named=named, allowed=allowed)
         canary = bool(people or limit)
         if canary:
-            plan = undo.restricted(plan, people, limit)
+            plan = trial.at_most_ten(s, undo.restricted(plan, people, limit))
         tell_plan(o, plan, says=ask.said(s, sync.resolved(config)))
+        trial.require(s, plan, first=first, named=named)
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
         writer.carry_out(s, plan, first=first, canary=canary)
@@ -160,7 +161,7 @@ def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
 
     Example: rollcall undo 20261121T203000
     """
-    from connector import choices, sync, writer
+    from connector import choices, sync, trial, writer
     from connector.session import Problem, session
 
     config = o.config()
@@ -169,6 +170,7 @@ def undo_(o: Options, run: str, allow: tuple[str, ...], because: str) -> int:
         plan, left = sync.undo_plan(s, run, choices.allow(s.store, allow, because, s.now(), s.run_id))
         tell_plan(o, plan)
         say(o, *left)
+        trial.require(s, plan)
         writer.carry_out(s, plan)
         s.problems += [Problem(f"{t.target.platform} '{t.object_name}' waits: {t.parked}", 3) for t in plan.targets if t.parked]
         s.problems += [Problem(f"{f.platform} field {f.name} waits: {f.parked}", 3) for f in plan.fields if f.parked]
@@ -254,7 +256,7 @@ def apply(o: Options, file: Path, first: bool, only: tuple[str, ...], named: tup
     What would no longer be made is dropped; too much of that, and it refuses.
     Example: rollcall apply tonight.json --segment VIP
     """
-    from connector import saved, sync, writer
+    from connector import saved, sync, trial, writer
     from connector.session import session
 
     config = o.config()
@@ -264,6 +266,7 @@ def apply(o: Options, file: Path, first: bool, only: tuple[str, ...], named: tup
     with progress(o) as told, session(config, "apply", as_of=o.as_of, progress=told) as s:
         plan = sync.still_valid(s, plan_of_then, with_go_ahead=first, only=only, named=named)
         tell_plan(o, plan)
+        trial.require(s, plan, first=first, named=named)
         if first and sys.stdin.isatty() and sys.stdout.isatty() and plan.has_changes:
             _ask_for_names(s, plan)
         writer.carry_out(s, plan, first=first)
@@ -280,7 +283,7 @@ def sync_(o: Options, dry_run: bool) -> int:
     Writes only where the configuration says push = true and where you gave a go-ahead (`rollcall push --first`).
     Example: rollcall sync --dry-run
     """
-    from connector import ask, report, show, sync, writer
+    from connector import ask, report, show, sync, trial, writer
     from connector.session import session
 
     config = o.config()
@@ -293,7 +296,7 @@ def sync_(o: Options, dry_run: bool) -> int:
         for part in sync.read_in_full(s):
             say(o, f"Read whole: {part.source} {part.stream}, {part.read:,} records, {part.gone:,} gone. {part.note}".rstrip())
         sync.rescore(s)
-        plan = sync.make_plan(s)
+        plan = trial.held_back(s, sync.make_plan(s))
         tell_plan(o, plan)
         if writing or (plan.triggers and not dry_run):
             writer.carry_out(s, plan)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from connector import score, score_files, score_products
-from connector.clock import as_of, now_utc
+from connector.clock import as_of, local_day, now_utc
 from connector.config import Config, Privacy
 from connector.identity import identify
 from connector.score_data import load
@@ -149,7 +149,7 @@ def test_nothing_is_offered_before_it_was_there_and_what_has_no_date_counts_toda
     assert "Nobody knows what was in stock" in card["lines"][-1]
     after, _ = offered(store, day=date(2026, 6, 21))
     assert any(f.get("n1") == "new in Dark roast" for f in after.values()) and "x1" not in everything(after)
-    late, _ = offered(store, day=now_utc().date())
+    late, _ = offered(store, day=local_day(now_utc(), shop_config().shop.timezone))
     assert not everything(late) & {"tea 0", "tea 1"}, "an as-of day that is today"
 
 

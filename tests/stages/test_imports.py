@@ -255,17 +255,17 @@ def test_columns_of_the_owners_become_attributes_and_birthdays_are_read_in_every
 
 
 def test_numbers_and_days_of_the_owners_columns_are_read_as_the_file_writes_them(store: Store, tmp_path: Path) -> None:
-    text = "email;Punkte;Umsatz;Seit;Bis;Version;Kundennummer;Satz;Teile\n"
+    text = "email;Punkte;Umsatz;Seit;Bis;Version;Kennzahl;Satz;Teile\n"
     text += "a@x.de;3,5;1.234;31.12.2025;31/12/2025 08:30;1.2;00123;1,2 oder 3;10-12-14\n"
     text += "b@x.de;4;-2.000,50;01.02.2026;;1.3;00124;4;\nc@x.de;;;;;;;;\n"
     found = load(store, tmp_path, "contacts", text)
 
     (a,), (b,), (c,) = store.sql("SELECT attributes FROM contacts ORDER BY email")
     assert json.loads(a) == {"Punkte": "3.5", "Umsatz": "1234", "Seit": "2025-12-31", "Bis": "2025-12-31", "Version": "1.2",
-                             "Kundennummer": "00123", "Satz": "1,2 oder 3", "Teile": "10-12-14"}  # fmt: skip
+                             "Kennzahl": "00123", "Satz": "1,2 oder 3", "Teile": "10-12-14"}  # fmt: skip
     assert (json.loads(b)["Umsatz"], json.loads(b)["Seit"], c) == ("-2000.50", "2026-02-01", None)
     assert {x.name: x.sql_type for x in attribute_columns(store)} == {
-        "punkte": "DOUBLE", "umsatz": "DOUBLE", "seit": "DATE", "bis": "DATE", "version": "DOUBLE", "kundennummer": "DOUBLE",
+        "punkte": "DOUBLE", "umsatz": "DOUBLE", "seit": "DATE", "bis": "DATE", "version": "DOUBLE", "kennzahl": "DOUBLE",
         "satz": "VARCHAR", "teile": "VARCHAR",
     }  # fmt: skip
     assert {"Punkte, Umsatz: decimal comma.", "Seit: day first.", "Bis: day first."} <= set(found.notes)

@@ -162,7 +162,10 @@ def test_a_faulty_trigger_is_answered_before_anything_is_written(pulled: Story, 
 def test_a_webhook_off_this_machine_counts_as_writing(pulled: Story) -> None:
     pulled.configure(BASE.format(purpose="service") + HOOK.format(on="enter", url="https://x.example", more=""))
     answer = pulled.run("push", "--first")
-    assert answer.code == 2 and "trigger 'hook'" in answer.err
+    assert answer.code == 2 and "trigger 'hook'" in answer.err and "not switched on" in answer.err
+    for command in (("push", "--first"), ("push", "--limit", "10"), ("sync",)):
+        answer = pulled.run(*command, "--as-of", "1998-07-01")
+        assert answer.code == 2 and "trigger 'hook'" in answer.err, "another day is told to nobody; messages: test_trial"
 
 
 def without_push(story: Story) -> None:

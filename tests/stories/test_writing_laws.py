@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from connector import trial
+from connector.config import Config
 from connector.lock import writer_lock
 from connector.sandbox.orders_file import load_orders
 from models.changes import Plan
@@ -30,17 +32,35 @@ def test_nothing_is_written_to_an_account_that_is_not_on_this_machine(story: Sto
     assert not (story.folder / "rollcall.duckdb").exists()
 
 
+@pytest.mark.parametrize(("command", "code"), [(("push",), 3), (("push", "--first"), 2), (("sync",), 3)])
+def test_before_the_trial_not_everybody_is_written_to_an_account_that_is_not_on_this_machine(
+    pulled: Story, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.setattr(Config, "is_loopback", lambda *_: False)
+    monkeypatch.setattr(trial, "LIVE", True)
+    answer = pulled.run(*command)
+    assert answer.code == code and pulled.writes() == []
+    assert "--limit 10" in answer.text and "Mailchimp" in answer.text
+
+
 def test_another_day_is_never_written_to_a_live_account(story: Story) -> None:
     story.config.write_text(configuration("https://sandbox.invalid", segments()))
     answer = story.run(*PUSH)
     assert answer.code == 2 and "--as-of" in answer.err
 
 
-def test_one_live_account_among_loopback_ones_is_enough_to_refuse(pulled: Story) -> None:
-    text = pulled.config.read_text().replace(f"{pulled.url}/hubspot", "https://sandbox.invalid/hubspot")
-    pulled.config.write_text(text)
+def test_one_live_account_among_loopback_ones_is_enough_to_refuse(pulled: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another day at once, and more than its trial."""
+    pulled.configure(segments(EVERYWHERE))
+    monkeypatch.setattr(Config, "is_loopback", lambda _, name: name != "hubspot")
+    answer = pulled.run(*FIRST)
+    assert answer.code == 2 and "--as-of" in answer.err and "(hubspot)" in answer.err and not pulled.writes()
     answer = pulled.run("push", "--first")
-    assert answer.code == 2 and "hubspot" in answer.err and not pulled.writes()
+    assert answer.code == 2 and "(hubspot)" in answer.err and "not switched on" in answer.err and not pulled.writes()
+    assert "never written" not in pulled.run("plan").text
+    monkeypatch.setattr(trial, "LIVE", True)
+    answer = pulled.run("push", "--first")
+    assert answer.code == 2 and "HubSpot" in answer.err and "Mailchimp" not in answer.err and not pulled.writes()
 
 
 def test_writes_change_membership_and_nothing_else(pulled: Story) -> None:
