@@ -233,17 +233,29 @@ def _sales(store: Store) -> None:
 TODAY = "SELECT *, coalesce(net, total) AS left_over FROM purchases"
 
 
-def orders_sql(config: Config, purchases: str = TODAY) -> str:
+def orders_sql(config: Config) -> str:
     """Purchases in the order of person and time; `purchase` numbers those of one person in that order."""
-    money = f"currency = '{config.shop.currency}'"
     return f"""
-        WITH found AS (
-          SELECT n.n, p.purchase_id, p.source, p.ordered_at, p.ordered_on, p.counts, {money} AS in_money,
-            p.left_over AS net, p.total, p.discount, p.refunded
+        WITH found AS ({found_sql(config, TODAY)}),
+        firsts AS ({FIRSTS.format("found")})
+        {of_found("found", "firsts")}"""
+
+
+def found_sql(config: Config, purchases: str) -> str:
+    """Purchases with the number of their person, and returns booked as orders."""
+    return f"""
+          SELECT n.n, p.purchase_id, p.source, p.ordered_at, p.ordered_on, p.counts,
+            currency = '{config.shop.currency}' AS in_money, p.left_over AS net, p.total, p.discount, p.refunded
           FROM ({purchases}) AS p JOIN (SELECT * FROM person_numbers WHERE {{some}}) AS n USING (person_id)
-          WHERE p.counts OR (p.why_not = 'refund' AND p.ordered_at IS NOT NULL)),
-        firsts AS (
-          SELECT n, month(ordered_on) AS of_month, min(year(ordered_on)) AS first_year FROM found WHERE counts GROUP BY ALL)
+          WHERE p.counts OR (p.why_not = 'refund' AND p.ordered_at IS NOT NULL)"""
+
+
+FIRSTS = "SELECT n, month(ordered_on) AS of_month, min(year(ordered_on)) AS first_year FROM {} AS f WHERE counts GROUP BY ALL"
+
+
+def of_found(found: str, firsts: str) -> str:
+    """The facts of `found_sql`; `firsts` holds the first year in which a person bought in a month."""
+    return f"""
         SELECT n, CAST(number AS INTEGER) AS purchase, purchase_id, source, ordered_at, ordered_on, counts, in_money,
           CASE WHEN in_money THEN net END AS net, CASE WHEN in_money THEN total END AS total,
           CASE WHEN in_money THEN discount END AS discount, CASE WHEN in_money THEN refunded END AS refunded,
@@ -255,8 +267,8 @@ def orders_sql(config: Config, purchases: str = TODAY) -> str:
         FROM (
           SELECT *, CASE WHEN lag(n) OVER () = n AND lag(counts) OVER () = counts THEN lag(ordered_on) OVER () END AS before,
             row_number() OVER () AS number
-          FROM (SELECT f.*, s.first_year FROM found AS f
-                LEFT JOIN firsts AS s ON s.n = f.n AND s.of_month = month(f.ordered_on)
+          FROM (SELECT f.*, s.first_year FROM {found} AS f
+                LEFT JOIN {firsts} AS s ON s.n = f.n AND s.of_month = month(f.ordered_on)
                 ORDER BY f.n, f.counts DESC, f.ordered_at, f.purchase_id))"""
 
 

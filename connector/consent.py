@@ -223,12 +223,17 @@ QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel ORDER BY see
 
 OF_BEFORE = "said of an earlier address"
 
+KEPT_COLUMNS = "source, contact_id, channel, topic, status, platform_status, changed_at, reason, seen_at, run_id"
+
 KEPT_OPT_OUTS = f"""
-SELECT * FROM consent_history
-SEMI JOIN (SELECT source, contact_id FROM consent_history WHERE platform_status = '{OF_BEFORE}') m USING (source, contact_id)
-WHERE topic <> ''
-QUALIFY row_number() OVER (PARTITION BY source, contact_id, channel, topic ORDER BY seen_at DESC, platform_status = '{OF_BEFORE}') = 1
-  AND platform_status = '{OF_BEFORE}'"""
+SELECT {KEPT_COLUMNS} FROM (
+  SELECT h.*, row_number() OVER (PARTITION BY source, contact_id, channel, topic
+    ORDER BY seen_at DESC, platform_status = '{OF_BEFORE}') AS newest
+  FROM consent_history AS h
+  JOIN (SELECT DISTINCT source, contact_id FROM consent_history WHERE platform_status = '{OF_BEFORE}') AS m
+    USING (source, contact_id)
+  WHERE topic <> '') AS k
+WHERE newest = 1 AND platform_status = '{OF_BEFORE}'"""
 """Opt-outs of one topic, said of an address that their contact has no more: no platform shows them any longer."""
 
 REFUSED = f"WITH {_TOLD} SELECT DISTINCT person_id FROM tellers"

@@ -7,7 +7,7 @@ some ended only after the date; everybody else's are taken as they stand.
 
 from __future__ import annotations
 
-from connector.compact import coded_lines, lines_sql, orders_sql
+from connector.compact import FIRSTS, coded_lines, found_sql, lines_sql, of_found
 from connector.config import Config
 
 WAS_ONE = "why_not = 'cancelled' AND cancelled_at >= {until} AND ordered_at < {until}"
@@ -52,7 +52,8 @@ COLUMNS = """purchase, source, ordered_at, ordered_on, counts, in_money, net, to
 
 
 def _theirs(config: Config, until: str) -> str:
-    made = orders_sql(config, PURCHASES.format(until=until)).replace("{some}", THEIRS.format(until=until))
+    found = f"({found_sql(config, PURCHASES.format(until=until))})".replace("{some}", THEIRS.format(until=until))
+    made = of_found(found, f"({FIRSTS.format(found)})")
     return made.replace("OVER ()", "OVER (ORDER BY n, counts DESC, ordered_at, purchase_id)")
 
 
