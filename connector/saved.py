@@ -15,6 +15,7 @@ from models.errors import StalePlan, UsageError
 
 LIFE_HOURS = 24
 MAX_DROPPED_PCT = 5
+MOVES = {"add": "enter", "remove": "leave"}
 
 
 def read(path: Path) -> Plan:
@@ -87,8 +88,10 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
             f"{dropped} of the plan's {planned} changes would no longer be made, more than {MAX_DROPPED_PCT} %. "
             "Make a new plan."
         )
-    written = {_key(t) for t in kept if t.changes} | {(f.platform, f.name) for f in fields if f.changes}
-    unseen = sorted(start for start in _starts(fresh) - _starts(saved) if start[:2] in written)
+    written = {(*_key(t), MOVES[c.kind]) for t in kept for c in t.changes} | {
+        (f.platform, f.name, "value") for f in fields if f.changes
+    }
+    unseen = sorted(s for s in _starts(fresh) - _starts(saved) if (s[0], s[1], s[3]) in written)
     if unseen:
         raise StalePlan(
             f"The plan does not show that it would start '{unseen[0][2]}': that was switched on or changed since. Make a new plan."
@@ -104,6 +107,39 @@ def what_still_holds(saved: Plan, fresh: Plan) -> tuple[Plan, int]:
         for t in saved.triggers
     )
     return replace(saved, targets=tuple(kept), triggers=told, fields=fields), dropped
+
+
+def with_refusals(plan: Plan, fresh: Plan) -> tuple[Plan, int]:
+    """The saved plan, and what a plan of now makes besides because somebody said no, or objected to being profiled, since it was
+    saved, also in tags it does not speak of; and how many changes those are. A no waits for nobody's approval."""
+    now = {_key(t): t for t in fresh.targets}
+    values = {(f.platform, f.name): f for f in fresh.fields}
+    targets = [_also_refused(t, now.pop(_key(t), None)) for t in plan.targets]
+    fields = [_also_cleared(f, values.pop((f.platform, f.name), None)) for f in plan.fields]
+    more = (_also_refused(replace(t, changes=(), entered=0, left=0), t) for t in now.values())
+    targets += [t for t in more if t.changes]
+    fields += [f for f in (_also_cleared(f.with_changes(()), f) for f in values.values()) if f.changes]
+    found = replace(plan, targets=tuple(sorted(targets, key=_key)), fields=tuple(fields))
+    return found, _size(found) - _size(plan)
+
+
+def _also_refused(own: TargetPlan, fresh: TargetPlan | None) -> TargetPlan:
+    also = {c for c in fresh.changes if c.must} - set(own.changes) if fresh else set()
+    left = own.left + len(also)
+    return (
+        replace(own, changes=tuple(sorted({*own.changes, *also})), left=left, after=own.before + own.entered - left)
+        if also
+        else own
+    )
+
+
+def _also_cleared(own: FieldPlan, fresh: FieldPlan | None) -> FieldPlan:
+    also = {c for c in fresh.changes if c.must} - set(own.changes) if fresh else set()
+    return replace(own, changes=tuple(sorted({*own.changes, *also}))) if also else own
+
+
+def _size(plan: Plan) -> int:
+    return len(plan.changes) + sum(len(f.changes) for f in plan.fields)
 
 
 def _starts(plan: Plan) -> set[tuple[str, str, str, str, int, str]]:

@@ -193,7 +193,8 @@ def make_plan(
 def still_valid(
     s: Session, saved_plan: Plan, *, with_go_ahead: bool = False, only: Sequence[str] = (), named: Sequence[str] = ()
 ) -> Plan:
-    """The saved plan (or the part of it the owner approves) as far as a plan of this moment would make the same changes.
+    """The saved plan (or the part of it the owner approves) as far as a plan of this moment would make the same changes, and
+    whoever said no since it was saved is taken off.
 
     Refuses when the world moved too far.
     """
@@ -207,6 +208,9 @@ def still_valid(
     plan, dropped = saved.what_still_holds(approved, fresh)
     if dropped:
         s.summary["dropped_since_saved"] = dropped
+    plan, refused = saved.with_refusals(plan, fresh)
+    if refused:
+        s.summary["refused_since_saved"] = refused
     return plan
 
 

@@ -228,6 +228,7 @@ def _tell_results(o: Options, s: Session, plan: Any, code: int) -> int:
             "dropped": s.summary.get("dropped_at_the_last_moment", 0),
             "consent_not_heard": s.summary.get("consent_not_heard", 0),
             "dropped_since_saved": s.summary.get("dropped_since_saved", 0),
+            "refused_since_saved": s.summary.get("refused_since_saved", 0),
             "problems": problems_json(s),
             "notices": s.notices,
         },
@@ -241,6 +242,8 @@ def _tell_beside(o: Options, s: Session) -> None:
     say(o, *(f"Trigger {row['trigger']}: {row.get('done', 0):,} of {row['planned']:,} told." for row in told))
     if outdated := s.summary.get("dropped_since_saved", 0):
         say(o, f"{outdated} changes of the saved plan were dropped: a plan of now would no longer make them.")
+    if refused := s.summary.get("refused_since_saved", 0):
+        say(o, f"{refused} changes were added to the saved plan, to take off who said no since it was saved.")
     if dropped := s.summary.get("dropped_at_the_last_moment", 0):
         say(o, f"{dropped} entries were dropped: their consent, read again just before writing, no longer permits them.")
 
@@ -251,9 +254,10 @@ def _tell_beside(o: Options, s: Session) -> None:
 @scoped
 @options
 def apply(o: Options, file: Path, first: bool, only: tuple[str, ...], named: tuple[str, ...]) -> int:
-    """Carry out exactly a saved plan, or the platforms and segments of it that you approve.
+    """Carry out a saved plan and nothing else, or the platforms and segments of it that you approve.
 
-    What would no longer be made is dropped; too much of that, and it refuses.
+    What would no longer be made is dropped; too much of that, and it refuses. Who said no since it was saved is taken off
+    too, as by every push, and counted.
     Example: rollcall apply tonight.json --segment VIP
     """
     from connector import saved, sync, trial, writer

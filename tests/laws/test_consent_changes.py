@@ -96,6 +96,28 @@ def test_who_said_no_is_taken_off_by_a_canary_too(laws: Laws, emails: tuple[str,
     assert ("cy" in laws.carrying("shopify", MARKETING)) is bool(emails)
 
 
+@pytest.mark.parametrize("named", [(), ("Self service",)], ids=["the whole plan", "a part of it"])
+def test_who_said_no_since_a_plan_was_saved_is_taken_off_when_it_is_applied(laws: Laws, named: tuple[str, ...]) -> None:
+    """Ana leaves what is approved, and also what the plan does not speak of any more; a rule's change since is left alone."""
+    laws.later(days=1)
+    laws.pull()
+    with laws.session("plan") as s:
+        kept = sync.make_plan(s)
+    assert not kept.changes
+    laws.change("mailchimp", "ana", status="unsubscribed")
+    laws.change("shopify", "cy", status="not_subscribed")
+    laws.pull()
+    with laws.session("apply") as s:
+        plan = sync.still_valid(s, kept, named=named)
+        writer.carry_out(s, plan)
+    assert {(c.kind, c.must) for c in plan.changes} == {("remove", True)}
+    assert all(t.before + t.entered - t.left == t.after for t in plan.targets)
+    assert s.summary["refused_since_saved"] == (3 if named else 6) and s.exit_code == 0
+    assert carrying(laws, "Rollcall: Self service", "ana") == []
+    assert carrying(laws, MARKETING, "ana") == (list(PLATFORMS) if named else [])
+    assert carrying(laws, MARKETING, "cy") == list(PLATFORMS), "never asked is no refusal, and not in the plan"
+
+
 def test_a_no_said_before_an_address_was_left_counts_also_where_its_platform_gave_no_answer_that_night(laws: Laws) -> None:
     laws.change("mailchimp", "ana", status="unsubscribed")
     laws.later(days=1)

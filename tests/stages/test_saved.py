@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from connector import saved
-from models.changes import Change, Plan, Start, Target, TargetPlan, TriggerPlan
+from models.changes import Change, FieldChange, FieldPlan, Plan, Start, Target, TargetPlan, TriggerPlan
 from models.errors import StalePlan, UsageError
 
 NOW = datetime(2026, 11, 21, 12)
@@ -97,3 +97,25 @@ def test_a_trigger_that_has_begun_since_does_not_begin_again() -> None:
     begun = replace(made, triggers=(replace(waiting, waits_for_go_ahead=False),))
     assert saved.what_still_holds(made, made)[0].triggers == (waiting,)
     assert saved.what_still_holds(made, begun)[0].triggers == (replace(waiting, waits_for_go_ahead=False),)
+
+
+def test_an_automation_for_who_leaves_is_no_reason_to_refuse_when_only_a_no_makes_somebody_leave() -> None:
+    """The plan that is shown and carried out foretells it; and whoever said no is taken off whatever waits."""
+    made = plan("a")
+    off = Change("mailchimp", "VIP", "remove", "n", must=True)
+    goodbye = Start("Goodbye", "leave", 1, mails=1)
+    now = replace(
+        made, targets=tuple(replace(t, before=1, left=1, changes=(*t.changes, off), starts=(goodbye,)) for t in made.targets)
+    )
+    held, more = saved.with_refusals(saved.what_still_holds(made, now)[0], now)
+    assert (more, held.targets[0].starts) == (1, (goodbye,))
+    assert [(c.kind, c.contact_id) for c in held.changes] == [("add", "a"), ("remove", "n")]
+    assert (held.targets[0].entered, held.targets[0].left, held.targets[0].after) == (1, 1, 1)
+
+
+def test_who_objected_to_being_profiled_since_loses_the_values_whether_or_not_the_plan_speaks_of_the_field() -> None:
+    made = replace(plan("a"), fields=(FieldPlan("mailchimp", "clv", "RC_CLV", "number"),))
+    cleared, other = FieldChange("n", "", must=True), FieldChange("o", "7")
+    fields = tuple(FieldPlan("mailchimp", "x", name, "number", changes=(cleared, other)) for name in ("RC_CLV", "RC_TIER"))
+    held, more = saved.with_refusals(made, replace(made, fields=fields))
+    assert more == 2 and [(f.name, f.changes) for f in held.fields] == [("RC_CLV", (cleared,)), ("RC_TIER", (cleared,))]
