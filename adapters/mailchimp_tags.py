@@ -29,6 +29,8 @@ NO_ADDRESS = "the contact has no e-mail address, by which alone Mailchimp lets a
 READS = 3
 TAG_FIELDS = ("id", "name", "type")
 LOOKS = 6
+LOOKED_AFTER = 50
+"""What starts no automation goes out by the tag's name: after so many changes it is asked for again, lest somebody renamed it."""
 
 Key = tuple[Kind, str]
 """A change: its kind and the contact."""
@@ -71,7 +73,7 @@ class Tags:
                 self.api.find(f"{self.path}/{target.object_id}", ",".join(TAG_FIELDS)) if target.object_id.isdigit() else None
             )
             if found is not None:
-                return found, _renamed(str(found.get("name") or ""), target.name)
+                return found, self._said_of_its_name(found, target, names)
             note = "the tag we made was deleted in Mailchimp"
         kinds = (self._named(target.name, kind, names) for kind in ("static", "saved", "fuzzy"))
         same = next((found for found in kinds if found is not None), None)
@@ -80,6 +82,15 @@ class Tags:
         if same.get("name") != target.name:
             note = "; ".join(n for n in (note, "its name differs in upper and lower case only") if n)
         return same, note
+
+    def _said_of_its_name(self, found: Record, target: Target, names: dict[str, list[Record]]) -> str:
+        note = _renamed(str(found.get("name") or ""), target.name)
+        other = self._named(target.name, "static", names) if note else None
+        if other is None or str(other["id"]) == str(found["id"]):
+            return note
+        return (
+            f"{note}; a second tag '{other['name']}' is there now, which no segment fills: delete it if you need it for nothing"
+        )
 
     def _named(self, name: str, kind: str, names: dict[str, list[Record]]) -> Record | None:
         """The exact name first, else the same without case: Mailchimp takes both for one."""
@@ -175,28 +186,45 @@ class Tags:
 
     def apply_quietly(self, batch: Batch) -> list[Outcome]:
         """The same one contact at a time, starting no automation (`is_syncing`). The tag is named as it is called now, for
-        a name that no tag has would become a second tag."""
+        a name that no tag has would become a second tag; whom a rename meanwhile puts into such a one is taken off it again."""
+        done: list[str] = []
+        with told_or_unclear(lambda: bool(done)):
+            return self._applied_quietly(batch, done)
+
+    def _present_name(self, batch: Batch) -> str:
         tag = self.api.find(f"{self.path}/{batch.object_id}", ",".join(TAG_FIELDS)) if batch.object_id.isdigit() else None
         if tag is None or tag.get("type") != "static":
             raise PermanentApiError(
                 f"The Mailchimp tag '{batch.object_name}' is no longer there. Nothing was written.", platform="mailchimp"
             )
-        done: list[str] = []
-        with told_or_unclear(lambda: bool(done)):
-            return self._applied_quietly(batch, str(tag["name"]), done)
+        return str(tag["name"])
 
-    def _applied_quietly(self, batch: Batch, name: str, done: list[str]) -> list[Outcome]:
+    def _applied_quietly(self, batch: Batch, done: list[str]) -> list[Outcome]:
         """done: is given whose tag was changed, one after the other."""
         changes, began = _changes(batch), self.api.now_utc()
+        names = [self._present_name(batch)]
+        began_there = self.api.server_now()
         unsent: dict[Key, NotSentError] = {}
-        settled = self._tagged(changes, name, done, unsent)
+        settled: dict[Key, Outcome] = {}
+        for start in range(0, len(changes), LOOKED_AFTER):
+            names += [self._present_name(batch)] if start else []
+            settled |= self._tagged(changes[start : start + LOOKED_AFTER], names[-1], done, unsent)
+            if unsent:
+                put_off, rest = next(iter(unsent.values())), changes[start + LOOKED_AFTER :]
+                unsent |= {(kind, m.contact_id): put_off for kind, m in rest}
+                break
         unclear = [(kind, m) for kind, m in changes if (kind, m.contact_id) not in settled.keys() | unsent.keys()]
         if unclear:
             self.api.wait_for_the_unclear()
             found = self._settled(unclear, batch, {})
             settled |= {key: outcome for key, outcome in found.items() if outcome.result != "refused"}
             if timedelta(0) <= self.api.now_utc() - began < STALE:  # else the machine slept: consent is to be asked again
-                settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], name, done, {})
+                names.append(self._present_name(batch))
+                settled |= self._tagged([c for c in unclear if (c[0], c[1].contact_id) not in settled], names[-1], done, {})
+        if former := set(names) - {self._present_name(batch)}:
+            for key, error in self._put_right(batch, settled, former, began_there).items():
+                unsent[key] = error
+                del settled[key]
         if len(settled) + len(unsent) < len(changes):
             self._given_up.add(batch.object_id)
             lost = AmbiguousWriteError("Mailchimp did not say what became of changes of a tag.", platform="mailchimp")
@@ -206,6 +234,28 @@ class Tags:
             error.told = tuple(settled.values())
             raise error
         return [settled[kind, m.contact_id] for kind, m in changes]
+
+    def _put_right(
+        self, batch: Batch, settled: dict[Key, Outcome], former: set[str], since: datetime
+    ) -> dict[Key, NotSentError]:
+        """The tag was renamed while it was written: whose change did not reach it, to be made under its new name. Whom a second
+        tag of the old name got since then, it got from us, and they come off it; whom somebody put there before stay."""
+        sent = [(k, m) for k, m in _changes(batch) if (o := settled.get((k, m.contact_id))) and o.result == "done"]
+        found = self._settled(sent, batch, {})
+        astray = [(k, m) for k, m in sent if found[k, m.contact_id].result == "refused"]
+        names: dict[str, list[Record]] = {}
+        for name in former:
+            other = self._named(name, "static", names)
+            if other is not None and str(other["id"]) != batch.object_id:
+                came = self.joined(str(other["id"]), [m.contact_id for k, m in astray if k == "add"])
+                ours = [("remove", m) for k, m in astray if k == "add" and m.contact_id in came and came[m.contact_id] >= since]
+                self._tagged(ours, str(other["name"]), [], {})
+        log.warning("mailchimp: a tag was renamed while it was written; %s changes are made again", len(astray))
+        renamed = NotSentError(
+            "Somebody renamed the Mailchimp tag while it was being filled. The next run goes on under its new name.",
+            platform="mailchimp",
+        )
+        return {(k, m.contact_id): renamed for k, m in astray}
 
     def _tagged(
         self, changes: Sequence[tuple[Kind, Member]], name: str, done: list[str], unsent: dict[Key, NotSentError]

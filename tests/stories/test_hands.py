@@ -11,6 +11,7 @@ import orjson
 import pytest
 import responses
 
+from adapters import mailchimp_tags
 from connector import choices, planner, privacy, rebuild, sync, undo, writer
 from connector.sandbox.base import Request, Response
 from connector.sandbox.faults import answer
@@ -135,6 +136,45 @@ def test_whom_a_quiet_fill_reached_though_the_answer_was_lost_is_ours_and_loses_
         keeper.owner.pull()
         keeper.owner.push(first=False)
         assert [n for n in range(6) if carries(keeper, n)] == []
+
+
+@pytest.mark.parametrize("at", [1, 3, 6, 7], ids=["before the first", "in the middle", "before the last", "after a look"])
+def test_a_tag_that_is_renamed_while_it_is_filled_quietly_gets_everybody_under_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """What starts no automation goes out by the tag's name, and a name that no tag has makes a second tag."""
+    monkeypatch.setattr(mailchimp_tags, "LOOKED_AFTER", 6)
+    written: list[str] = []
+
+    def rename(request: Request, handle: Callable[[Request], Response]) -> Response:
+        if request.method == "POST" and request.path.endswith("/tags"):
+            written.append(request.path)
+            if len(written) == at:
+                keeper.world.mailchimp.account.tags[tag_id].name = "Best friends"
+        return handle(request)
+
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        keeper = Shopkeeper(mock, tmp_path, VIP.replace("hubspot", "mailchimp"), only="mailchimp")
+        keeper.owner.believe({"VIP": range(2)})
+        keeper.owner.push()
+        keeper.world.mailchimp.add_journey(NAME)
+        (tag_id,) = {int(o) for _, o, _ in keeper.owner.held()}
+        keeper.owner.change_rule(">= 1", ">= 2")
+        keeper.owner.believe({"VIP": range(10)})
+        with between(keeper.world.mailchimp, rename):
+            s, _ = keeper.owner.push()
+        everybody = {keeper.world.contact_id("mailchimp", n) for n in range(10)}
+        assert keeper.world.members("mailchimp", "Best friends") == everybody
+        assert not keeper.world.members("mailchimp", NAME), "nobody is left in the second tag"
+        assert {c for *_, c in keeper.owner.held()} == everybody and s.exit_code == 0
+        assert keeper.world.mails("mailchimp") == 0
+        _, plan = keeper.owner.push(first=False)
+        assert plan.changes == () and f"a second tag '{NAME}' is there now" in " ".join(plan.targets[0].notes)
+        for n in range(10):
+            keeper.world.mailchimp.change(f"p{n:05d}", {"status": "unsubscribed"})
+        keeper.owner.pull()
+        keeper.owner.push(first=False)
+        assert not keeper.world.members("mailchimp", "Best friends")
 
 
 def test_a_ledger_is_not_rebuilt_from_another_audience(tmp_path: Path) -> None:
