@@ -17,6 +17,7 @@ from models.changes import Member
 from models.segments import Segment
 
 EXCLUDED = "excluded by [exclude]"
+PINNED = "pinned: always"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Desired:
 
     members: contact id -> Member. excluded: named reason -> people. closed: contacts that must not carry the tag because
     somebody said no or was erased -> why. stuck: contacts that belong there, or should leave, and that the platform refuses to change.
-    reasons: contacts with a tag of ours that may not carry it, for whatever reason -> why.
+    reasons: contacts with a tag of ours that may not carry it, for whatever reason -> why. because: members whom the rule does not
+    mean -> why they belong there all the same.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class Desired:
     notes: tuple[str, ...] = ()
     stuck: frozenset[str] = frozenset()
     reasons: dict[str, str] = field(default_factory=dict)
+    because: dict[str, str] = field(default_factory=dict)
 
 
 def who(store: Store, config: Config, platform: str, title: str, segment: Segment, *, day: date) -> Desired:
@@ -47,9 +50,8 @@ def who(store: Store, config: Config, platform: str, title: str, segment: Segmen
     journal.unpark(store, platform, segment.name, found.members.keys())
     members, excluded = dict(found.members), dict(found.excluded)
     notes = list(found.notes)
-    staying = store.value("SELECT count(*) FROM wanted_people WHERE is_staying AND blocked = ''")
-    if staying:
-        notes.append(f"{staying} no longer match the rule and stay: {_why_staying(segment)}")
+    because = _beyond_the_rule(store, segment, members)
+    notes += _staying(store, platform, segment, {c for c, reason in because.items() if reason != PINNED})
 
     def leave_out(contacts: set[str], reason: str) -> None:
         gone = [c for c in members if c in contacts]
@@ -64,8 +66,33 @@ def who(store: Store, config: Config, platform: str, title: str, segment: Segmen
     if leaving:
         notes.append(f"{len(leaving)} should leave and are stuck: {title} refuses to change them")
     return Desired(
-        members, dict(sorted(excluded.items())), found.closed, tuple(notes), frozenset(stuck | leaving), found.reasons
+        members, dict(sorted(excluded.items())), found.closed, tuple(notes), frozenset(stuck | leaving), found.reasons, because
     )
+
+
+def _beyond_the_rule(store: Store, segment: Segment, members: Mapping[str, Member]) -> dict[str, str]:
+    """Why those belong there whom the rule does not mean."""
+    how = {
+        "pin": PINNED,
+        "days": f"no longer matches the rule, and came into the segment less than {segment.stay_days} days ago",
+        "while": "no longer matches the rule, and stays_while still holds",
+    }
+    found = dict(store.sql("SELECT person_id, how FROM wanted_people WHERE how <> 'a rule' AND blocked = ''"))
+    return {c: how[found[m.person_id]] for c, m in members.items() if m.person_id in found}
+
+
+def _staying(store: Store, platform: str, segment: Segment, staying: set[str]) -> list[str]:
+    """What is said of those who no longer match: who has the tag of us stays in it; who has not, enters by `stay_days` alone."""
+    if not staying:
+        return []
+    rows = store.sql("SELECT contact_id FROM ledger WHERE platform = ? AND segment = ?", [platform, segment.name])
+    stay = len(staying & {c for (c,) in rows})
+    enter = len(staying) - stay
+    notes = [f"{stay} no longer match the rule and stay: {_why_staying(segment)}"] if stay else []
+    told = (
+        f"{enter} not tagged by us yet no longer match the rule and belong there all the same: their {segment.stay_days} days"
+    )
+    return [*notes, *([f"{told} in the segment are not over (stay_days)"] if enter else [])]
 
 
 def _why_staying(segment: Segment) -> str:
@@ -74,7 +101,8 @@ def _why_staying(segment: Segment) -> str:
 
 
 def _gather(store: Store, config: Config, platform: str, segment: Segment, day: date) -> None:
-    """The temporary table wanted_people: person_id, blocked (why not, '' = may), is_staying."""
+    """The temporary table wanted_people: person_id, blocked (why not, '' = may), how (by what they belong in it: 'a rule', 'pin',
+    'days' of a minimum stay, 'while' another rule holds)."""
     earlier = _earlier_in_set(config, segment.name)
     stay = {g.name or g.use: g.stay_days for g in config.segment}
     names = [segment.name, *({segment.was} - {"", *stay})]  # the stays of before a rename are kept under the old name
@@ -82,19 +110,21 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
         """
         CREATE OR REPLACE TEMP TABLE wanted_people AS
         WITH candidates AS (
-          SELECT person_id, false AS is_staying FROM members WHERE segment = $segment
+          SELECT person_id, 'a rule' AS how FROM members WHERE segment = $segment
           UNION ALL
-          SELECT person_id, true FROM memberships
+          SELECT person_id, 'days' FROM memberships
           WHERE list_contains($names, segment) AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
             AND entered_on <= $day::DATE -- of a day yet to come, by a clock that was wrong, no days can be over
           UNION ALL
-          SELECT l.person_id, true FROM ledger g
+          SELECT l.person_id, 'while' FROM ledger g
           JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
           JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
           WHERE g.platform = $platform AND g.segment = $segment
           UNION ALL
-          SELECT person_id, false FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
-        people AS (SELECT person_id, bool_and(is_staying) AS is_staying FROM candidates GROUP BY person_id),
+          SELECT person_id, 'pin' FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
+        people AS (
+          SELECT person_id, arg_min(how, CASE how WHEN 'a rule' THEN 0 WHEN 'pin' THEN 1 WHEN 'days' THEN 2 ELSE 3 END) AS how
+          FROM candidates GROUP BY person_id),
         set_before AS (SELECT unnest($earlier) AS segment, unnest($stays) AS stay),
         in_earlier AS (
           SELECT person_id, segment FROM members SEMI JOIN set_before USING (segment)
@@ -113,7 +143,7 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           SELECT e.person_id, arg_min(e.segment, list_position($earlier, e.segment)) AS segment
           FROM in_earlier e ANTI JOIN pins p
           ON p.person_id = e.person_id AND lower(p.segment) = lower(e.segment) AND p.kind = 'never' GROUP BY e.person_id)
-        SELECT c.person_id, c.is_staying, coalesce(
+        SELECT c.person_id, c.how, coalesce(
           CASE WHEN n.person_id IS NOT NULL THEN 'pinned: never' END,
           CASE WHEN x.person_id IS NOT NULL AND $purpose = 'marketing' THEN $excluded END,
           CASE WHEN e.person_id IS NOT NULL THEN 'already in ' || e.segment END, '') AS blocked

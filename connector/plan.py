@@ -28,7 +28,8 @@ class Wanted:
     """Everything one target's plan is made from, besides what is on the platform.
 
     desired: contact id -> Member with a reason to enter; closed: contact id -> why it must not carry the tag (a refusal,
-    an erasure); reasons: the same of everybody of ours who may not carry it; ours: contact ids our ledger says we added; given:
+    an erasure); reasons: the same of everybody of ours who may not carry it; because: why those of `desired` whom the rule
+    does not mean (`reason` is the rule in words); ours: contact ids our ledger says we added; given:
     who may have its second thing by our hand; lagging: contact ids whose adding the platform confirmed
     within the last hours and has never shown since; stuck: contacts that belong there and that the platform refuses to
     change, who stay if they are there; stopped: why the whole run or this segment must not be written (a
@@ -45,6 +46,7 @@ class Wanted:
     closed: Mapping[str, str] = field(default_factory=dict)
     excluded: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    because: Mapping[str, str] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
     lagging: frozenset[str] = frozenset()
@@ -169,7 +171,7 @@ def _whose(wanted: Wanted, observed: Observed) -> str:
 
 def _add(wanted: Wanted, member: Member) -> Change:
     t = wanted.target
-    reason = wanted.reason or "matches the rule"
+    reason = wanted.because.get(member.contact_id) or wanted.reason or "matches the rule"
     return Change(t.platform, t.segment, "add", member.contact_id, member.email, member.person_id, reason)
 
 

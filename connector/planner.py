@@ -354,6 +354,7 @@ def _wanted_one(
         closed=want.closed,
         excluded=want.excluded,
         reasons=want.reasons,
+        because=want.because,
         ours=ours,
         stuck=want.stuck,
         is_our_object=bool(object_id),

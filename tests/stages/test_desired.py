@@ -102,11 +102,12 @@ def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
     person(store, "fresh")
     person(store, "old")
     person(store, "of a year to come")
-    for name, entered in (("fresh", "2026-11-15"), ("old", "2026-10-01"), ("of a year to come", "2027-11-15")):
+    for name, since in (("fresh", "2026-11-15"), ("old", "2026-10-01"), ("of a year to come", "2027-11-15")):
         store.insert(
             "memberships",
-            [{"segment": "VIP", "person_id": name, "entered_on": entered, "left_on": "2026-11-20", "entered_run": "r"}],
+            [{"segment": "VIP", "person_id": name, "entered_on": since, "left_on": "2026-11-20", "entered_run": "r"}],
         )
+    entered(store, "VIP", "fresh")
     staying = who(store, Segment("VIP", "orders_total > 5", stay_days=14))
     assert set(staying.members) == {"fresh"}
     assert staying.notes == ("1 no longer match the rule and stay: their 14 days are not over",)
@@ -115,6 +116,26 @@ def test_who_left_stays_until_the_minimum_stay_is_over(store: Store) -> None:
     assert set(who(store, renamed).members) == {"fresh"}
     another = [{"name": "VIP", "where": "true"}]
     assert who(store, renamed, segment=another).members == {}, "their stays are those of the segment that has the name now"
+
+
+def test_whoever_enters_without_matching_the_rule_is_not_said_to_match_it(store: Store) -> None:
+    """They came into the segment before it was first written there, and left it; or the owner pinned them."""
+    for name in ("lately", "pinned", "today"):
+        person(store, name, *(["VIP"] if name == "today" else []))
+    stay = {"segment": "VIP", "person_id": "lately", "entered_on": "2026-11-15", "left_on": "2026-11-20", "entered_run": "r"}
+    store.insert("memberships", [stay])
+    choices.pin(store, "pinned", "VIP", "always", "friend of the house", NOW, "r")
+    found = who(store, Segment("VIP", "orders_total > 5", stay_days=14))
+    told = "1 not tagged by us yet no longer match the rule and belong there all the same: their 14 days in the segment are not over"
+    assert found.notes == (f"{told} (stay_days)",)
+    target = Target("mailchimp", "VIP", "VIP", "7")
+    wanted = Wanted(target, "VIP", found.members, because=found.because, reason="has more than 5 orders", has_go_ahead=True)
+    made = plan_target(wanted, Observed(target, False), Limits())
+    assert {c.contact_id: c.reason for c in made.changes} == {
+        "today": "has more than 5 orders",
+        "pinned": "pinned: always",
+        "lately": "no longer matches the rule, and came into the segment less than 14 days ago",
+    }
 
 
 def entered(store: Store, segment: str, *contacts: str) -> None:
