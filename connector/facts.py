@@ -180,7 +180,7 @@ def rows() -> dict[str, str]:
         "placed_rows": _linked("orders", "t.source, t.order_id, t.ordered_at, t.country, t.region, t.city, t.postcode",
                                "t.ordered_at", f"NOT coalesce(t.is_test OR {CANCELLED_BY_THEN}, FALSE) AND {has_place('t')}"),
         "address_rows": _ADDRESSES,
-        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE)
+        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE).replace("{given_up}", _GIVEN_UP)
         .replace("{kept_opt_outs}", KEPT_OPT_OUTS).replace("{weights}", weights)
         .replace("{no_answer}", NO_ANSWER),
         "order_rows": "SELECT * FROM {orders} WHERE {some} AND {seen_orders}",
@@ -338,7 +338,7 @@ _CONSENTS = """
             AND (c.state = 'erased' OR (c.state = 'gone' AND s.source IN ('mailchimp', 'hubspot')))) AS is_erased,
           s.status IN {no_answer} AND r.contact_id IS NOT NULL AS is_hidden,
           CASE WHEN s.topic = '' THEN s.status IN ('unsubscribed', 'dead', 'archived', 'erased') OR d.email IS NOT NULL
-              OR o.person IS NOT NULL
+              OR o.person IS NOT NULL OR g.contact_id IS NOT NULL
             ELSE s.source = 'hubspot' AND s.status = 'unsubscribed' END AS closes,
           CASE WHEN s.topic = '' OR s.source <> 'mailchimp' THEN 0
             WHEN lower(s.topic) LIKE '%email%' OR lower(s.topic) LIKE '%e-mail%'
@@ -374,6 +374,7 @@ _CONSENTS = """
             SELECT source, contact_id FROM ({kept_opt_outs})
             WHERE source = 'hubspot' AND topic = '{subscription_type}' AND seen_at < {until}) AS u
           JOIN fact_links AS m ON m.source = u.source AND m.contact_id = u.contact_id) AS o ON o.person = l.n AND s.source = 'hubspot'
+        LEFT JOIN ({given_up}) AS g ON g.source = s.source AND g.contact_id = s.contact_id AND g.channel = s.channel
         LEFT JOIN ({refused_before}) AS r ON r.source = s.source AND r.contact_id = s.contact_id AND r.channel = s.channel
         WHERE {some} AND (s.topic = '' OR s.source = 'mailchimp' OR (s.source = 'hubspot' AND s.topic = '{subscription_type}'))
           AND NOT coalesce({is_past} AND c.created_at >= {until}, FALSE)))
@@ -388,7 +389,8 @@ _CONSENTS = """
     WHERE {some} AND e.source = 'import' AND e.kind = 'unsubscribe' AND e.occurred_at < {until}"""
 """What each contact says of each channel; `may_mail` as `connector/consent.py` judges it there: a dead address is dead wherever
 it stands, HubSpot's subscription type of the configuration closes, and so do Mailchimp's marketing permissions without a tick
-(`box`: 4 and 3 a box that says e-mail, with and without one, which count alone where there are any; 2 and 1 another one). A no
+(`box`: 4 and 3 a box that says e-mail, with and without one, which count alone where there are any; 2 and 1 another one), also those
+that were given up before the audience lost its boxes. A no
 that the record does not say any more (`is_hidden`), and one that only an event tells of, are still a no."""
 
 _REFUSED_BEFORE = """
@@ -402,6 +404,28 @@ _REFUSED_BEFORE = """
             ON y.source = o.source AND y.contact_id = o.contact_id AND y.channel = o.channel AND y.seen_at > o.seen_at
           WHERE y.contact_id IS NULL"""
 """Contacts whose last clear answer was a no, whatever they say now."""
+
+_GIVEN_UP = """
+          SELECT b.source, b.contact_id, b.channel FROM (
+            SELECT *, max(says_email) OVER (PARTITION BY source, contact_id, channel) AS has_email_box FROM (
+              SELECT source, contact_id, channel, topic, max(seen_at) AS told_at,
+                max(CASE WHEN status = 'subscribed' THEN seen_at END) AS ticked_at,
+                CASE WHEN lower(topic) LIKE '%email%' OR lower(topic) LIKE '%e-mail%' THEN 1 ELSE 0 END AS says_email
+              FROM consent_history WHERE source = 'mailchimp' AND coalesce(topic, '') <> '' AND seen_at < {until}
+              GROUP BY source, contact_id, channel, topic) AS t) AS b
+          LEFT JOIN (
+            SELECT source, contact_id, channel, max(seen_at) AS yes_at FROM consent_history
+            WHERE source = 'mailchimp' AND coalesce(topic, '') = '' AND status = 'subscribed' AND seen_at < {until}
+            GROUP BY source, contact_id, channel) AS y
+            ON y.source = b.source AND y.contact_id = b.contact_id AND y.channel = b.channel AND y.yes_at > b.told_at
+          LEFT JOIN (SELECT DISTINCT contact_id FROM consents WHERE source = 'mailchimp' AND coalesce(topic, '') <> '') AS k
+            ON k.contact_id = b.contact_id
+          WHERE b.says_email = b.has_email_box AND y.contact_id IS NULL AND k.contact_id IS NULL
+          GROUP BY b.source, b.contact_id, b.channel
+          HAVING max(CASE WHEN b.ticked_at IS NULL THEN 0 ELSE 1 END) = 1
+            AND max(CASE WHEN b.ticked_at = b.told_at THEN 1 ELSE 0 END) = 0"""
+"""Contacts of Mailchimp whose record shows no boxes any more, and who had ticked the one for e-mail and given it up before, without a
+yes since then: as `connector/consent.py` has it (`unticked`)."""
 
 _CARTS = """
     SELECT c.*, (completed_at IS NULL OR completed_at >= {until}) AND (o.last_at IS NULL OR o.last_at < c.touched) AS is_open

@@ -165,3 +165,27 @@ def test_an_opt_out_of_the_subscription_type_closes_every_contact_of_the_person_
     assert row(store, "hubspot", "left")["person_id"] == row(store, "hubspot", "sibling")["person_id"]
     assert {w: row(store, "hubspot", w)["is_subscribed"] for w in phones} == {"left": False, "sibling": False, "other": True}
     assert mailable(store, cfg) == {row(store, "hubspot", "other")["person_id"]}
+
+
+def test_a_box_that_was_given_up_before_the_audience_lost_its_boxes_counts_in_the_profile_too() -> None:
+    """Contact -> (may be mailed, what was heard of it, the latest last)."""
+    email, ads, yes, no = "Email", "Online ads", "subscribed", "not_specified"
+    boxes: dict[str, tuple[bool, tuple[tuple[str, str], ...]]] = {
+        "gave up": (False, ((email, yes), (email, no))),
+        "ticked": (True, ((email, no), (email, yes))),
+        "never ticked": (True, ((email, no),)),
+        "gave up ads": (True, ((email, yes), (ads, yes), (ads, no))),
+        "gave up two others": (False, (("Post", yes), (ads, yes), ("Post", no), (ads, no))),
+        "gave up one of two": (True, (("Post", yes), (ads, yes), (ads, no))),
+        "came back": (True, ((email, yes), (email, no), ("", "unsubscribed"), ("", yes))),
+    }
+    store, cfg = new_store(), config()
+    store.insert("contacts", [contact("mailchimp", w, email=f"{w.replace(' ', '')}@x.example") for w in boxes])
+    store.insert("consents", [said("mailchimp", w, yes) for w in boxes])
+    heard = [
+        (w, topic, status, f"2026-03-{n:02d}") for w, (_, told) in boxes.items() for n, (topic, status) in enumerate(told, 1)
+    ]
+    store.insert("consent_history", [said("mailchimp", w, status, topic) | {"seen_at": at} for w, topic, status, at in heard])
+    derive(store, cfg)
+    assert {w: row(store, "mailchimp", w)["is_subscribed"] for w in boxes} == {w: may for w, (may, _) in boxes.items()}
+    assert mailable(store, cfg) == {row(store, "mailchimp", w)["person_id"] for w, (may, _) in boxes.items() if may}
