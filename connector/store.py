@@ -64,6 +64,10 @@ class Store:
         self._settings: dict[str, Any] = {"memory_limit": memory_limit} | ({"threads": threads} if threads else {})
         self._db = _connect(path, self._settings, read_only=read_only)
         try:
+            if (
+                path != MEMORY and not read_only
+            ):  # nobody else writes now: what lies there a killed run left, half a copy perhaps
+                shutil.rmtree(self.staging, ignore_errors=True)
             self._shut_in()
             self._migrate(read_only)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -18,6 +19,22 @@ from models.errors import LockedError, StoreError
 
 def row(record_id: str, **columns: object) -> dict[str, object]:
     return {"source": "s", "stream": "t", "record_id": record_id, **columns}
+
+
+@pytest.mark.parametrize("is_linked", [False, True], ids=["a copy half made", "a rename half done"])
+def test_what_a_kill_in_the_middle_of_compacting_left_is_gone_at_the_next_start(tmp_path: Path, is_linked: bool) -> None:
+    """It holds everybody, those too who were forgotten since. A file system may show one file under both names then."""
+    path = tmp_path / "r.duckdb"
+    with Store(path) as store:
+        store.insert("contacts", [row("1")])
+        left = store.staging / "compact.duckdb"
+    left.parent.mkdir()
+    os.link(path, left) if is_linked else shutil.copy(path, left)
+    with Store(path) as store:
+        assert not left.parent.exists() and path.stat().st_nlink == 1
+        store.compact()
+        assert store.value("SELECT count(*) FROM contacts") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.duckdb"]
 
 
 def test_everything_beside_the_store_is_private(tmp_path: Path) -> None:
