@@ -44,16 +44,22 @@ def left_alone(store: Store) -> dict[str, list[str]]:
     return found
 
 
+UNHEARD = (
+    "{:,} merged on Shopify since we last read them: what they said of mail after that, at an address that is no customer's now, "
+    "Shopify tells nobody. If you know that one of them had just unsubscribed, unsubscribe the customer that is left."
+)
+"""What an owner is told, once, of merges that may have hidden a no."""
+
+
 def settle(store: Store) -> int:
-    """Mark contacts whose platform gave them a new id as merged into the newest one; gives how many were marked.
+    """Mark contacts whose platform gave them a new id as merged into the newest one; gives of how many nobody can tell whether
+    they said no before they were merged.
 
     The old id's refusals stay in force; its tags are the platform's, and our ledger follows with `ledger.follow_merges`.
     """
-    marked = 0
     for platform, kind in STABLE.items():
-        marked += len(
-            store.sql(
-                """
+        store.sql(
+            """
                 WITH named AS (
                   SELECT i.value, c.contact_id, c.updated_at,
                     CASE WHEN contains(c.contact_id, ':') THEN split_part(c.contact_id, ':', 1) END AS audience FROM identifiers i
@@ -66,21 +72,32 @@ def settle(store: Store) -> int:
                 FROM newest n JOIN named m ON m.value = n.value AND m.audience IS NOT DISTINCT FROM n.audience
                 WHERE contacts.source = $p AND contacts.contact_id = m.contact_id AND m.contact_id <> n.survivor
                   AND contacts.merged_into IS DISTINCT FROM n.survivor
-                RETURNING 1
                 """,
-                {"p": platform, "k": kind},
-            )
+            {"p": platform, "k": kind},
         )
-    return marked + len(
-        store.sql("""
+    merged = store.sql("""
             WITH into_one AS (
               SELECT source, contact_id, min(now_id) AS survivor FROM order_moves GROUP BY ALL HAVING count(DISTINCT now_id) = 1)
             UPDATE contacts SET state = 'merged', merged_into = m.survivor FROM into_one AS m
             WHERE contacts.source = m.source AND contacts.contact_id = m.contact_id AND contacts.state = 'gone'
               AND NOT EXISTS (SELECT 1 FROM orders AS o WHERE o.source = m.source AND o.contact_id = m.contact_id)
               AND EXISTS (SELECT 1 FROM contacts AS c WHERE c.source = m.source AND c.contact_id = m.survivor)
-            RETURNING 1""")
+            RETURNING contacts.source || chr(31) || contacts.contact_id""")
+    return _unheard(store, [name for (name,) in merged]) if merged else 0
+
+
+def _unheard(store: Store, merged: Sequence[str]) -> int:
+    """Of contacts that vanished into another: those who had not said no when we last read them, at an address of their own."""
+    found = store.value(
+        """SELECT count(*) FROM contacts AS c
+           JOIN contacts AS n ON n.source = c.source AND n.contact_id = c.merged_into AND n.email IS DISTINCT FROM c.email
+           WHERE list_contains(CAST(? AS VARCHAR[]), c.source || chr(31) || c.contact_id) AND c.email IS NOT NULL
+             AND NOT EXISTS (
+               SELECT 1 FROM consents AS a WHERE a.source = c.source AND a.contact_id = c.contact_id AND a.channel = 'email'
+                 AND coalesce(a.topic, '') = '' AND a.status IN ('unsubscribed', 'erased'))""",
+        [list(merged)],
     )
+    return int(found)
 
 
 def survivors(store: Store, platform: str, contacts: Sequence[str]) -> dict[str, str]:

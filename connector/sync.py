@@ -109,7 +109,8 @@ def read_in_full(s: Session) -> list[full_reads.FullRead]:
 
 def identify(s: Session) -> None:
     """Who is who: contacts that live on under another id first, then people and purchases."""
-    merges.settle(s.store)
+    if unheard := merges.settle(s.store):
+        s.notices.append(merges.UNHEARD.format(unheard))
     if s.records:
         product_history.note(s.store, s.now())
     identity.identify(s.store, s.config, s.as_of.day)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import imports, sync, triggers, undo, writer
+from connector import imports, merges, sync, triggers, undo, writer
 from tests.laws.consent_shop import CONTACTS, EVERYWHERE, PLATFORMS, Laws
 from tests.laws.consent_table import MAIL_AND_CARE as SEGMENTS
 from tests.laws.consent_table import MARKETING, bought, person
@@ -172,6 +172,29 @@ def test_a_tag_that_went_along_with_a_merge_comes_off_a_survivor_who_says_no_in_
     laws.change("shopify", "cy", status="unsubscribed")
     night(laws, whole=True)
     assert laws.carrying("shopify", MARKETING) == {"bo"}
+    laws.close()
+
+
+@pytest.mark.parametrize("is_pulled", [False, True], ids=["in the same night", "and was heard before"])
+def test_a_no_that_vanished_with_a_merged_customer_is_told_of_where_it_cannot_be_known(tmp_path: Path, is_pulled: bool) -> None:
+    people = [person("ana"), person("cy"), person("bo")]
+    laws = Laws(tmp_path, people, SEGMENTS, bought(people), more="[pull]\nfull_read_days = 7\n")
+    laws.pull(full=True)
+    laws.push(first=True)
+    laws.change("shopify", "ana", status="unsubscribed")
+    if is_pulled:
+        night(laws)
+    laws.shopify.merge("cy", "ana")
+    laws.later(days=1)
+    laws.pull()
+    with laws.session("plan") as s:
+        laws._planned(s, False)
+    assert [n for n in s.notices if "merged on Shopify" in n] == ([] if is_pulled else [merges.UNHEARD.format(1)])
+    night(laws)
+    assert laws.carrying("shopify", MARKETING) == ({"bo"} if is_pulled else {"bo", "cy"})
+    with laws.session("plan") as s:
+        laws._planned(s, False)
+    assert s.notices == [], "once is enough"
     laws.close()
 
 
