@@ -307,7 +307,8 @@ def _delivered(
     settled += [Outcome(m.contact_id, "add", "unknown") for m in left.adds if m.contact_id in unknown]
     settled += [Outcome(m.contact_id, "remove", "unknown") for m in left.removes if m.contact_id in unknown]
     is_open = any(o.result == "unknown" for o in settled)
-    return _Delivered(tuple(settled), "unknown" if is_open else "failed", error=last if unknown != _ids(left) else None)
+    is_refused = isinstance(last, NotSentError) or unknown != _ids(left)  # no more is sent in this run, and it is said why
+    return _Delivered(tuple(settled), "unknown" if is_open else "failed", error=last if is_refused else None)
 
 
 def _in_before(adapter: Adapter, object_id: str, found: Sequence[Outcome], sent_at: datetime) -> frozenset[str]:

@@ -86,7 +86,7 @@ class Shop:
             writes.append(request)
             return on_write(len(writes), request, inner)
 
-        s = self.owner.session()
+        self.session = s = self.owner.session()
         s.sleep = sleep
         plan = self.owner.plan(s, first=True)
         hand_on = self.simulator.handle

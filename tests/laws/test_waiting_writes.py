@@ -72,6 +72,29 @@ def test_a_write_that_was_refused_to_the_end_claims_nobody_in_the_next_run(
     assert shop.carries(5) and shop.is_ours(5)
 
 
+def test_a_batch_in_parts_that_is_refused_to_the_end_counts_nobody_as_done_whom_it_did_not_reach_and_says_why(
+    mock: responses.RequestsMock, tmp_path: Path
+) -> None:
+    """HubSpot refuses a batch as a whole, takes the first half of it, and then nothing any more."""
+    shop = Shop(mock, tmp_path, "hubspot")
+    shop.owner.believe({"VIP": range(12)})
+    whole = Response(400, {"Content-Type": "application/json"}, b'{"status": "error", "category": "VALIDATION_ERROR"}')
+    off = put_off(shop, 10_000)
+
+    def on_write(count: int, request: Request, inner: Hand) -> Response:
+        return whole if count == 1 else inner(request) if count == 2 else off(count, request, inner)
+
+    shop.push(on_write)
+    (result,) = shop.session.results
+    reached = [n for n in range(4, 12) if shop.carries(n)]
+    assert 0 < len(reached) == result.counts["done"] < 8 and result.counts.get("already", 0) == 0
+    assert result.planned == sum(result.counts.values()) + result.not_sent and result.not_sent > 0
+    assert "429" in result.problem and shop.session.exit_code == 1
+    assert [n for n in range(4, 12) if shop.is_ours(n)] == reached
+    shop.owner.push(first=False)
+    assert all(shop.carries(n) and shop.is_ours(n) for n in range(12))
+
+
 @pytest.mark.parametrize("aliases", [50, 2, 1])
 @pytest.mark.parametrize("takes", [True, False])
 def test_who_was_in_it_when_we_looked_or_was_not_reached_is_not_ours_when_an_answer_is_lost(
