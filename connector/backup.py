@@ -30,6 +30,8 @@ KEEP = 10
 JOURNAL_DAYS = 30
 VERSION = 1
 FOLDERS = "backup_folders"
+KEY = "store.keys"
+"""What the store's key file is called in a backup."""
 TABLES = (
     "ledger_objects", "ledger", "journal", "parked", "go_aheads", "pins", "paused", "overrides", "nights", "audit",
     "audit_head", "forgotten", "no_profiling", "meta", "field_values", "field_writes", "trigger_starts", "triggered",
@@ -112,11 +114,12 @@ def read(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def rewrite_all(store: Store, config: Config, clean: Cleaner) -> int:
-    """Pass every row of every backup we know of through `clean`; gives how many files changed.
+    """Pass every row of every backup we know of through `clean`; gives how many files changed. All of them know from then on who
+    was forgotten, so that after a loss nobody comes back who was forgotten after the last push.
 
     One that cannot be read is removed: nobody can tell whom it names.
     """
-    changed = 0
+    changed, key, out = 0, _key(store), _rows(store, "(SELECT * FROM forgotten)")
     for path in (f for folder in (folder_of(config), *_remembered(store)) for f in files_in(folder)):
         try:
             tables = read(path)
@@ -126,10 +129,13 @@ def rewrite_all(store: Store, config: Config, clean: Cleaner) -> int:
             changed += 1
             continue
         fresh = {t: [new for row in rows if (new := clean(t, row)) is not None] for t, rows in tables.items()}
-        if fresh == tables:
-            continue
         with zipfile.ZipFile(path) as z:
             entries = {n: z.read(n) for n in z.namelist()}
+        if key and entries.setdefault(KEY, key) == key and "forgotten" in fresh:
+            held = {row["hash"] for row in fresh["forgotten"]}
+            fresh["forgotten"] += [row for row in out if row["hash"] not in held]
+        if fresh == tables:
+            continue
         entries |= {f"{t}.jsonl": _lines(rows) for t, rows in fresh.items()}
         try:
             _write(path, iter(entries.items()))
@@ -144,13 +150,22 @@ def _entries(store: Store, config: Config, now: datetime) -> Iterator[tuple[str,
     about = {"version": VERSION, "made_at": str(now), "tables": held, "store": config.store_path.name}
     yield "about.json", orjson.dumps(about)
     for table in held:
-        rows = [orjson.loads(text) for (text,) in store.sql(f"SELECT CAST(to_json(t) AS VARCHAR) FROM {_source(table, now)} t")]
+        rows = _rows(store, _source(table, now))
         yield f"{table}.jsonl", _lines([_without_addresses(r) if table == "journal" else r for r in rows])
     if config.path.is_file():
         yield "rollcall.toml", config.path.read_bytes()
+    if key := _key(store):
+        yield KEY, key
+
+
+def _rows(store: Store, source: str) -> list[dict[str, Any]]:
+    return [orjson.loads(text) for (text,) in store.sql(f"SELECT CAST(to_json(t) AS VARCHAR) FROM {source} t")]
+
+
+def _key(store: Store) -> bytes:
+    """The store's key file; nothing where it has none yet."""
     path = keys.key_path(store)
-    if path is not None and path.is_file():
-        yield "store.keys", path.read_bytes()
+    return path.read_bytes() if path is not None and path.is_file() else b""
 
 
 def _held(store: Store) -> list[str]:
@@ -193,6 +208,11 @@ def _remember(store: Store, folder: Path) -> None:
     known = sorted({*map(str, _remembered(store)), str(folder)})
     store.sql("DELETE FROM meta WHERE name = ?", [FOLDERS])
     store.insert("meta", [{"name": FOLDERS, "value": orjson.dumps(known).decode()}])
+
+
+def out_of_reach(store: Store) -> list[Path]:
+    """Folders of backups that are not there now: on a disk that is not plugged in, perhaps."""
+    return [folder for folder in _remembered(store) if not folder.is_dir()]
 
 
 def _remembered(store: Store) -> list[Path]:

@@ -44,6 +44,11 @@ def saved_files(store: Store) -> list[Path]:
     return sorted({Path(p) for (listed,) in found if listed for p in orjson.loads(listed)})
 
 
+def out_of_reach(store: Store) -> list[Path]:
+    """Folders that are not there now, and into which something was written that may name people."""
+    return sorted({*backup.out_of_reach(store), *(f.parent for f in saved_files(store) if not f.parent.is_dir())})
+
+
 def cleaner(store: Store, traces: Traces) -> Callable[[str, dict[str, Any]], dict[str, Any] | None]:
     """What is to become of a row of a backup: (table, row) -> the row without the person, None when it goes."""
     key = store_key(store)

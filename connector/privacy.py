@@ -18,7 +18,7 @@ from connector import audit, clock, consent, erase, erase_files, forgotten, iden
 from connector.config import Config
 from connector.store import Store
 from connector.traces import Traces
-from models.errors import UsageError
+from models.errors import StoreError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ STEPS = {
 }
 """What the owner has to do where Rollcall may not write: the names of the links to follow."""
 
+UNREACHED = "{}: it is not there now. Delete what Rollcall wrote into it until today (plans, letters, backups)."
 OTHER_STEP = "{0}: erase the person there too, in the way {0} has for it."
 
 
@@ -82,6 +83,7 @@ def forget(
     sources = {s for s, _ in found.contacts}
     steps = [text for name, text in STEPS.items() if name in sources]
     steps += [OTHER_STEP.format(adapters.title(name)) for name in sorted(sources - STEPS.keys() - {"email"})]
+    steps += [UNREACHED.format(folder) for folder in erase_files.out_of_reach(store)]
     return Forgot(len(people), was_known, removed, places, tags, steps, files)
 
 
@@ -89,7 +91,11 @@ def resume(store: Store, config: Config, *, now: Callable[[], datetime] = clock.
     """Finish what a `forget` began: files, then the store's own file. Gives the files changed; cheap with nothing to do."""
     counts: dict[str, int] = {}
     for erasure_id, held in store.sql("SELECT erasure_id, traces FROM erasures WHERE state = 'begun' ORDER BY asked_at"):
-        changed = erase_files.erase_files(store, config, Traces.from_json(held))
+        try:
+            changed = erase_files.erase_files(store, config, Traces.from_json(held))
+        except OSError as e:
+            where = e.filename or "A file beside the store"
+            raise StoreError(f"{where} may name them, and cannot be changed or removed ({e.strerror}).") from e
         for name, n in changed.items():
             counts[name] = counts.get(name, 0) + n
         store.sql("UPDATE erasures SET state = 'erased', traces = NULL WHERE erasure_id = ?", [erasure_id])

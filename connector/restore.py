@@ -96,14 +96,14 @@ def carry_out(store: Store, config: Config, path: Path, now: datetime, run_id: s
     tables, made = backup.read(path), made_at(path)
     _require_same_accounts(store, tables.get("meta", []))
     with zipfile.ZipFile(path) as z:
-        key = z.read("store.keys") if "store.keys" in z.namelist() else b""
+        key = z.read(backup.KEY) if backup.KEY in z.namelist() else b""
     if would_replace(store):
         backup.make(store, config, backup.folder_of(config) / BEFORE, now)
     _take_key(store, key)
     rows = 0
     with store.transaction():
         for table in ADDED:
-            rows += _add(store, table, tables.get(table, []))
+            rows += _add(store, table, _without_forgotten(store, table, tables))
         notes = [r for r in tables.get("meta", []) if r["name"].startswith(NOTES)]
         ledger.take_back_renames(store, config.platforms, [r["name"] for r in notes])
         for kind in (
@@ -169,13 +169,13 @@ def _without_forgotten(store: Store, table: str, tables: dict[str, list[dict[str
     """The rows of a table, without people who were forgotten after the backup was made."""
     known = forgotten.Forgotten(store)
     if not known:
-        return tables[table]
+        return tables.get(table, [])
     named = (r for rows in tables.values() for r in rows if r.get("contact_id"))
     places = {(str(r.get("platform") or r["source"]), str(r["contact_id"])) for r in named}
     theirs = frozenset(p for p in places if known.knows(*p))
     people = {r["person_id"] for r in tables.get("ledger", []) if (r["platform"], r["contact_id"]) in theirs}
     clean = erase_files.cleaner(store, Traces(contacts=theirs, people=frozenset(people - {""})))
-    kept = [row for row in tables[table] if not (row.get("email") and known.knows("email", str(row["email"])))]
+    kept = [row for row in tables.get(table, []) if not (row.get("email") and known.knows("email", str(row["email"])))]
     return [fresh for row in kept if (fresh := clean(table, row)) is not None]
 
 

@@ -26,7 +26,7 @@ from connector.consent import Conflict
 from connector.progress import Progress, Silent
 from connector.store import Store
 from models.changes import TargetResult
-from models.errors import AuthError, ConnectorError
+from models.errors import AuthError, ConnectorError, LockedError
 from models.people import StreamCount
 from models.segments import AsOf, SegmentCount
 
@@ -138,9 +138,9 @@ def session(
     with lock.writer_lock(config.store_path, command):
         store = Store(config.store_path, memory_limit=config.store.memory_limit, threads=config.store.threads)
         try:
-            privacy.resume(store, config)
+            unfinished = _forgetting(store, config)
             run_id = runs.begin(store, command, when.day) if records else stays.LOOK
-            s = Session(config, store, run_id, when, progress or Silent(), records=records)
+            s = Session(config, store, run_id, when, progress or Silent(), records=records, problems=unfinished)
             try:
                 yield s
             except BaseException as e:
@@ -152,6 +152,18 @@ def session(
                 runs.finish(store, run_id, s.exit_code, s.summary)
         finally:
             store.close()
+
+
+def _forgetting(store: Store, config: Config) -> list[Problem]:
+    """What a `forget` began is finished. A file in its way is told in every run and stops none: who says no meanwhile is to be
+    taken off all the same."""
+    try:
+        privacy.resume(store, config)
+    except ConnectorError as e:
+        if e.exit_code == LockedError.exit_code:
+            raise
+        return [Problem(f"Somebody was forgotten, but not everywhere yet: {e}", 1)]
+    return []
 
 
 def known_account(s: Session, adapter: Adapter) -> Account:

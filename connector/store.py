@@ -266,7 +266,7 @@ class Store:
         """
         if self.path == MEMORY:
             return
-        path = Path(self.path)
+        path = Path(self.path).resolve()  # behind a link lies the file that holds the rows
         with self.staged() as folder:
             fresh = folder / "compact.duckdb"
             quoted = str(fresh).replace("'", "''")
@@ -277,11 +277,11 @@ class Store:
             self.sql("DETACH rollcall_fresh")
             self._db.close()
             try:
-                if path.with_name(path.name + ".wal").exists():
+                if any(p.with_name(p.name + ".wal").exists() for p in (path, Path(self.path))):
                     raise StoreError(f"The log beside {path} could not be emptied. Run the command again.")
                 fresh.replace(path)
             finally:
-                self._db = _connect(path, self._settings, read_only=False)
+                self._db = _connect(self.path, self._settings, read_only=False)
                 self._shut_in()
 
     def create_tables(self) -> None:
@@ -354,7 +354,8 @@ def _quoted(names: Sequence[str]) -> str:
 def _staging(path: Path | str) -> Path:
     if path == MEMORY:
         return Path(tempfile.mkdtemp(prefix="rollcall-"))
-    return Path(path).absolute().with_name(Path(path).name + ".staging")
+    file = Path(path).resolve()
+    return file.with_name(file.name + ".staging")
 
 
 def _connect(path: Path | str, config: dict[str, Any], *, read_only: bool) -> duckdb.DuckDBPyConnection:
