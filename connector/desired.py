@@ -51,7 +51,8 @@ def who(store: Store, config: Config, platform: str, title: str, segment: Segmen
     members, excluded = dict(found.members), dict(found.excluded)
     notes = list(found.notes)
     because = _beyond_the_rule(store, segment, members)
-    notes += _staying(store, platform, segment, {c for c, reason in because.items() if reason != PINNED})
+    if staying := sum(reason != PINNED for reason in because.values()):
+        notes.append(f"{staying} no longer match the rule and stay: {_why_staying(segment)}")
 
     def leave_out(contacts: set[str], reason: str) -> None:
         gone = [c for c in members if c in contacts]
@@ -81,20 +82,6 @@ def _beyond_the_rule(store: Store, segment: Segment, members: Mapping[str, Membe
     return {c: how[found[m.person_id]] for c, m in members.items() if m.person_id in found}
 
 
-def _staying(store: Store, platform: str, segment: Segment, staying: set[str]) -> list[str]:
-    """What is said of those who no longer match: who has the tag of us stays in it; who has not, enters by `stay_days` alone."""
-    if not staying:
-        return []
-    rows = store.sql("SELECT contact_id FROM ledger WHERE platform = ? AND segment = ?", [platform, segment.name])
-    stay = len(staying & {c for (c,) in rows})
-    enter = len(staying) - stay
-    notes = [f"{stay} no longer match the rule and stay: {_why_staying(segment)}"] if stay else []
-    told = (
-        f"{enter} not tagged by us yet no longer match the rule and belong there all the same: their {segment.stay_days} days"
-    )
-    return [*notes, *([f"{told} in the segment are not over (stay_days)"] if enter else [])]
-
-
 def _why_staying(segment: Segment) -> str:
     reasons = [f"their {segment.stay_days} days are not over"] if segment.stay_days else []
     return " or ".join([*reasons, *(["stays_while still holds"] if segment.stays_while else [])])
@@ -109,17 +96,18 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
     store.sql(
         """
         CREATE OR REPLACE TEMP TABLE wanted_people AS
-        WITH candidates AS (
+        WITH carrying AS (  -- staying is for whoever has the tag by our hand: nobody enters who does not match
+          SELECT g.segment, l.person_id FROM ledger g
+          JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id WHERE g.platform = $platform),
+        candidates AS (
           SELECT person_id, 'a rule' AS how FROM members WHERE segment = $segment
           UNION ALL
-          SELECT person_id, 'days' FROM memberships
-          WHERE list_contains($names, segment) AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
+          SELECT m.person_id, 'days' FROM memberships m SEMI JOIN carrying c ON c.person_id = m.person_id AND c.segment = $segment
+          WHERE list_contains($names, m.segment) AND left_on IS NOT NULL AND $stay > 0 AND entered_on > $day::DATE - $stay
             AND entered_on <= $day::DATE -- of a day yet to come, by a clock that was wrong, no days can be over
           UNION ALL
-          SELECT l.person_id, 'while' FROM ledger g
-          JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
-          JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
-          WHERE g.platform = $platform AND g.segment = $segment
+          SELECT c.person_id, 'while' FROM carrying c SEMI JOIN staying_people USING (person_id, segment)
+          WHERE c.segment = $segment
           UNION ALL
           SELECT person_id, 'pin' FROM pins WHERE lower(segment) = lower($segment) AND kind = 'always'),
         people AS (
@@ -130,12 +118,11 @@ def _gather(store: Store, config: Config, platform: str, segment: Segment, day: 
           SELECT person_id, segment FROM members SEMI JOIN set_before USING (segment)
           UNION
           SELECT m.person_id, b.segment FROM memberships m JOIN set_before b USING (segment)
+          SEMI JOIN carrying c ON c.person_id = m.person_id AND c.segment = b.segment
           WHERE m.left_on IS NOT NULL AND b.stay > 0 AND m.entered_on > $day::DATE - b.stay AND m.entered_on <= $day::DATE
           UNION
-          SELECT l.person_id, g.segment FROM ledger g SEMI JOIN set_before USING (segment)
-          JOIN person_links l ON l.source = g.platform AND l.contact_id = g.contact_id
-          SEMI JOIN staying_people s ON s.person_id = l.person_id AND s.segment = g.segment
-          WHERE g.platform = $platform
+          SELECT person_id, segment FROM carrying SEMI JOIN set_before USING (segment)
+          SEMI JOIN staying_people USING (person_id, segment)
           UNION
           SELECT p.person_id, b.segment FROM pins p JOIN set_before b ON lower(p.segment) = lower(b.segment)
           WHERE p.kind = 'always'),
