@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from connector import consent, journal
+from connector import choices, consent, journal
 from connector.config import Config
 from connector.store import Store
 from models.changes import Member
@@ -161,6 +161,33 @@ def _earlier_in_set(config: Config, name: str) -> list[str]:
         if name in group.segments:
             found += group.segments[: group.segments.index(name)]
     return found
+
+
+def taken_by_set(store: Store, config: Config, name: str) -> dict[str, str]:
+    """Person -> 'already in ...' of everybody whom an ordered set puts into an earlier segment than `name`."""
+    earlier = _earlier_in_set(config, name)
+    if not earlier:
+        return {}
+    rows = store.sql(
+        """SELECT person_id, arg_min(segment, list_position($earlier, segment)) FROM (
+             SELECT person_id, segment FROM memberships WHERE left_on IS NULL AND list_contains($earlier, segment)
+             UNION
+             SELECT p.person_id, e.segment FROM pins p JOIN (SELECT unnest($earlier) AS segment) e
+             ON lower(p.segment) = lower(e.segment) WHERE p.kind = 'always') i
+           ANTI JOIN (SELECT person_id, lower(segment) AS folded FROM pins WHERE kind = 'never') n
+           ON n.person_id = i.person_id AND n.folded = lower(i.segment) GROUP BY person_id""",
+        {"earlier": earlier},
+    )
+    return {person: f"already in {segment}" for person, segment in rows}
+
+
+def kept_out(store: Store, platform: str, segment: Segment) -> frozenset[str]:
+    """Contacts of the platform whose person the owner keeps out of the segment: pinned, or left out by [exclude]."""
+    out = choices.kept_out(store, platform, segment.name)
+    if segment.purpose != "marketing":
+        return out
+    found = """SELECT contact_id FROM person_links SEMI JOIN globally_excluded USING (person_id) WHERE source = ?"""
+    return out | {c for (c,) in store.sql(found, [platform])}
 
 
 def set_global_exclusions(store: Store, people: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ def follow(store: Store) -> int:
     _pins(store)
     for table in ("memberships", "triggered", "ledger", "field_values"):
         store.sql(f"UPDATE {table} SET person_id = m.new FROM person_moved m WHERE {table}.person_id = m.old")
+    _told_already(store)
     # one stay for one person: the one that began first, so that nobody enters who was in already
     store.sql("""
         DELETE FROM memberships WHERE left_on IS NULL AND rowid NOT IN (
@@ -31,6 +32,24 @@ def follow(store: Store) -> int:
     store.sql("DROP TABLE IF EXISTS segment_masks_kept")  # kept by the old ids: the next comparison is with the stays
     store.sql("DROP TABLE person_moved")
     return count
+
+
+def _told_already(store: Store) -> None:
+    """Whoever was told of for a stay that gives way to an older one of the same person was told of for that one, too; a message that
+    failed keeps its id, so that the receiver knows it again."""
+    store.sql("""
+        INSERT INTO triggered BY NAME
+        SELECT DISTINCT t.* REPLACE (m.entered_on AS happened_on,
+          CASE WHEN t.state IN ('intended', 'failed') THEN t.state ELSE 'before' END AS state,
+          CASE WHEN t.state IN ('intended', 'failed') THEN t.message_id END AS message_id)
+        FROM triggered t
+        JOIN memberships g ON g.person_id = t.person_id AND g.entered_on = t.happened_on AND g.left_on IS NULL
+        JOIN (SELECT segment, person_id, min(entered_on) AS entered_on FROM memberships WHERE left_on IS NULL GROUP BY ALL
+          HAVING count(*) > 1) m ON m.segment = g.segment AND m.person_id = g.person_id
+        WHERE m.entered_on < t.happened_on
+          AND t.person_id IN (SELECT new FROM person_moved)
+          AND NOT EXISTS (SELECT 1 FROM triggered h
+            WHERE h.trigger = t.trigger AND h.person_id = t.person_id AND h.happened_on = m.entered_on)""")
 
 
 def _pins(store: Store) -> None:

@@ -387,7 +387,7 @@ def undo_plan_derived(s: Session, run_id: str, allowed: frozenset[str] = frozens
     for platform, name in image:
         if name in segments:
             permitted = agreed.permitted(s.store, s.config, platform, segments[name])
-            may[platform, name] = permitted - choices.kept_out(s.store, platform, name)
+            may[platform, name] = permitted - desired.kept_out(s.store, platform, segments[name])
     plan, left = undo.reversed_plan(s.store, fresh, image, may, run_id)
     stop = run_stop(s, allowed)
     guarded = []

@@ -144,7 +144,7 @@ def _due(store: Store, config: Config, trigger: Trigger, segment: Segment, now: 
         return [], {}
     closed, places = _consent(store, config, trigger, segment)
     out = dict.fromkeys(_cooling(store, trigger, now), "told of within the cool-down")
-    out |= (_kept_out(store, segment) if trigger.on == "enter" else {}) | closed
+    out |= (_kept_out(store, config, segment) if trigger.on == "enter" else {}) | closed
     found, excluded = [], dict[str, int]()
     for person_id, happened_on, message_id in rows:
         contact_id, email = places.get(person_id, ("", ""))
@@ -198,11 +198,11 @@ def _consent(
     return closed, places
 
 
-def _kept_out(store: Store, segment: Segment) -> dict[str, str]:
-    """Person -> why they are never in the segment's tags, by the owner's word: the rule alone does not bring them in."""
-    found: dict[str, str] = {}
+def _kept_out(store: Store, config: Config, segment: Segment) -> dict[str, str]:
+    """Person -> why they are not in the segment's tags, by the owner's word: the rule alone does not bring them in."""
+    found = desired.taken_by_set(store, config, segment.name)
     if segment.purpose != "service" and store.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'globally_excluded'"):
-        found = dict.fromkeys((p for (p,) in store.sql("SELECT person_id FROM globally_excluded")), desired.EXCLUDED)
+        found |= dict.fromkeys((p for (p,) in store.sql("SELECT person_id FROM globally_excluded")), desired.EXCLUDED)
     pinned = store.sql("SELECT person_id FROM pins WHERE kind = 'never' AND lower(segment) = lower(?)", [segment.name])
     return found | dict.fromkeys((p for (p,) in pinned), "pinned: never")
 

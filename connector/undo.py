@@ -86,7 +86,7 @@ def reversed_plan(
         refused = [c for c in back if c.contact_id not in may]
         back = [c for c in back if c.contact_id in may]
         if refused:
-            left.append(f"{t.object_name}: {len(refused)} cannot be put back; their consent, or a pin, no longer permits it")
+            left.append(f"{t.object_name}: {len(refused)} cannot be put back; their consent, a pin or [exclude] forbids it now")
         if len(out) < len(what.added):
             left.append(
                 f"{t.object_name}: {len(what.added) - len(out)} of {len(what.added)} were changed since and are left alone"
