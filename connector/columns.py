@@ -116,6 +116,11 @@ TASTE: tuple[ProfileColumn, ...] = (
             "category with the most money spent among those bought on two days or more; missing without one"),
 )  # fmt: skip
 
+VENDORS: tuple[ProfileColumn, ...] = (
+    text_of("vendors", "order_lines", "affinity_vendor", "arg_max(name, weight)",
+            "vendor with the most money spent among those bought from on two days or more; missing without one"),
+)  # fmt: skip
+
 GAINING: tuple[ProfileColumn, ...] = (
     text_of("gaining", "order_lines", "gaining_category", "arg_max(name, struct_pack(a := gain, b := name))",
             "category whose share of the person's money grew most: the last 180 days against before, by 20 points or more, "
@@ -298,7 +303,7 @@ RANKS: tuple[ProfileColumn, ...] = (
 )  # fmt: skip
 
 COLUMNS: tuple[ProfileColumn, ...] = (
-    *PERSON, *CONTACT, *ADDRESSES, *CONSENT, *ORDERS, *REFUNDS, *VISITS, *TASTE, *GAINING, *EVENTS, *INTERESTS, *ANSWERS,
+    *PERSON, *CONTACT, *ADDRESSES, *CONSENT, *ORDERS, *REFUNDS, *VISITS, *TASTE, *VENDORS, *GAINING, *EVENTS, *INTERESTS, *ANSWERS,
     *WARMTH, *REACH, *CARTS, *SUBSCRIPTIONS, *SCORES, *RANKS, *DERIVED,
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from connector.purchases import PURCHASE_ID, shop_day
 from connector.store import Store
 from models.records import EVENT_KINDS, TABLES
 
-VERSION = 8
+VERSION = 9
 """Goes up with every change of what the tables hold: those of an earlier program are then made anew."""
 
 TABLES_MADE = (
@@ -208,7 +208,7 @@ def _mark_gift_cards(store: Store) -> None:
     """Money given in advance is no merchandise: such a product has no code and no category, so neither pieces nor taste count it.
     Rules that name it (`bought(product => ...)`) find it."""
     store.sql("""
-        UPDATE fact_products SET product_code = NULL, category = NULL WHERE (source, product) IN (
+        UPDATE fact_products SET product_code = NULL, category = NULL, vendor = NULL WHERE (source, product) IN (
           SELECT (source, coalesce(product_id, sku, title)) FROM order_lines WHERE is_gift_card
           UNION SELECT (source, product_id) FROM products WHERE is_gift_card)""")
 
@@ -313,7 +313,7 @@ def coded_lines(config: Config, keys: str) -> str:
           CASE WHEN w.product_code IS NULL THEN 0 ELSE CAST(l.quantity AS DOUBLE) END AS pieces, l.amount,
           w.code AS product, w.product_code, CASE WHEN NOT w.is_sensitive THEN w.category END AS taste
         FROM (
-          SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.product_id, l.source,
+          SELECT k.n, k.purchase, k.ordered_at, k.ordered_on, l.quantity, l.category, l.vendor, l.product_id, l.source,
             coalesce(l.product_id, l.sku, l.title) AS product, l.title, l.sku,
             CASE WHEN coalesce(l.currency = '{config.shop.currency}', k.in_money) THEN l.amount END AS amount
           FROM ({keys}) AS k
@@ -322,12 +322,12 @@ def coded_lines(config: Config, keys: str) -> str:
         ) AS l
         JOIN fact_products AS w ON w.source = l.source AND w.product IS NOT DISTINCT FROM l.product
           AND w.title IS NOT DISTINCT FROM l.title AND w.line_category IS NOT DISTINCT FROM l.category
-          AND w.sku IS NOT DISTINCT FROM l.sku"""
+          AND w.sku IS NOT DISTINCT FROM l.sku AND w.line_vendor IS NOT DISTINCT FROM l.vendor"""
 
 
 def _products(store: Store, config: Config) -> None:
-    """One code per product as lines name it, with its name in the catalogue and its category; what the owner calls sensitive is
-    marked."""
+    """One code per product as lines name it, with its name in the catalogue, its category and its vendor (as the line says, else
+    the catalogue); what the owner calls sensitive is marked."""
     store.sql("""
         CREATE OR REPLACE TABLE fact_categories AS
         SELECT CAST(row_number() OVER (ORDER BY name) AS INTEGER) AS code, name
@@ -335,16 +335,19 @@ def _products(store: Store, config: Config) -> None:
               UNION SELECT DISTINCT category FROM events) WHERE name IS NOT NULL AND name <> ''""")
     store.sql(f"""
         CREATE OR REPLACE TABLE fact_products AS
-        SELECT CAST(row_number() OVER (ORDER BY source, product, title, line_category, sku) AS INTEGER) AS code,
+        SELECT CAST(row_number() OVER (ORDER BY source, product, title, line_category, sku, line_vendor) AS INTEGER) AS code,
           CAST(dense_rank() OVER (ORDER BY source, product) AS INTEGER) AS product_code, source, product, title, sku, shown,
-          named, line_category, c.code AS category, c.name AS category_name,
-          {_is_sensitive(config, "title, named, category_name")} AS is_sensitive
+          named, line_category, c.code AS category, c.name AS category_name, line_vendor, vendor_name, vendor_now,
+          CASE WHEN vendor_name IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY vendor_name) AS INTEGER) END AS vendor,
+          {_is_sensitive(config, "title, named, category_name, vendor_name, vendor_now")} AS is_sensitive
         FROM (
           SELECT d.*, coalesce(d.line_category, p.category) AS category_name, coalesce(d.title, p.title) AS shown,
-            p.title AS named
-          FROM (SELECT DISTINCT source, coalesce(product_id, sku, title) AS product, title, sku, category AS line_category
+            p.title AS named, coalesce(nullif(d.line_vendor, ''), p.vendor) AS vendor_name, p.vendor AS vendor_now
+          FROM (SELECT DISTINCT source, coalesce(product_id, sku, title) AS product, title, sku, category AS line_category,
+                  vendor AS line_vendor
                 FROM order_lines) AS d
-          LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title
+          LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title,
+                       min(nullif(vendor, '')) AS vendor
                      FROM products GROUP BY ALL) AS p
             ON p.source = d.source AND p.product_id = d.product) AS d
         LEFT JOIN fact_categories AS c ON c.name = d.category_name""")
@@ -362,10 +365,11 @@ def _items(config: Config, events: str, but: str = "") -> str:
     last = "(SELECT coalesce(max(code), 0) FROM fact_items)" if but else "0"
     return f"""
         SELECT CAST({last} + row_number() OVER (ORDER BY e.source, e.product) AS INTEGER) AS code, e.source, e.product, p.title,
-          c.code AS category,
-          CASE WHEN NOT ({_is_sensitive(config, "p.title, p.category")}) THEN t.code END AS topic
+          c.code AS category, p.vendor,
+          CASE WHEN NOT ({_is_sensitive(config, "p.title, p.category, p.vendor")}) THEN t.code END AS topic
         FROM (SELECT DISTINCT source, product_id AS product FROM {events} WHERE product_id <> '') AS e {but}
-        LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title
+        LEFT JOIN (SELECT source, product_id, any_value(category) AS category, any_value(title) AS title,
+                     min(nullif(vendor, '')) AS vendor
                    FROM products GROUP BY ALL) AS p ON p.source = e.source AND p.product_id = e.product
         LEFT JOIN fact_categories AS c ON c.name = p.category
         LEFT JOIN fact_topics AS t ON t.name = p.category"""

@@ -151,7 +151,7 @@ def sources() -> dict[str, str]:
             SELECT o.person_id, o.purchase_id, o.ordered_on, o.cancelled_at, o.is_gone, l.quantity, l.amount,
               coalesce(l.category, p.category) AS category, coalesce(l.category, h.category) AS category_then,
               coalesce(l.product_id, l.sku, l.title) AS product, coalesce(l.title, p.title) AS title,
-              coalesce(l.currency, o.currency) AS currency, l.source, l.is_gift_card
+              coalesce(l.vendor, p.vendor) AS vendor, coalesce(l.currency, o.currency) AS currency, l.source, l.is_gift_card
             FROM line_orders AS o
             JOIN order_lines AS l ON l.source = o.source AND l.order_id = o.order_id
               AND (l.source = 'import' OR l.stream = o.stream)
@@ -203,6 +203,16 @@ def rows() -> dict[str, str]:
                 coalesce(sum(amount), 0) AS spent, count(*) AS lines, min(ordered_on) < max(ordered_on) AS is_repeated
               FROM line_rows GROUP BY n, taste) AS s
             LEFT JOIN fact_categories AS c ON c.code = s.taste""",
+        "vendor_rows": """
+            SELECT s.n, v.vendor_name AS name,
+              CAST(s.spent * 10000 AS HUGEINT) * 17592186044416 + s.lines * 1048576 + 1048575 - s.vendor AS weight
+            FROM (
+              SELECT l.n, w.vendor, coalesce(sum(l.amount), 0) AS spent, count(*) AS lines
+              FROM line_rows AS l
+              JOIN (SELECT code, vendor FROM fact_products WHERE vendor IS NOT NULL AND NOT is_sensitive) AS w ON w.code = l.product
+              GROUP BY l.n, w.vendor HAVING min(l.ordered_on) < max(l.ordered_on)) AS s
+            JOIN (SELECT DISTINCT vendor, vendor_name FROM fact_products WHERE vendor IS NOT NULL) AS v
+              ON v.vendor = s.vendor""",
         "half_year_rows": """
             SELECT n, taste, coalesce(sum(amount), 0) AS spent, sum(amount) FILTER (ordered_on >= {day} - 180) AS spent_lately,
               count(*) FILTER (ordered_on >= {day} - 180) AS lines_lately

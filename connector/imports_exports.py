@@ -45,7 +45,7 @@ EXPORTS = (
     Export("Shopify's order export", "order_lines", ("Name", "Financial Status", "Lineitem name", "Lineitem price"), {
         "order_id": ("Name",), "product_id": ("Lineitem sku",), "product": ("Lineitem name",),
         "quantity": ("Lineitem quantity",), "price": ("Lineitem price",), "line_discount": ("Lineitem discount",),
-        "currency": ("Currency",)}),
+        "vendor": ("Vendor",), "currency": ("Currency",)}),
     Export("Mailchimp's audience export", "contacts", ("Email Address", "MEMBER_RATING", "OPTIN_TIME", "LEID"), {
         "email": ("Email Address",), "first_name": ("First Name",), "last_name": ("Last Name",), "phone": ("Phone Number",),
         "birthday": ("Birthday",), "created_at": ("OPTIN_TIME",), "region": ("REGION",), "country": ("CC",),

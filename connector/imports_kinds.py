@@ -39,6 +39,7 @@ AMOUNT = (
 PRODUCT = "product stockcode sku item itemid productcode upc articleno variantsku artikelnummer artikelnr produktnummer"
 TITLE = "productname title name description productdescription itemname artikel produkt bezeichnung artikelname produktname"
 CATEGORY = "productcategory producttype department class categories kategorie warengruppe"
+VENDOR = "brand brandname manufacturer maker hersteller marke"
 QUANTITY = "qty count units pieces number menge anzahl stückzahl"
 PRICE = "unitprice priceeach priceofone itemprice variantprice regularprice preis einzelpreis stückpreis"
 """Names as other programs write them, without case, spaces and underscores (`stock_code` is stockcode)."""
@@ -150,6 +151,7 @@ KINDS: dict[str, Kind] = {
                 "date": _field("time", "ordered_at", DATE),
                 "product": _field("text", "title", TITLE),
                 "category": _field("text", "category", CATEGORY),
+                "vendor": _field("text", "vendor", VENDOR),
                 "currency": _field("text", "currency", "currencycode währung"),
             },
             (("order_id",), ("product_id", "product")),
@@ -160,7 +162,7 @@ KINDS: dict[str, Kind] = {
                 "product_id": _field("id", "product_id", f"{PRODUCT} id"),
                 "product": _field("text", "title", TITLE),
                 "category": _field("text", "category", CATEGORY),
-                "vendor": _field("text", "vendor", "brand manufacturer"),
+                "vendor": _field("text", "vendor", VENDOR),
                 "price": _field("amount", "price", f"{PRICE} amount"),
                 "currency": _field("text", "currency", "currencycode währung"),
                 "list_price": _field("amount", "list_price", "compareatprice usualprice rrp msrp"),

@@ -5,7 +5,7 @@ to there are the ones they were (the database may close gaps when it writes to d
 before, which are looked at again. Wherever something cannot be told, the answer is: make everything anew.
 
 Not followed, but made anew: more than one source of orders (copies are looked for across all people), orders or events that
-were deleted for good, new categories and products, another configuration.
+were deleted for good, new categories, vendors and products, another configuration.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _is_followed(store: Store, news: News) -> bool:
         WHERE name <> '' AND name NOT IN (SELECT name FROM fact_categories)
         UNION ALL SELECT 1 FROM {news.new("order_lines")} AS l ANTI JOIN fact_products AS w ON w.source = l.source
           AND w.product IS NOT DISTINCT FROM coalesce(l.product_id, l.sku, l.title) AND w.title IS NOT DISTINCT FROM l.title
-          AND w.line_category IS NOT DISTINCT FROM l.category AND w.sku IS NOT DISTINCT FROM l.sku"""
+          AND w.line_category IS NOT DISTINCT FROM l.category AND w.sku IS NOT DISTINCT FROM l.sku
+          AND w.line_vendor IS NOT DISTINCT FROM l.vendor"""
     return not store.sql(f"{unknown} LIMIT 1")
 
 

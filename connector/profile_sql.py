@@ -35,8 +35,8 @@ def profile_sql(config: Config, as_of: AsOf, extra: Columns = ()) -> str:
 
 AGGREGATED = {
     "contact": "contact_rows", "addresses": "address_rows", "consent": "consent_rows", "orders": "order_rows",
-    "refunds": "refund_rows", "visits": "visit_rows", "taste": "taste_rows", "gaining": "gaining_rows", "events": "event_rows",
-    "interests": "interest_rows", "answers": "answer_rows", "warmth": "warm_rows",
+    "refunds": "refund_rows", "visits": "visit_rows", "taste": "taste_rows", "vendors": "vendor_rows", "gaining": "gaining_rows",
+    "events": "event_rows", "interests": "interest_rows", "answers": "answer_rows", "warmth": "warm_rows",
     "reach": "reach_rows", "carts": "cart_rows",
     "subscriptions": "subscription_rows", "scores": "score_rows", "snapshots": "snapshot_rows",
 }  # fmt: skip
@@ -91,6 +91,7 @@ def absent_columns(store: Store) -> frozenset[str]:
 GROUP_TESTS = {
     "addresses": f"(SELECT 1 FROM addresses UNION ALL SELECT 1 FROM orders AS t WHERE {has_place('t')})",
     "consent": "consents", "refunds": "refunds", "taste": "fact_lines", "gaining": "fact_lines",
+    "vendors": "fact_products WHERE vendor IS NOT NULL",
     "visits": "orders WHERE coalesce(landing_page, traffic_source, utm_source, utm_campaign) IS NOT NULL",
     "interests": "fact_topics", "carts": "carts", "subscriptions": "subscriptions", "scores": "scores",
     "events": "fact_events", "answers": "fact_events", "warmth": "fact_events", "reach": "fact_events",

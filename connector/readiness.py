@@ -87,6 +87,8 @@ class Readiness:
             yield f"needs {' or '.join(families)}, and there are none yet"
         if MAIL in families:
             yield self._mail_too_short(max((d for t, d in needs_of_node(part) if t == "events"), default=EVER))
+        if _speaks_of_vendors(part):
+            yield self._no_vendors()
         if part.op == "column":
             yield self._unknown(part.name)
             yield from (self._unscored(c) for c in _made_of(part.name))
@@ -117,6 +119,10 @@ class Readiness:
         """Where no order says whether it had a discount, nobody bought without one as far as anybody can tell."""
         has_any = self._has("SELECT 1 FROM purchases WHERE discount IS NOT NULL")
         return "" if has_any else "needs the discounts of orders, and no order says its own"
+
+    def _no_vendors(self) -> str:
+        has_any = self._has("SELECT 1 FROM products WHERE vendor <> '' UNION ALL SELECT 1 FROM order_lines WHERE vendor <> ''")
+        return "" if has_any else "needs the vendors of products, and no product names its own"
 
     def _unscored(self, column: ProfileColumn) -> str:
         """A score that was refused last fills nothing, whatever was published before."""
@@ -179,6 +185,12 @@ def _made_of(name: str) -> tuple[ProfileColumn, ...]:
         return (column,) if column else ()
     used = (w for w in dict.fromkeys(re.findall(r"\w+", column.sql)) if w in BY_NAME and w != name)
     return tuple(dict.fromkeys(c for w in used for c in _made_of(w)))
+
+
+def _speaks_of_vendors(part: Node) -> bool:
+    if part.op == "measure":
+        return any(key == "vendor" for key, _ in part.value)
+    return part.op == "column" and any(c.group == "vendors" for c in _made_of(part.name))
 
 
 def _kinds_of(part: Node) -> Iterable[str]:

@@ -192,7 +192,7 @@ def _lines(store: Store, config: Config, as_of: AsOf, place: dict[str, int], cut
 def _sensitive(config: Config) -> str:
     """What the owner calls sensitive is recommended to nobody and tells no model anything."""
     words = [p.lower().replace("'", "''") for p in config.privacy.sensitive_products]
-    named = [f"contains(lower(concat_ws(' ', l.title, l.category)), '{w}')" for w in words]
+    named = [f"contains(lower(concat_ws(' ', l.title, l.category, l.vendor)), '{w}')" for w in words]
     return f"({' OR '.join(named or ['FALSE'])})"
 
 

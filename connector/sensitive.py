@@ -1,6 +1,6 @@
 """Products that tell something private of who buys them: which rules speak of them alone, and which the owner may want to name.
 
-`privacy.sensitive_products` holds parts of names or categories. What they match never reaches tags, taste, recommendations or
+`privacy.sensitive_products` holds parts of names, categories or vendors. What they match never reaches tags, taste, recommendations or
 discovered groups.
 """
 
@@ -22,31 +22,37 @@ TELLING = (
 
 SHOWN = 5
 
+NAMED_BY = {
+    "product": ("product", "shown", "title", "named", "sku"), "category": ("category_name",),
+    "vendor": ("vendor_name", "vendor_now"),
+}  # fmt: skip
+"""Argument of a measure -> the columns of fact_products it speaks of."""
+
 
 def only_of(store: Store, config: Config, rule: Rule) -> str:
-    """The product or category of a rule that stands for sensitive products alone, whatever it is called; '' for none."""
+    """The product, category or vendor of a rule that stands for sensitive products alone, whatever it is called; '' for none."""
     if not config.privacy.sensitive_products or not store.sql(
         "SELECT 1 FROM duckdb_tables() WHERE table_name = 'fact_products'"
     ):
         return ""
     for node in rule.tree.walk():
         for key, value in node.value if node.op == "measure" else ():
-            if key in ("product", "category"):
-                columns = ("product", "shown", "title", "named", "sku") if key == "product" else ("category_name",)
-                named = " OR ".join(word_matches(c, value) for c in columns)
+            if key in NAMED_BY:
+                named = " OR ".join(word_matches(c, value) for c in NAMED_BY[key])
                 if store.value(f"SELECT count(*) > 0 AND bool_and(is_sensitive) FROM fact_products WHERE {named}"):
                     return str(value).strip("%")
     return ""
 
 
 def proposed(store: Store, config: Config) -> list[str]:
-    """Names of products and categories that may be sensitive and that no configured word matches; the owner decides."""
+    """Names of products, categories and vendors that may be sensitive and that no configured word matches; the owner decides."""
     known = [w.lower().replace("'", "''") for w in config.privacy.sensitive_products]
     covered = " OR ".join(f"lower(name) LIKE '%{w}%'" for w in known) or "FALSE"
     pattern = r"\b(?:" + "|".join(TELLING) + ")"
     found = store.sql(
         f"""SELECT name FROM (SELECT title AS name FROM order_lines UNION SELECT title FROM products
-                              UNION SELECT category FROM order_lines UNION SELECT category FROM products)
+                              UNION SELECT category FROM order_lines UNION SELECT category FROM products
+                              UNION SELECT vendor FROM order_lines UNION SELECT vendor FROM products)
             WHERE regexp_matches(lower(name), $pattern) AND NOT ({covered}) ORDER BY name""",
         {"pattern": pattern},
     )

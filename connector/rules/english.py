@@ -8,7 +8,7 @@ from typing import Any
 
 from connector.columns import BY_NAME
 from connector.rules.compared import number_of
-from connector.rules.measures import MEASURES, TIMES, counted
+from connector.rules.measures import MEASURES, OF_LINES, TIMES, counted
 from connector.rules.tree import Node, Rule
 
 SAID = {"=": "is", "<>": "is not", "<": "is less than", "<=": "is at most", ">": "is more than", ">=": "is at least"}
@@ -20,9 +20,9 @@ PHRASES = {
     "signup_source": "signup source", "language": "language", "gender": "gender", "age": "age", "job_title": "occupation",
     "income_band": "income band", "education": "education", "industry": "industry",
     "company_size": "company's number of employees", "tags": "tags", "groups": "preference groups",
-    "top_category": "favourite category", "spend_rank_pct": "rank by money spent", "days_since_order": "last order",
-    "days_since_first_order": "first order", "days_since_refund": "last refund", "days_since_open": "last human open",
-    "days_since_click": "last click", "days_since_engagement": "last human open or click",
+    "top_category": "favourite category", "affinity_vendor": "favourite vendor", "spend_rank_pct": "rank by money spent",
+    "days_since_order": "last order", "days_since_first_order": "first order", "days_since_refund": "last refund",
+    "days_since_open": "last human open", "days_since_click": "last click", "days_since_engagement": "last human open or click",
     "days_since_visit": "last visit", "days_since_subscribed": "latest yes to e-mail", "days_known": "first record",
     "subscription_cancelled_on": "last subscription's end", "subscription_renews_on": "day of renewal",
     "subscription_started_on": "subscription's start", "days_to_renewal": "time until the subscription renews",
@@ -208,23 +208,27 @@ class _Speaker:
             "category": "from category {}", "product": "the product {}", "url": "a link like {}", "campaign": "of campaign {}",
             "min_total": "for at least {}", "max_total": "for at most {}", "min": "of at least {}", "max": "of at most {}",
             "form": "called {}", "term": "for {}", "file": "called {}", "topic": "about {}", "answer": "with {}",
+            "vendor": "from vendor {}",
         }  # fmt: skip
         if name == "spent":
-            said |= {"category": "on category {}", "product": "on the product {}"}
+            said |= {"category": "on category {}", "product": "on the product {}", "vendor": "on goods of vendor {}"}
         if name in ("viewed", "rated"):
             said |= {"category": "of category {}", "product": "of the product {}", "url": "with an address like {}"}
+        if name in ("viewed", "rated") or not {"category", "product"}.isdisjoint(given):
+            said["vendor"] = "of vendor {}"
         if name == "clicked":
             said |= {"category": "on {}", "campaign": "in campaign {}"}
         if name == "downloaded":
             said |= {"file": "the file {}", "url": "a file with an address like {}"}
         if name == "abandoned":
             said |= {"min_total": "of at least {}", "max_total": "of at most {}", "product": "with {}"}
-        for key in ("product", "category"):
+        for key in OF_LINES:
             if key in given and "%" in str(given[key]):
                 said[key] = (
                     said[key]
                     .replace("the product", "a product")
                     .replace("category {}", "a category {}")
+                    .replace("vendor {}", "a vendor {}")
                     .replace("on {}", "on something {}")
                     .replace("{}", "like {}")
                 )

@@ -47,10 +47,10 @@ MEASURES: dict[str, Measure] = {
     m.name: m
     for m in (
         Measure("bought", "number of orders, or of orders with such a product",
-                {"category": "text", "product": "text", "days": "number"}, "bought", "times", "order_rows", ("orders",),
+                {"category": "text", "product": "text", "vendor": "text", "days": "number"}, "bought", "times", "order_rows", ("orders",),
                 "counts", "buy"),
         Measure("spent", "money spent, or spent on such products, in the shop's currency",
-                {"category": "text", "product": "text", "days": "number"}, "spent", "", "order_rows", ("orders",), "TRUE",
+                {"category": "text", "product": "text", "vendor": "text", "days": "number"}, "spent", "", "order_rows", ("orders",), "TRUE",
                 "spend"),
         Measure("ordered", "number of orders of such a size",
                 {"min_total": "number", "max_total": "number", "days": "number"}, "ordered", "times", "order_rows",
@@ -62,8 +62,8 @@ MEASURES: dict[str, Measure] = {
         _event("clicked", "number of clicks in mails", "click", "clicked", "click", "url", "category", "campaign"),
         _event("received", "number of mails received", "sent", "received mails", "receive mails", "campaign"),
         _event("viewed", "number of pages or products viewed", "page_view product_view", "viewed pages", "view pages",
-               "url", "category", "product"),
-        _event("rated", "number of ratings given", "rating", "gave ratings", "give ratings", "product", "category",
+               "url", "category", "product", "vendor"),
+        _event("rated", "number of ratings given", "rating", "gave ratings", "give ratings", "product", "category", "vendor",
                number=True),
         _event("submitted", "number of forms filled in", "form", "filled in forms", "fill in forms", "form"),
         _event("searched", "number of searches on the site", "search", "searched", "search", "term"),
@@ -73,13 +73,16 @@ MEASURES: dict[str, Measure] = {
                number=True),
         *(
             Measure(name, f"days since the {name} time", {
-                "event": "text", "category": "text", "product": "text", "url": "text", "campaign": "text", "form": "text",
-                "term": "text", "file": "text", "topic": "text", "answer": "text", "min": "number", "max": "number",
+                "event": "text", "category": "text", "product": "text", "vendor": "text", "url": "text", "campaign": "text",
+                "form": "text", "term": "text", "file": "text", "topic": "text", "answer": "text", "min": "number", "max": "number",
                 "min_total": "number", "max_total": "number"}, name, "days", "", ())
             for name in ("first", "last")
         ),
     )
 }  # fmt: skip
+
+OF_LINES = ("category", "product", "vendor")
+"""Arguments that orders are asked about line by line."""
 
 TIMES = ("first", "last")
 """Measures that are days since something, and missing for people who never did it."""
@@ -88,10 +91,12 @@ DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "line_rows": {
         "category": ("fact_products", "product", ("category_name",)),
         "product": ("fact_products", "product", ("product", "sku", "shown", "named")),
+        "vendor": ("fact_products", "product", ("vendor_name", "vendor_now")),
     },
     "event_rows": {
         "category": ("fact_categories", "category", ("name",)), "topic": ("fact_categories", "category", ("name",)),
         "url": ("fact_words", "url", ("word",)), "product": ("fact_items", "product", ("product", "title")),
+        "vendor": ("fact_items", "product", ("vendor",)),
         "campaign": ("fact_campaigns", "campaign", ("campaign_id", "name", "subject")),
         "form": ("fact_words", "word", ("word",)), "term": ("fact_words", "word", ("word",)),
         "file": ("fact_words", "word", ("word",)), "answer": ("fact_words", "word", ("word",)),
@@ -108,6 +113,7 @@ TOPICS: dict[str, str] = {
     "category": "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events",
     "product": "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
     " UNION SELECT product_id FROM order_lines UNION SELECT sku FROM order_lines UNION SELECT product_id FROM events",
+    "vendor": "SELECT vendor AS v FROM order_lines UNION SELECT vendor FROM products",
     "campaign": "SELECT campaign_id AS v FROM events UNION SELECT name FROM campaigns UNION SELECT subject FROM campaigns",
     "topic": "SELECT coalesce(nullif(category, ''), text) AS v FROM events WHERE kind = 'ticket'",
     **{k: f"SELECT text AS v FROM events WHERE kind = '{v}'"
@@ -129,7 +135,7 @@ def source_of(call: Call) -> str:
     """The rows it is aggregated from."""
     name, arguments = counted(call)
     source = MEASURES[name].source
-    return "line_rows" if source == "order_rows" and any(k in ("category", "product") for k, _ in arguments) else source
+    return "line_rows" if source == "order_rows" and any(k in OF_LINES for k, _ in arguments) else source
 
 
 def needs_of(call: Call) -> tuple[str, ...]:

@@ -57,5 +57,5 @@ def hint(word: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' or nothing."""
     names = list(known)
     other = OTHER_WORDS.get(word.casefold(), "")
-    found = other if other in names else nearest(word, names)
+    found = other if other and other in names else nearest(word, names)
     return f" Did you mean '{found}'?" if found else ""

@@ -69,7 +69,8 @@ class Cast:
         extra |= told.get("also", {})
         self._put("orders", order("shopify", number, name, at(told["ago"]), str(total), **extra))
         for title, category, *amount in lines:
-            self._put("order_lines", line("shopify", number, title, category, str(amount[0] if amount else 30)))
+            of = {"vendor": told.get("vendor")}
+            self._put("order_lines", line("shopify", number, title, category, str(amount[0] if amount else 30), **of))
         if refund:
             self._put("refunds", {"source": "shopify", "order_id": number, "refund_id": number, "currency": "EUR",
                                   "refunded_at": at(refund["ago"]), "amount": str(refund["amount"])})  # fmt: skip

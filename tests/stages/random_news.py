@@ -60,9 +60,8 @@ def shop(corners, seed=0):
               | {"discount": "1" if n % 4 == 0 else None} for w, n in bought]  # fmt: skip
     store.insert("orders", orders + [an_order_row(chance, w, f"{w}n{n}") for w in range(corners) for n in range(3)])
     store.insert("order_lines", [a_line(f"{w}o{n}", n % 3, "5") for w, n in bought for _ in range(n % 3)])
-    store.insert(
-        "products", [{"source": "shopify", "stream": "products", "record_id": "1", "product_id": "thing 1", "title": "One"}]
-    )
+    thing = {"source": "shopify", "stream": "products", "record_id": "1", "product_id": "thing 1", "title": "One"}
+    store.insert("products", [thing | {"vendor": "Brew"}])
     store.insert("events", [event("shopify", f"{w}a{n}", "sent", "2026-01-01", record_id=f"{w}e{n}") for w, n in bought])
     return store
 
@@ -166,7 +165,7 @@ def an_order_row(chance, w, number):
 
 
 def a_line(number, n, amount):
-    return line("shopify", number, f"Thing {n}", ("Tea", "Honey")[n % 2], amount)
+    return line("shopify", number, f"Thing {n}", ("Tea", "Honey")[n % 2], amount, vendor=("Acme", None, "Brew")[n])
 
 
 def remove(store, number):

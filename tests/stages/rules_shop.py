@@ -13,6 +13,8 @@ from tests.stages.hand_shop import contact, derive, event, line, new_store, orde
 TODAY = date(2026, 7, 1)
 CATEGORIES = ("Coffee", "Tea", "Ware")
 CITIES = ("Bonn", "Ulm", None)
+VENDORS = {"1": "Acme", "2": "Brew & Sons", "3": None}
+"""By the number a product's name ends with."""
 
 
 class World:
@@ -55,7 +57,8 @@ class World:
                 "orders", [order("shopify", str(i), p, str(d), str(v)) for i, (p, d, v, _, _) in enumerate(self.orders)]
             )
             store.insert(
-                "order_lines", [line("shopify", str(i), t, c, str(v)) for i, (_, _, v, c, t) in enumerate(self.orders)]
+                "order_lines",
+                [line("shopify", str(i), t, c, str(v), vendor=VENDORS[t[-1]]) for i, (_, _, v, c, t) in enumerate(self.orders)],
             )
         rows = [event("shopify", p, k, str(d), **g) | {"record_id": str(i)} for i, (p, k, d, g) in enumerate(self.events)]
         if rows:
@@ -72,6 +75,9 @@ class World:
         return store, config, derive(store, config, TODAY)
 
     # ---- the oracle's own arithmetic
+
+    def of_vendor(self, person, vendor, days=None):
+        return [(d, v) for p, d, v, _, t in self.orders if p == person and _in(d, days) and VENDORS[t[-1]] == vendor]
 
     def bought(self, person, category=None, product=None, days=None):
         return sum(1 for p, d, _, c, t in self.orders

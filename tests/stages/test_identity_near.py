@@ -24,7 +24,7 @@ TOLD = {
     "orders": """SELECT p.person_id, f.* EXCLUDE (n, purchase), rank() OVER (PARTITION BY n ORDER BY purchase)
         FROM fact_orders AS f LEFT JOIN person_numbers AS p USING (n)""",
     "lines": """SELECT p.person_id, o.purchase_id, l.ordered_at, l.ordered_on, w.source, w.product, w.title, w.line_category, w.sku,
-          c.name, sum(pieces), sum(amount), count(*), count(*) FILTER (is_new_product)
+          w.vendor_name, c.name, sum(pieces), sum(amount), count(*), count(*) FILTER (is_new_product)
         FROM fact_lines AS l LEFT JOIN person_numbers AS p USING (n) LEFT JOIN fact_orders AS o ON o.n = l.n AND o.purchase = l.purchase
         LEFT JOIN fact_products AS w ON w.code = l.product LEFT JOIN fact_categories AS c ON c.code = l.taste GROUP BY ALL""",
     "events": """SELECT p.person_id, e.happened, e.day, e.kind, k.campaign_id, u.word, c.name, g.product, w.word, e.value, t.name,
@@ -45,8 +45,8 @@ TOLD = {
 
 WORDS = {
     "kinds": "FROM fact_kinds",
-    "products": "SELECT * EXCLUDE (code, product_code, category) FROM fact_products",
-    "items": """SELECT source, product, title, c.name, t.name FROM fact_items AS i
+    "products": "SELECT * EXCLUDE (code, product_code, category, vendor) FROM fact_products",
+    "items": """SELECT source, product, title, vendor, c.name, t.name FROM fact_items AS i
         LEFT JOIN fact_categories AS c ON c.code = i.category LEFT JOIN fact_topics AS t ON t.code = i.topic""",
     "categories": "SELECT name FROM fact_categories",
     "campaigns": "SELECT source, campaign_id, name, subject FROM fact_campaigns",

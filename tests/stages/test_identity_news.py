@@ -179,6 +179,9 @@ def test_what_cannot_be_followed_is_made_anew():
     def a_new_category(store):
         store.sql("INSERT INTO order_lines BY NAME SELECT * REPLACE ('Spoons' AS category) FROM order_lines LIMIT 1")
 
+    def a_new_vendor(store):
+        store.sql("INSERT INTO order_lines BY NAME SELECT * REPLACE ('Spoon & Co' AS vendor) FROM order_lines LIMIT 1")
+
     def another_product_category(store):
         store.insert("products", [{"source": "shopify", "stream": "products", "record_id": "1", "product_id": "thing 1"}])
 
@@ -186,7 +189,8 @@ def test_what_cannot_be_followed_is_made_anew():
     fill(store, one_source(rows_of(PEOPLE, 2)))
     identify(store, CONFIG)
     for change in (
-        orders_of_another_source, an_order_deleted_for_good, an_event_deleted, a_new_category, another_product_category,
+        orders_of_another_source, an_order_deleted_for_good, an_event_deleted, a_new_category, a_new_vendor,
+        another_product_category,
     ):  # fmt: skip
         store.sql("INSERT INTO fact_kinds VALUES ('a mark')")
         change(store)

@@ -67,6 +67,12 @@ GOOD = {
     "bought(product => '%No 2%') = 1": lambda p: N(p, product="No 2") == 1,
     "bought(category => 'Coffee') > bought(category => 'Tea')": lambda p: N(p, "Coffee") > N(p, "Tea"),
     "bought(category => 'Coffee') + bought(category => 'Tea') >= 3": lambda p: N(p, "Coffee") + N(p, "Tea") >= 3,
+    "bought(vendor => 'acme')": lambda p: len(W.of_vendor(p, "Acme")) > 0,
+    "bought(vendor => 'Brew & Sons', days => 90) >= 2": lambda p: len(W.of_vendor(p, "Brew & Sons", 90)) >= 2,
+    "spent(vendor => 'Acme', days => 365) > 50": lambda p: sum(v for _, v in W.of_vendor(p, "Acme", 365)) > 50,
+    "last(event => 'bought', vendor => 'Brew%') <= 90": lambda p: len(W.of_vendor(p, "Brew & Sons", 90)) > 0,
+    "affinity_vendor = 'Acme'": lambda p: favourite_vendor(p) == "Acme",
+    "affinity_vendor is null": lambda p: favourite_vendor(p) is None,
     "spent(category => 'Ware') > 25": lambda p: W.spent(p, "Ware") > 25,
     "spent(days => 365) >= 100": lambda p: W.spent(p, days=365) >= 100,
     "ordered(min_total => 40)": lambda p: sum(1 for q, _, v, *_ in W.orders if q == p and v >= 40) > 0,
@@ -116,6 +122,12 @@ def W_today():
     from tests.stages.rules_shop import TODAY
 
     return TODAY
+
+
+def favourite_vendor(p):
+    of_each = {v: W.of_vendor(p, v) for v in ("Acme", "Brew & Sons")}
+    worth = {v: (sum(m for _, m in found), len(found)) for v, found in of_each.items() if len({d for d, _ in found}) > 1}
+    return max(sorted(worth), key=worth.__getitem__, default=None)
 
 
 def R(p):
