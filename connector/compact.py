@@ -437,15 +437,16 @@ def _events(coded: str) -> str:
 
 def _coded_events(config: Config, rows: str) -> str:
     """Events with their person and the codes of their words. Opens by machines are a kind of their own (`machine_open`), and
-    Mailchimp's where it cannot tell (go by clicks there)."""
-    kinds = ", ".join(f"'{k}'" for k in (*EVENT_KINDS, "machine_open", "other"))
+    Mailchimp's where it cannot tell (go by clicks there). Clicks are people's unless the platform says that a machine made them."""
+    kinds = ", ".join(f"'{k}'" for k in (*EVENT_KINDS, "machine_open", "machine_click", "other"))
     return f"""
         SELECT l.n, e.occurred_at AS happened, {shop_day("e.occurred_at", config.shop.timezone)} AS day,
           CAST(CASE WHEN e.kind = 'open' AND coalesce(e.is_machine, e.source = 'mailchimp') THEN 'machine_open'
+            WHEN e.kind = 'click' AND e.is_machine THEN 'machine_click'
             WHEN e.kind IN ({kinds}) THEN e.kind ELSE 'other' END AS ENUM({kinds})) AS kind,
           c.code AS campaign, u.code AS url, coalesce(g.code, p.category) AS category, p.code AS product, w.code AS word,
           e.value,
-          CASE WHEN e.kind IN ('page_view', 'product_view', 'click')
+          CASE WHEN e.kind IN ('page_view', 'product_view') OR e.kind = 'click' AND e.is_machine IS NOT TRUE
             THEN coalesce(g.topic, p.topic, CASE WHEN e.kind = 'click' THEN u.topic END) END AS topic
         FROM (
           SELECT CASE WHEN contact_id IS NULL THEN 'email' ELSE source END AS of_source, coalesce(contact_id, email) AS who, *

@@ -29,7 +29,8 @@ MAIL_STREAMS = ("activity", "email_events")
 MAIL = "mail events"
 FAMILIES = {
     **dict.fromkeys(
-        ("sent", "delivered", "open", "machine_open", "click", "bounce", "unsubscribe", "complaint", "forward"), MAIL
+        ("sent", "delivered", "open", "machine_open", "click", "machine_click", "bounce", "unsubscribe", "complaint", "forward"),
+        MAIL,
     ),
     **dict.fromkeys(("page_view", "product_view"), "page views"),
     "search": "searches", "download": "downloads", "form": "forms", "rating": "ratings", "survey": "survey answers",

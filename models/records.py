@@ -298,7 +298,7 @@ class Event(Row):
     email: str | None = means("address, where the event names no contact")
     kind: str | None = means("one of " + ", ".join(EVENT_KINDS))
     occurred_at: datetime | None = means("when", "UTC")
-    is_machine: bool | None = means("an open by a proxy or bot; NULL where the platform cannot tell")
+    is_machine: bool | None = means("an open or click by a proxy or bot; NULL where the platform cannot tell")
     campaign_id: str | None = means("the campaign it belongs to")
     url: str | None = means("page viewed or link clicked")
     product_id: str | None = means("product viewed, rated or searched for")

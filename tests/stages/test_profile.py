@@ -147,6 +147,25 @@ def test_machine_opens_do_not_count_and_unknown_ones_do():
     assert (found["days_since_engagement"], found["days_since_click"]) == (61, None)
 
 
+def test_clicks_of_machines_are_nobodys():
+    store = one_buyer()
+    url = "https://x.de/blog/a"
+    store.insert(
+        "events",
+        [
+            event("shopify", "1", "click", "2026-06-01", is_machine=True, campaign_id="c1", url=url, category="Tea"),
+            event("shopify", "1", "click", "2026-05-20", is_machine=False, campaign_id="c1", url="https://x.de/shop"),
+            event("shopify", "2", "click", "2026-06-01", is_machine=True, campaign_id="c1", url=url),
+        ],
+    )
+
+    derive(store, shop_config())
+    found, other = row(store, "shopify", "1"), row(store, "shopify", "2")
+
+    assert (found["clicks_90d"], found["days_since_click"], found["clicked_topics"]) == (1, 42, ["shop"])
+    assert (other["clicks_total"], other["days_since_click"], other["clicked_topics"]) == (0, None, None)
+
+
 def test_a_cart_is_abandoned_until_the_person_buys():
     store = one_buyer()
     cart = {"source": "shopify", "total": "30", "currency": "EUR"}
