@@ -12,11 +12,14 @@ from connector.columns import BY_NAME
 from connector.config import Config
 from connector.facts import EVERYBODY, Marks, marks, rows
 from connector.rules import Compiler, Node, Rule, RuleError
-from connector.rules.measures import TIMES, Aggregates, Call, by_source, days_of, needs_of, source_of
+from connector.rules.measures import TIMES, Aggregates, Call, by_source, days_of, needs_of, source_of, within_of
 from connector.stays import BLOCK, blocks
 from models.segments import AsOf
 
 EVER = 1_000_000
+
+BEHIND = {"cart_rows": ("order_rows",), "conversion_rows": ("order_rows", "event_rows")}
+"""Source -> the rows it is made of."""
 
 TABLE_WORDS = {
     "contacts": "contacts", "companies": "companies", "consents": "consent",
@@ -77,7 +80,7 @@ class Evaluation:
         """SELECT person_id and the picked expressions (made with `compiler`) for the people of the profile."""
         picked = list(picked)
         sources = by_source(self._calls.items())
-        wanted = {*sources, *(("order_rows",) if "cart_rows" in sources else ())}
+        wanted = {*sources, *(made_of for source in sources for made_of in BEHIND.get(source, ()))}
         parts = [f"{name} AS ({body})" for name, body in rows().items() if name in wanted]
         parts += [f"m_{source} AS ({Aggregates(source, calls).sql()})" for source, calls in sources.items()]
         head = "WITH " + ",\n".join(parts) + "\n" if parts else ""
@@ -106,5 +109,6 @@ def needs_of_node(node: Node) -> Iterable[tuple[str, int]]:
             yield table, days
     if node.op == "measure":
         call = (node.name, node.value)
+        before = within_of(call)
         for table in needs_of(call):
-            yield table, days_of(call) or EVER
+            yield table, (days_of(call) or EVER) + (before if table == "events" else 0)

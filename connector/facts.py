@@ -227,6 +227,20 @@ def rows() -> dict[str, str]:
             JOIN fact_categories AS c ON c.code = g.taste
             WHERE 5 * gain >= 1""",
         "event_rows": "SELECT * FROM fact_events WHERE {some} AND {seen_events}",
+        "conversion_rows": """
+            SELECT n, ordered_on, CAST(ordered_on - clicked_on AS INTEGER) AS days_after, nullif(campaign, 0) AS campaign
+            FROM (
+              SELECT n, ordered_on, last_value(clicked_on IGNORE NULLS) OVER before AS clicked_on,
+                last_value(campaign IGNORE NULLS) OVER before AS campaign
+              FROM (
+                SELECT n, happened AS moment, 0 AS is_order, coalesce(campaign, 0) AS campaign, day AS clicked_on,
+                  CAST(NULL AS DATE) AS ordered_on
+                FROM event_rows WHERE kind = 'click'
+                UNION ALL
+                SELECT n, ordered_at, 1, CAST(NULL AS INTEGER), CAST(NULL AS DATE), ordered_on
+                FROM order_rows WHERE counts AND ordered_at IS NOT NULL) AS met
+              WINDOW before AS (PARTITION BY n ORDER BY moment, is_order, campaign ROWS UNBOUNDED PRECEDING)) AS found
+            WHERE ordered_on IS NOT NULL AND clicked_on IS NOT NULL""",
         "recent_events": "SELECT * FROM event_rows WHERE day >= {day} - 365",
         "warm_rows": """
             SELECT n, CASE WHEN kind = 'click' THEN 2 ELSE 1 END * exp(CAST(day - {day} AS DOUBLE) * ln(2) / 30) AS warmth

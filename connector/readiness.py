@@ -38,8 +38,9 @@ FAMILIES = {
 }  # fmt: skip
 """Kind of event -> what the owner calls the kinds that stand for each other."""
 
-BEHIND = {"warmth": ("open",), "reach": ("sent",), "viewed_categories": ("page_view",), "clicked_topics": ("click",)}
-"""Group or column -> the kinds of events it is made from, where its own SQL does not name them."""
+BEHIND = {"warmth": ("open",), "reach": ("sent",), "viewed_categories": ("page_view",), "clicked_topics": ("click",),
+          "converted": ("click",)}  # fmt: skip
+"""Group, column or measure -> the kinds of events it is made from, where its own SQL does not name them."""
 
 SCORE = re.compile(r"score = '(\w+)'")
 DISCOUNT = re.compile(r"\b(is_discounted|discount)\b")
@@ -197,7 +198,8 @@ def _speaks_of_vendors(part: Node) -> bool:
 def _kinds_of(part: Node) -> Iterable[str]:
     """The kinds of events a column or a measure looks at."""
     if part.op == "measure":
-        return re.findall(r"'(\w+)'", MEASURES[counted((part.name, part.value))[0]].where)
+        name = counted((part.name, part.value))[0]
+        return BEHIND.get(name) or re.findall(r"'(\w+)'", MEASURES[name].where)
     if part.op != "column":
         return ()
     found = list[str]()

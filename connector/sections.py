@@ -210,7 +210,7 @@ class Identity(Section):
 
 class Privacy(Section):
     no_profiling: tuple[str, ...] = ()
-    sensitive_products: tuple[str, ...] = ()  # parts of names, categories, vendors that never reach tags, taste, recommendations
+    sensitive_products: tuple[str, ...] = ()  # parts of names, categories, vendors that reach no tags, taste or recommendations
     keep_raw_days: int = Field(default=30, ge=0, le=36_500)
     keep_events_months: int = Field(default=36, ge=1, le=1_200)
     keep_scores_daily_days: int = Field(default=35, ge=1, le=36_500)

@@ -281,13 +281,16 @@ def _new_rule(wizard: Any, name: str) -> tuple[str, str]:
 
 def _asked_of(wizard: Any, field: str) -> dict[str, str]:
     """What a measure is about, such as a category and a number of days; empty answers leave it open. Nothing for a field."""
+    from connector.rules.measures import UNSAID
+
     given: dict[str, str] = {}
     asked = wizard.asks_of(field)
     if "event" in asked:
         given["event"] = click.prompt(f"{field} time of what (bought, clicked, ...)", err=True).strip().lower()
         asked = wizard.asks_of(field, given["event"])
     for name in asked:
-        given[name] = click.prompt(f"  {name} (empty: any)", default="", show_default=False, err=True).strip()
+        empty = UNSAID.get(given.get("event", field), {}).get(name, "any")
+        given[name] = click.prompt(f"  {name} (empty: {empty})", default="", show_default=False, err=True).strip()
     if given:
         wizard.check_measure(field, given)
     return given

@@ -8,7 +8,7 @@ from typing import Any
 from sqlglot import exp
 
 from connector.rules.compared import Compared, article, number_of
-from connector.rules.measures import DAYS_LIMIT, MEASURES, TIMES
+from connector.rules.measures import DAYS_LIMIT, MEASURES, TIMES, UNSAID
 from connector.rules.nearest import hint
 from connector.rules.syntax import ALL_FUNCTIONS, FUNCTIONS, LIKE_FIRST
 from connector.rules.tree import Node, Place, Warn
@@ -109,6 +109,7 @@ class Calls(Compared):
             given[key], places[key] = self._argument(name, key, value)
         if name in TIMES:
             self._check_time(name, given, places, place)
+        given = {**UNSAID.get(str(given.get("event", name)), {}), **given}
         self._check_bounds_of(given, places)
         self._check_texts(str(given.get("event", name)), given, places)
         return Node("measure", "number", name=name, value=tuple(sorted(given.items())), place=place)
@@ -163,8 +164,8 @@ class Calls(Compared):
             plain = str(found.value).strip() if found.op == "literal" and found.kind == "text" else ""
             example = f" without quotes: {key} => {plain}" if plain.isdigit() else ""
             raise self.error(f"{key} needs a written number{example}.", found.place)
-        if key == "days" and (number != int(number) or not 1 <= number <= DAYS_LIMIT):
-            raise self.error("days needs a whole number from 1 on.", found.place)
+        if key in ("days", "within") and (number != int(number) or not 1 <= number <= DAYS_LIMIT):
+            raise self.error(f"{key} needs a whole number from 1 on.", found.place)
         return (int(number) if number == int(number) else number), found.place
 
 

@@ -218,6 +218,11 @@ class _Speaker:
             said["vendor"] = "of vendor {}"
         if name == "clicked":
             said |= {"category": "on {}", "campaign": "in campaign {}"}
+        if name == "converted":
+            said["within"] = (
+                "within {} day after a click in a mail" if given["within"] == 1 else "within {} days after a click in a mail"
+            )
+            given = {"within": given["within"], **given}
         if name == "downloaded":
             said |= {"file": "the file {}", "url": "a file with an address like {}"}
         if name == "abandoned":

@@ -55,6 +55,9 @@ MEASURES: dict[str, Measure] = {
         Measure("ordered", "number of orders of such a size",
                 {"min_total": "number", "max_total": "number", "days": "number"}, "ordered", "times", "order_rows",
                 ("orders",), "counts", "order"),
+        Measure("converted", "number of orders, placed so many days at most (`within`, else 5) after a click in a mail: the last one "
+                "before the order", {"campaign": "text", "within": "number", "days": "number"}, "ordered", "times",
+                "conversion_rows", ("orders", "events"), "TRUE", "order"),
         Measure("abandoned", "number of carts left without buying since",
                 {"min_total": "number", "max_total": "number", "product": "text", "days": "number"}, "left carts", "times",
                 "cart_rows", ("carts",), "is_open", "leave carts"),
@@ -75,7 +78,7 @@ MEASURES: dict[str, Measure] = {
             Measure(name, f"days since the {name} time", {
                 "event": "text", "category": "text", "product": "text", "vendor": "text", "url": "text", "campaign": "text",
                 "form": "text", "term": "text", "file": "text", "topic": "text", "answer": "text", "min": "number", "max": "number",
-                "min_total": "number", "max_total": "number"}, name, "days", "", ())
+                "min_total": "number", "max_total": "number", "within": "number"}, name, "days", "", ())
             for name in ("first", "last")
         ),
     )
@@ -86,6 +89,9 @@ OF_LINES = ("category", "product", "vendor")
 
 TIMES = ("first", "last")
 """Measures that are days since something, and missing for people who never did it."""
+
+UNSAID: dict[str, dict[str, int]] = {"converted": {"within": 5}}
+"""What an argument is where a rule leaves it out, of those that always are something."""
 
 DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "line_rows": {
@@ -101,6 +107,7 @@ DICTIONARIES: dict[str, dict[str, tuple[str, str, tuple[str, ...]]]] = {
         "form": ("fact_words", "word", ("word",)), "term": ("fact_words", "word", ("word",)),
         "file": ("fact_words", "word", ("word",)), "answer": ("fact_words", "word", ("word",)),
     },
+    "conversion_rows": {"campaign": ("fact_campaigns", "campaign", ("campaign_id", "name", "subject"))},
 }  # fmt: skip
 """Source -> text argument -> the table of its words, the row's column with the code, the words' columns to look at."""
 
@@ -139,12 +146,20 @@ def source_of(call: Call) -> str:
 
 
 def needs_of(call: Call) -> tuple[str, ...]:
-    return {"line_rows": ("order_lines",), "order_rows": ("orders",), "cart_rows": ("carts",)}.get(source_of(call), ("events",))
+    found = {
+        "line_rows": ("order_lines",), "order_rows": ("orders",), "cart_rows": ("carts",), "conversion_rows": ("orders", "events"),
+    }  # fmt: skip
+    return found.get(source_of(call), ("events",))
 
 
 def days_of(call: Call) -> int | None:
     """How far back it looks, None for ever."""
     return dict(call[1]).get("days")
+
+
+def within_of(call: Call) -> int:
+    """How many days before what is counted it looks."""
+    return int(dict(call[1]).get("within", 0))
 
 
 @dataclass(frozen=True)
@@ -167,7 +182,7 @@ class Aggregates:
 
     def _rows(self) -> str:
         """The source without the rows that are too old for every call: their words are not worth looking up."""
-        column = {"event_rows": "day", "line_rows": "ordered_on", "order_rows": "ordered_on"}.get(self.source)
+        column = {"event_rows": "day", "cart_rows": None}.get(self.source, "ordered_on")
         found = [counted(c) for c in self.calls]
         days = [d for c in found if (d := days_of(c)) is not None]
         ever = {MEASURES[c[0]].where if self.source != "line_rows" else "TRUE" for c in found if days_of(c) is None}
@@ -249,6 +264,8 @@ def _condition(source: str, key: str, value: Any) -> str:
     if key == "days":
         column = {"event_rows": "day >= {day} - ", "cart_rows": "touched >= {from_"}.get(source, "ordered_on >= {day} - ")
         return f"{column}{value}}}" if source == "cart_rows" else f"{column}{value}"
+    if key == "within":
+        return f"days_after <= {value}"
     if key in ("min_total", "max_total"):
         column = "currency = '{currency}' AND total" if source == "cart_rows" else "net"
         return f"{column} {'>=' if key == 'min_total' else '<='} {value}"
