@@ -237,10 +237,12 @@ def rows() -> dict[str, str]:
                   CAST(NULL AS DATE) AS ordered_on
                 FROM event_rows WHERE kind = 'click'
                 UNION ALL
-                SELECT n, ordered_at, 1, CAST(NULL AS INTEGER), CAST(NULL AS DATE), ordered_on
+                SELECT n, CASE WHEN timezone('{timezone}', timezone('UTC', ordered_at)) = CAST(ordered_on AS TIMESTAMP)
+                    THEN ordered_at + INTERVAL 86399 SECOND ELSE ordered_at END,
+                  1, CAST(NULL AS INTEGER), CAST(NULL AS DATE), ordered_on
                 FROM order_rows WHERE counts AND ordered_at IS NOT NULL) AS met
               WINDOW before AS (PARTITION BY n ORDER BY moment, is_order, campaign ROWS UNBOUNDED PRECEDING)) AS found
-            WHERE ordered_on IS NOT NULL AND clicked_on IS NOT NULL""",
+            WHERE ordered_on >= clicked_on""",
         "recent_events": "SELECT * FROM event_rows WHERE day >= {day} - 365",
         "warm_rows": """
             SELECT n, CASE WHEN kind = 'click' THEN 2 ELSE 1 END * exp(CAST(day - {day} AS DOUBLE) * ln(2) / 30) AS warmth

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import random
 from datetime import date, datetime, timedelta
+from types import SimpleNamespace
 
+import click
 import pytest
 
 from connector import questions
+from connector.cli.segments import _asked_of
 from connector.rules import RuleError, declared, parse, say
 from connector.segment import check, preview, why
 from tests.stages.hand_shop import contact, derive, event, new_store, order, person_of, shop_config
@@ -64,6 +67,23 @@ def test_an_order_counts_once_for_the_last_click_before_it_if_that_was_a_persons
     assert found("last(event => 'converted', campaign => 'k1') <= 18") == "f"
     assert found("last(event => 'converted', campaign => 'k1', within => 7) = 19") == "bde"
     assert found("not converted() and orders_total > 0") == "cd"
+
+
+def test_a_click_on_the_day_of_an_order_without_a_time_came_before_it():
+    clicks = [("ann", "2026-06-12 16:00:00", "k1", {}), ("bob", "2026-06-12 22:10:00", "k1", {})]
+    midnight = "2026-06-11 22:00:00"
+    store = shop(clicks, [("ann", midnight, {}), ("bob", midnight, {}), ("ann", "2026-06-12 15:59:59", {})])
+    config = shop_config()
+
+    assert members(store, config, derive(store, config), "converted(campaign => 'k1') = 1") == {"ann"}
+
+
+def test_segment_new_says_what_an_empty_answer_means(monkeypatch):
+    asked = []
+    monkeypatch.setattr(click, "prompt", lambda text, **_: asked.append(text.strip()) or "")
+    _asked_of(SimpleNamespace(asks_of=questions.arguments, check_measure=lambda *_: None), "converted")
+
+    assert asked == ["campaign (empty: any)", "within (empty: 5)", "days (empty: any)"]
 
 
 def cases(seed):
