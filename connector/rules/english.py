@@ -9,6 +9,7 @@ from typing import Any
 from connector.columns import BY_NAME
 from connector.rules.compared import number_of
 from connector.rules.measures import MEASURES, OF_LINES, TIMES, counted
+from connector.rules.sql import may_be_unknown
 from connector.rules.tree import Node, Rule
 
 SAID = {"=": "is", "<>": "is not", "<": "is less than", "<=": "is at most", ">": "is more than", ">=": "is at least"}
@@ -146,8 +147,8 @@ class _Speaker:
         if left.op == "measure" and right.op == "literal":
             return self._did(left, op, right.value, no)
         if left.kind == "yes or no":
-            if right.op == "literal" and left.op == "column" and left.name not in BY_NAME:
-                said = f"for whom {self._meaning(left.name)} is {'not ' if no else ''}{'true' if right.value else 'false'}"
+            if right.op == "literal" and may_be_unknown(left) and left.name not in BY_NAME:
+                said = f"for whom {self.value(left)} is {'not ' if no else ''}{'true' if right.value else 'false'}"
                 return said + _or_unknown(no, left)
             if right.op == "literal":
                 return self.condition(left, no=no != (not right.value))
@@ -235,6 +236,7 @@ class _Speaker:
                     .replace("category {}", "a category {}")
                     .replace("vendor {}", "a vendor {}")
                     .replace("on {}", "on something {}")
+                    .replace("with {}", "with something {}")
                     .replace("{}", "like {}")
                 )
         order = sorted(given, key=lambda k: TOTALS.index(k) if k in TOTALS else -1)

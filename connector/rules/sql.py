@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from connector.rules.measures import Call, text_sql
+from connector.rules.syntax import LIKE_FIRST
 from connector.rules.tree import Node
 
 UNITS = {"day": "DAY", "week": "WEEK", "month": "MONTH", "year": "YEAR"}
+
+
+def may_be_unknown(node: Node) -> bool:
+    """A yes or no that nobody may have answered: a field, and what is picked from fields. A condition holds or does not."""
+    return node.op in ("column", "case") or (node.op == "function" and node.name in LIKE_FIRST)
 
 
 class Compiler:
@@ -36,7 +42,7 @@ class Compiler:
             case "compare":
                 return self._compare(node)
             case "is missing":
-                return f"({self.value(node.args[0])} IS NULL)"
+                return f"({self._known(node.args[0])} IS NULL)"
             case "number above 0":
                 return f"({self.value(node.args[0])} > 0)"
             case "segment":
@@ -53,8 +59,8 @@ class Compiler:
         return f"coalesce({left} {node.name} {right}, FALSE)"
 
     def _known(self, node: Node) -> str:
-        """What a comparison compares: a field nobody answered is missing, it is no no; a condition always holds or does not."""
-        return self.condition(node) if node.kind == "yes or no" and node.op != "column" else self.value(node)
+        """What is compared or picked: a field nobody answered is missing, it is no no; a condition always holds or does not."""
+        return self.condition(node) if node.kind == "yes or no" and not may_be_unknown(node) else self.value(node)
 
     def value(self, node: Node) -> str:
         """SQL of any node; NULL where the value is missing."""
@@ -79,7 +85,7 @@ class Compiler:
                 value, low, high = (self.value(a) for a in node.args)
                 return f"({value} BETWEEN {low} AND {high})"
             case "in":
-                value, *items = (self.value(a) for a in node.args)
+                value, *items = (self._known(a) for a in node.args)
                 return f"({value} IN ({', '.join(items)}))"
             case "like":
                 value, pattern = (self.value(a) for a in node.args)
@@ -120,12 +126,9 @@ class Compiler:
 
     def _case(self, node: Node) -> str:
         args = node.args
-        pairs = " ".join(f"WHEN {self.condition(args[i])} THEN {self._result(args[i + 1])}" for i in range(0, len(args) - 1, 2))
-        otherwise = f" ELSE {self._result(args[-1])}" if len(args) % 2 else ""
+        pairs = " ".join(f"WHEN {self.condition(args[i])} THEN {self._known(args[i + 1])}" for i in range(0, len(args) - 1, 2))
+        otherwise = f" ELSE {self._known(args[-1])}" if len(args) % 2 else ""
         return f"(CASE {pairs}{otherwise} END)"
-
-    def _result(self, node: Node) -> str:
-        return self.condition(node) if node.kind == "yes or no" else self.value(node)
 
     def _function(self, node: Node) -> str:
         if node.name == "length" and node.args[0].kind == "list":
