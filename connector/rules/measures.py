@@ -116,6 +116,9 @@ INSTEAD: dict[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
 }
 """The same for rows without a code of the first: a ticket without a category has its topic in its text."""
 
+ITEMS = """from_json(items, '[{{"product_id":"VARCHAR","title":"VARCHAR"}}]')"""
+"""What is in a cart, as its record says it."""
+
 TOPICS: dict[str, str] = {
     "category": "SELECT category AS v FROM order_lines UNION SELECT category FROM products UNION SELECT category FROM events",
     "product": "SELECT title AS v FROM order_lines UNION SELECT title FROM products UNION SELECT product_id FROM products"
@@ -271,7 +274,8 @@ def _condition(source: str, key: str, value: Any) -> str:
         return f"{column} {'>=' if key == 'min_total' else '<='} {value}"
     if key in ("min", "max"):
         return f"value {'>=' if key == 'min' else '<='} {value}"
-    return word_matches("items", f"%{value.strip('%')}%")
+    told = " OR ".join(word_matches(f"i.{c}", value) for c in ("product_id", "title"))
+    return f"coalesce(len(list_filter({ITEMS}, lambda i: {told})), 0) > 0"
 
 
 def word_matches(column: str, value: str) -> str:
