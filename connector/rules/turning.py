@@ -71,7 +71,8 @@ def _above_0(node: Node, found: Mapping[Node, Any]) -> str:
     if not _is_one(of) or found.get(key_of(of)) is None:
         return ""
     number = Decimal(str(found[key_of(of)]))
-    return f"{name_of(of)} is {_plain(number)}" + ("" if number > 0 else "; one would be enough to turn it")
+    turns = "" if number > 0 else "; one would be enough to turn it" if number == 0 else "; more than 0 would turn it"
+    return f"{name_of(of)} is {_plain(number)}{turns}"
 
 
 def _flag(node: Node, found: Mapping[Node, Any]) -> str:
@@ -149,6 +150,8 @@ def _between(node: Node, found: Mapping[Node, Any]) -> str:
     bounds = number_of(low), number_of(high)
     if of.kind != "number" or bounds[0] is None or bounds[1] is None:
         span = f"{_said(low.value)} to {_said(high.value)}"
+        if low.value > high.value:
+            return f"nothing lies between {_said(low.value)} and {_said(high.value)}"
         if value is None:
             return f"{name} is not known; {span} would turn it"
         is_in = bool(low.value <= value <= high.value)
@@ -229,6 +232,8 @@ TELLERS: dict[str, Callable[[Node, Mapping[Node, Any]], str]] = {
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, str):
         return f"'{value}'"
     if isinstance(value, (list, tuple)):
