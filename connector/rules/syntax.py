@@ -188,12 +188,18 @@ class Syntax(Writing):
         return self.tokens[i - 1].token_type in (TokenType.NUMBER, TokenType.STRING, TokenType.VAR, TokenType.R_PAREN)
 
     def _place_words(self, tree: exp.Expr) -> None:
-        """Give null, true, false and current_date the positions the parser leaves out: they come in the order of the text."""
+        """Give null, true, false, current_date and spans the positions the parser leaves out: they come in the order of the text."""
         for kind, words in PLACELESS.items():
             nodes = [n for n in tree.dfs() if isinstance(n, kind)]
             found = [t for t in self.tokens if t.text.lower() in words and t.token_type != TokenType.STRING]
             for node, token in zip(nodes, found, strict=False) if len(nodes) == len(found) else ():
                 node.meta.update(start=token.start, end=token.end)
+        spans = [n for n in tree.dfs() if isinstance(n, exp.Interval)]
+        begun = [i for i, t in enumerate(self.tokens) if t.token_type == TokenType.INTERVAL]
+        for span, i in zip(spans, begun, strict=False) if len(spans) == len(begun) else ():
+            *parts, unit = self.tokens[i : i + 3]
+            last = unit if unit.token_type == TokenType.VAR or len(parts) < 2 else parts[-1]
+            span.meta.update(start=self.tokens[i].start, end=last.end)
 
     def _last_quote(self) -> Place:
         at = max(self.text.rfind("'"), self.text.rfind('"'))
@@ -236,9 +242,18 @@ class Syntax(Writing):
         """The words before the first part with a position of its own: not, a minus, date, cast and its bracket."""
         words = next((w for kind, w in LEADING.items() if isinstance(node, kind)), ())
         before = [t for t in self.tokens if t.end < start and t.text.lower() in words]
-        if before and not self.text[before[-1].end + 1 : start].strip(" (\n\t\r"):
+        if before and not self._has_not_within(node) and not self.text[before[-1].end + 1 : start].strip(" (\n\t\r"):
             return before[-1].start
         return start
+
+    def _has_not_within(self, node: exp.Expr) -> bool:
+        """`x not in (1, 2)`, `x is not null`: the not before it belongs to another part."""
+        inner = node.this if isinstance(node, exp.Not) else None
+        if not isinstance(inner, (exp.In, exp.Between, exp.Is, exp.Like, exp.ILike)):
+            return False
+        end = self._extent(inner.this).end
+        behind = [t.text.lower() for t in self.tokens if t.start >= end and t.token_type != TokenType.R_PAREN]
+        return behind[:1] == ["not"] or behind[:2] == ["is", "not"]
 
     def _from_case(self, start: int, end: int) -> Place:
         """From the word case to the end that belongs to it."""
