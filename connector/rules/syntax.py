@@ -16,7 +16,7 @@ from sqlglot.tokenizer_core import TokenType
 from connector.rules.measures import MEASURES
 from connector.rules.nearest import hint
 from connector.rules.tree import Kind, Place, RuleError
-from connector.rules.writing import Writing
+from connector.rules.writing import CLOSING, OPENING, Writing
 
 SLIPS = (AttributeError, TypeError, LookupError)
 """Of the parser, on texts nobody would write."""
@@ -113,6 +113,7 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
 
 LEADING: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.Not: ("not",), exp.Neg: ("-",), exp.TryCast: ("try_cast",), exp.Cast: ("cast", "date", "timestamp", "interval"),
+    exp.Trim: ("trim",),
 }  # fmt: skip
 """Words that begin a part of a rule and have no position in the tree."""
 
@@ -274,14 +275,12 @@ class Syntax(Writing):
         if called is not None and called.token_type == TokenType.L_PAREN and called.start == end:
             end = called.end + 1
         inside = [t for t in self.tokens if place.start <= t.start < end]
-        missing = sum(t.token_type == TokenType.L_PAREN for t in inside) - sum(
-            t.token_type == TokenType.R_PAREN for t in inside
-        )
+        missing = sum(t.token_type in OPENING for t in inside) - sum(t.token_type in CLOSING for t in inside)
         for token in self.tokens:
             if missing <= 0:
                 break
             if token.start >= end:
-                if token.token_type != TokenType.R_PAREN:
+                if token.token_type not in CLOSING:
                     break
                 end, missing = token.end + 1, missing - 1
         return Place(place.start, end)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.evaluation import Evaluation
-from connector.rules import say
+from connector.rules import parse, say
 from connector.rules.explain import Clause
-from connector.segment import check_all, why
+from connector.segment import check_all, why, words
 from models.segments import Segment
-from tests.stages.oracle import clauses, holds
+from tests.stages.oracle import clauses, holds, value_of
 from tests.stages.rules_made import rules
 from tests.stages.rules_turned import is_so
 from tests.stages.rules_world import World
@@ -83,10 +85,25 @@ def agree(shop: Any, asked: list[Any], who: int) -> None:
     assert [c.is_true for c in answer.clauses] == [holds(p, facts[person]) for p in parts], written(asked[0])
     for clause, part in zip(answer.clauses, parts, strict=True):
         fits(clause, part, facts[person])
+        told_again = say(parse(clause.written, replace(words(store, config), segments=tuple(checked))), "EUR")
+        assert told_again == f"Everybody {clause.says}.", clause.written
 
 
 def fits(clause: Clause, part: Any, person: Any) -> None:
-    known = person["columns"]
+    known = person["columns"] | {_called(m): value_of(m, person) for m in _measures(part)}
     assert clause.says
-    assert {k: v for k, v in clause.values.items() if k in known} == {k: known[k] for k in clause.values if k in known}
+    assert clause.values == {k: known[k] for k in clause.values}
     assert is_so(clause.change, part, person), (clause.written, clause.change, clause.values)
+
+
+def _measures(part: Any) -> Iterator[Any]:
+    if isinstance(part, tuple) and part[:1] == ("measure",):
+        yield part
+    elif isinstance(part, tuple):
+        for inner in part:
+            yield from _measures(inner)
+
+
+def _called(measure: Any) -> str:
+    _, name, given = measure
+    return f"{name}({', '.join(f'{k} => {v!r}' for k, v in sorted(given))})"

@@ -169,7 +169,8 @@ def bare(node):
 
 def joined(node):
     """The conditions an owner sees one by one: what and and or are made of."""
-    for part in node.args if node.op in ("and", "or") and node.name != "everyone else" else ():
+    is_turned = node.op == "not" and node.args[0].op in ("and", "or", "not")
+    for part in node.args if is_turned or (node.op in ("and", "or") and node.name != "everyone else") else ():
         yield part
         yield from joined(part)
 
@@ -178,6 +179,9 @@ def test_the_place_of_every_condition_is_a_rule_that_says_the_same(shop):
     store, config, _ = shop
     vocabulary = words(store, config)
     rules = [*GOOD, "(aov) > 3 and -orders_total < -3", "not (not bought()) or aov is null and is_subscribed is not true",
+             "not (city not in ('Bonn')) or not ((aov) is not null)", "not (city not like 'B%' or aov not between 1 and (2))",
+             "trim(city) not in ('Bonn') or list_has_any(tags, ['a', 'b']) or length(trim(city)) = 3",
+             "not (last_order_on not in ((current_date - interval 1 month))) or loyal",
              "case when city = 'Bonn' then 1 else 2 end = 1 and year(last_order_on) < year(current_date)"]  # fmt: skip
     seen = 0
     for where in rules:
