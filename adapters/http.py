@@ -111,6 +111,7 @@ class Http:
         unanswered: Callable[[str, str], ApiError | None] | None = None,
         workers: int = 4,
         answers_json: bool = True,
+        is_path_secret: bool = False,
         title: str = "",
         jitter: Callable[[float], float] = lambda ceiling_s: random.uniform(0, ceiling_s),
     ) -> None:
@@ -122,7 +123,7 @@ class Http:
         self.now_utc = now_utc
         self._headers, self._explain, self._before, self._after = headers, explain, before, after
         self._unanswered, self._answers_json = unanswered, answers_json
-        self._sleep = sleep
+        self._sleep, self._is_path_secret = sleep, is_path_secret
         self._timeout = (connect_timeout_s, timeout_s)
         self._session = _session(self.base_url, workers)
         self._at_once = threading.BoundedSemaphore(workers)
@@ -288,10 +289,10 @@ class Http:
             if whole:
                 self._read(response, start + self._timeout[1] * SLOWEST)
         except (RequestException, LocationParseError) as e:
-            log.debug("%s %s%s failed: %s", call.method, parts.hostname, scrub(parts.path), type(e).__name__)
+            log.debug("%s %s%s failed: %s", call.method, parts.hostname, self._path(call.url), type(e).__name__)
             raise self._no_answer(e, call) from None
         took_ms = (time.monotonic() - start) * 1000
-        log.debug("%s %s%s %d %.0f ms", call.method, parts.hostname, scrub(parts.path), response.status_code, took_ms)
+        log.debug("%s %s%s %d %.0f ms", call.method, parts.hostname, self._path(call.url), response.status_code, took_ms)
         return response
 
     def _read(self, response: Response, until_s: float) -> None:
@@ -313,8 +314,12 @@ class Http:
             raise
         response._content, response._content_consumed = b"".join(chunks), True  # type: ignore[attr-defined]  # what its own reader sets
 
+    def _path(self, url: str) -> str:
+        """For logs and errors; '' where whoever knows it may write there."""
+        return "" if self._is_path_secret else scrub(urlsplit(url).path)
+
     def _no_answer(self, error: RequestException | LocationParseError, call: Call) -> ApiError:
-        place = f"{call.method} {scrub(urlsplit(call.url).path)}"
+        place = f"{call.method} {self._path(call.url)}".rstrip()
         if isinstance(error, SSLError):
             return PermanentApiError(
                 f"No encrypted connection to {self.title} could be made. Check this machine's clock and certificates.",
@@ -355,7 +360,7 @@ class Http:
         return self._completed(error, response) if isinstance(error, ApiError) else error
 
     def _by_status(self, response: Response) -> ApiError | AuthError | None:
-        status, place = response.status_code, scrub(urlsplit(response.request.url or "").path)
+        status, place = response.status_code, self._path(response.request.url or "") or "its address"
         if status < 300:
             return None
         if status < 400:
@@ -380,8 +385,7 @@ class Http:
         return error
 
     def _broken(self, response: Response, what: str) -> RetryableApiError:
-        path = scrub(urlsplit(response.request.url or "").path)
-        error = RetryableApiError(f"{self.title} sent {what} ({path}).")
+        error = RetryableApiError(f"{self.title} sent {what} ({self._path(response.request.url or '') or 'its address'}).")
         self._completed(error, response)
         return error
 

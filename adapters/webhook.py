@@ -43,6 +43,7 @@ class Webhook:
         self._http = Http(
             url, platform="webhook", headers=dict, timeout_s=timeout_s, connect_timeout_s=timeout_s, tries=tries,
             max_wait_s=60, sleep=sleep, now_utc=now_utc, explain=lambda _: None, workers=1, answers_json=False,
+            is_path_secret=True,
         )  # fmt: skip
 
     def send(self, message_id: str, body: dict[str, Any]) -> None:

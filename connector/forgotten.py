@@ -18,6 +18,8 @@ from connector.store import Bundle, Store
 from models.changes import Batch, Outcome
 
 REASON = "forgotten"
+PERSON = "person"
+"""The kind of our own id of them, which stands in copies of what the owner said of them."""
 MARK = "forgotten:"
 """A ledger's contact id that begins so is the hash of one that was forgotten."""
 

@@ -31,6 +31,7 @@ STEPS = {
 """What the owner has to do where Rollcall may not write: the names of the links to follow."""
 
 UNREACHED = "{}: it is not there now. Delete what Rollcall wrote into it until today (plans, letters, backups)."
+MOVED_ON = "{} contact {} had this address before and has another now: if that is the same person, forget that address too."
 OTHER_STEP = "{0}: erase the person there too, in the way {0} has for it."
 
 
@@ -77,12 +78,14 @@ def forget(
     was_known = forgotten.Forgotten(store).knows("email", traces.plain(email))
     found = traces.find(store, email, people)
     places = sorted(c for c in found.contacts if c[0] not in ("email", "import"))
+    moved = _had_it_before(store, found)
     tags = _tags(store, found)
     removed = _erase_rows(store, config, found, run_id, now)
     files = resume(store, config, now=now)
     sources = {s for s, _ in found.contacts}
     steps = [text for name, text in STEPS.items() if name in sources]
     steps += [OTHER_STEP.format(adapters.title(name)) for name in sorted(sources - STEPS.keys() - {"email"})]
+    steps += [MOVED_ON.format(adapters.title(source), contact) for source, contact in moved]
     steps += [UNREACHED.format(folder) for folder in erase_files.out_of_reach(store)]
     return Forgot(len(people), was_known, removed, places, tags, steps, files)
 
@@ -139,12 +142,30 @@ def _erase_rows(store: Store, config: Config, found: Traces, run_id: str, now: C
     return removed
 
 
-def _left_with_a_no(store: Store, found: Traces) -> list[str]:
-    """Addresses they had before and somebody else has now, and that are closed by what they said."""
+def _had_it_before(store: Store, found: Traces) -> list[tuple[str, str]]:
+    """Contacts of others that had one of these addresses: nobody can tell whether it is the same person."""
     rows = store.sql(
-        f"""SELECT DISTINCT email FROM former_addresses SEMI JOIN ({consent.REFUSING}) USING (email)
-            WHERE list_contains(CAST(? AS VARCHAR[]), source || chr(31) || contact_id) ORDER BY 1""",
-        [[f"{s}\x1f{c}" for s, c in sorted(found.contacts)]],
+        """SELECT DISTINCT source, contact_id FROM former_addresses SEMI JOIN contacts USING (source, contact_id)
+           WHERE list_contains(?, email) ORDER BY ALL""",
+        [sorted(found.emails)],
+    )
+    return [(str(s), str(c)) for s, c in rows if (s, c) not in found.contacts]
+
+
+def _left_with_a_no(store: Store, found: Traces) -> list[str]:
+    """Addresses that are closed by what they said: had by them before and by somebody else now, or of somebody else who had theirs
+    before."""
+    rows = store.sql(
+        f"""WITH closed AS ({consent.REFUSING}), theirs AS (SELECT unnest(CAST($contacts AS VARCHAR[])) AS contact)
+            SELECT email FROM former_addresses SEMI JOIN closed USING (email)
+            WHERE source || chr(31) || contact_id IN (FROM theirs)
+            UNION
+            SELECT k.email FROM ({consent.CLOSED_WITH}) f SEMI JOIN closed USING (email)
+            JOIN contacts k USING (source, contact_id)
+            WHERE list_contains(CAST($emails AS VARCHAR[]), f.email) AND k.email IS NOT NULL
+              AND source || chr(31) || contact_id NOT IN (FROM theirs)
+            ORDER BY 1""",
+        {"contacts": [f"{s}\x1f{c}" for s, c in sorted(found.contacts)], "emails": sorted(found.emails)},
     )
     return [str(email) for (email,) in rows if email not in found.emails]
 
@@ -164,5 +185,6 @@ def _keep_closed(store: Store, addresses: list[str], now: datetime) -> None:
 
 
 def _recognised_by(found: Traces, country: str) -> set[tuple[str, str]]:
-    """Identifiers as they are, and phone numbers also as the whole world writes them."""
-    return found.identifiers | {("phone", p) for number in found.phones if (p := identity_phones.e164(number, country))}
+    """Identifiers as they are, their id here, and phone numbers also as the whole world writes them."""
+    ids = {(forgotten.PERSON, p) for p in found.people}
+    return ids | found.identifiers | {("phone", p) for number in found.phones if (p := identity_phones.e164(number, country))}

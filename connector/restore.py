@@ -174,6 +174,8 @@ def _without_forgotten(store: Store, table: str, tables: dict[str, list[dict[str
     places = {(str(r.get("platform") or r["source"]), str(r["contact_id"])) for r in named}
     theirs = frozenset(p for p in places if known.knows(*p))
     people = {r["person_id"] for r in tables.get("ledger", []) if (r["platform"], r["contact_id"]) in theirs}
+    ids = {str(r["person_id"]) for rows in tables.values() for r in rows if r.get("person_id")}
+    people |= {i for i in ids if known.knows(forgotten.PERSON, i)}
     clean = erase_files.cleaner(store, Traces(contacts=theirs, people=frozenset(people - {""})))
     kept = [row for row in tables.get(table, []) if not (row.get("email") and known.knows("email", str(row["email"])))]
     return [fresh for row in kept if (fresh := clean(table, row)) is not None]

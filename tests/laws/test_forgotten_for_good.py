@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import backup, forgotten, no_profiling, privacy, restore
+from connector import backup, choices, forgotten, privacy, restore
 from connector.config import Config, load
 from connector.session import session
 from connector.store import Store
@@ -55,9 +55,12 @@ def test_after_a_loss_the_newest_backup_still_knows_whom_to_leave_out(config: Co
         assert known.knows("email", ANA) and known.knows("mailchimp", "ana-at-mailchimp") and not known.knows("email", BO)
 
 
-def test_their_objection_to_profiling_does_not_come_back_with_an_older_copy(config: Config, tmp_path: Path) -> None:
+def test_what_was_said_of_them_does_not_come_back_with_an_older_copy(config: Config, tmp_path: Path) -> None:
     with Store(config.store_path) as store:
-        filled(store, config)
+        person = filled(store, config)
+        other = str(store.value("SELECT person_id FROM people WHERE email = ?", [BO]))
+        for who in (person, other):
+            choices.pin(store, who, "Not pushed", "never", f"as {who} said on the phone", NOW, "r")
         store.insert("no_profiling", [{"email": ANA, "since": str(NOW)}, {"email": BO, "since": str(NOW)}])
         backup.make(store, config, tmp_path / "usb", NOW)
         (there,) = backup.files_in(tmp_path / "usb")
@@ -65,6 +68,7 @@ def test_their_objection_to_profiling_does_not_come_back_with_an_older_copy(conf
         forget(store, config)
         restore.carry_out(store, config, copy, NOW, "r10")
         assert store.sql("SELECT email FROM no_profiling") == [(BO,)]
+        assert store.sql("SELECT person_id FROM pins") == [(other,)]
     with zipfile.ZipFile(copy) as z:
         assert ANA.encode() in z.read("no_profiling.jsonl"), "a copy that nobody told us of"
 

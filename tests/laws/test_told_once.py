@@ -28,9 +28,7 @@ def merged(world: World, gone: str, into: str) -> None:
 
 
 @pytest.mark.parametrize(("trigger", "result"), [(EVENT, "done"), (EVENT, "unknown"), (HOOK, "done"), (HOOK, "refused")])
-def test_two_records_that_turn_out_to_be_one_person_are_told_of_once(
-    tmp_path: Path, trigger: str, result: OutcomeKind
-) -> None:
+def test_two_records_that_turn_out_to_be_one_person_are_told_of_once(tmp_path: Path, trigger: str, result: OutcomeKind) -> None:
     """Ben has been in the segment for longer, and nobody could be told of him: he was on no list yet, or had said no."""
     world = World(tmp_path, trigger)
     world.start()
@@ -52,7 +50,9 @@ def test_two_records_that_turn_out_to_be_one_person_are_told_of_once(
 def test_of_an_ordered_set_only_the_segment_that_somebody_carries_tells_of_them(tmp_path: Path) -> None:
     world = World(tmp_path, EVENT)
     text = world.config.path.read_text()
-    gold = '[[segment]]\nname = "Gold"\nwhere = "orders_total >= 9"\n[[ordered]]\nname = "Loyalty"\nsegments = ["Gold", "VIP"]\n'
+    gold = (
+        '[[segment]]\nname = "Gold"\nwhere = "orders_total >= 9"\n[[ordered]]\nname = "Loyalty"\nsegments = ["Gold", "VIP"]\n'
+    )
     world.config.path.write_text(text + gold)
     world.config = load(world.config.path)
     world.start()
