@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -80,7 +80,7 @@ def forget(
     places = sorted(c for c in found.contacts if c[0] not in ("email", "import"))
     moved = _had_it_before(store, found)
     tags = _tags(store, found)
-    removed = _erase_rows(store, config, found, run_id, now)
+    removed = erase_rows(store, config, found, run_id, now)
     files = resume(store, config, now=now)
     sources = {s for s, _ in found.contacts}
     steps = [text for name, text in STEPS.items() if name in sources]
@@ -118,13 +118,23 @@ def _tags(store: Store, found: Traces) -> int:
     )
 
 
-def _erase_rows(store: Store, config: Config, found: Traces, run_id: str, now: Callable[[], datetime]) -> dict[str, int]:
+def erase_rows(
+    store: Store,
+    config: Config,
+    found: Traces,
+    run_id: str,
+    now: Callable[[], datetime],
+    *,
+    closed: Sequence[tuple[str, str]] = (),
+) -> dict[str, int]:
+    """In one transaction; `resume` then does the files. closed: (platform, person) that stay, closed by an erasure there."""
     moment = now()
     with store.transaction():
         forgotten.block(store, _recognised_by(found, config.shop.country), moment)
         left = _left_with_a_no(store, found)
         removed = erase.erase(store, found)
         _keep_closed(store, left, moment)
+        _stand_in(store, closed)
         identity.identify(store, config)  # the facts behind profiles are made anew, without them
         audit.record(
             store, [audit.Entry("forget", contact=("person", secrets.token_hex(16)), is_forgotten=True)], moment, run_id
@@ -153,12 +163,13 @@ def _had_it_before(store: Store, found: Traces) -> list[tuple[str, str]]:
 
 
 def _left_with_a_no(store: Store, found: Traces) -> list[str]:
-    """Addresses that are closed by what they said: had by them before and by somebody else now, or of somebody else who had theirs
-    before."""
+    """Addresses that are closed by what they said: had by them too, or before, and by somebody else now, or of somebody else who had
+    theirs before."""
     rows = store.sql(
         f"""WITH closed AS ({consent.REFUSING}), theirs AS (SELECT unnest(CAST($contacts AS VARCHAR[])) AS contact)
-            SELECT email FROM former_addresses SEMI JOIN closed USING (email)
-            WHERE source || chr(31) || contact_id IN (FROM theirs)
+            SELECT email FROM (
+              SELECT source, contact_id, email FROM former_addresses UNION SELECT source, contact_id, email FROM contacts)
+            SEMI JOIN closed USING (email) WHERE source || chr(31) || contact_id IN (FROM theirs)
             UNION
             SELECT k.email FROM ({consent.CLOSED_WITH}) f SEMI JOIN closed USING (email)
             JOIN contacts k USING (source, contact_id)
@@ -182,6 +193,15 @@ def _keep_closed(store: Store, addresses: list[str], now: datetime) -> None:
         if store.sql(held, [address])
     ]  # fmt: skip
     store.insert("events", rows)
+
+
+def _stand_in(store: Store, closed: Sequence[tuple[str, str]]) -> None:
+    """A record that names nobody in the place of one that its platform erased: the person's other records hold it."""
+    for source, person in closed:
+        name = forgotten.MARK + secrets.token_hex(16)
+        record = {"source": source, "stream": "erased", "record_id": name, "contact_id": name}
+        store.insert("contacts", [record | {"state": "erased"}])
+        store.insert("person_links", [{"source": source, "contact_id": name, "person_id": person, "evidence": "erased"}])
 
 
 def _recognised_by(found: Traces, country: str) -> set[tuple[str, str]]:

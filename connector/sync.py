@@ -14,6 +14,7 @@ from pathlib import Path
 from connector import (
     clock,
     consent_again,
+    erased_there,
     field_values,
     former_addresses,
     full_reads,
@@ -104,7 +105,23 @@ def read_in_full(s: Session) -> list[full_reads.FullRead]:
             keep_raw = s.config.privacy.keep_raw_days > 0
             found.append(full_reads.read_on(s.store, adapter, translate, s.run_id, stream, days, keep_raw=keep_raw))
     s.summary["full_reads"] = [vars(f) for f in found]
+    for platform in (p for p in erased_there.PLATFORMS if p in s.config.platforms and p not in failed):
+        _erase_what_was_deleted(s, platform)
     return found
+
+
+def _erase_what_was_deleted(s: Session, platform: str) -> None:
+    """A platform that gives no answer about it is asked again by the next run, and holds nothing else back."""
+    try:
+        erased = erased_there.settle(s, platform)
+    except ConnectorError as e:
+        if e.exit_code in (2, 5):
+            raise
+        s.problem(e, platform)
+        return
+    if erased:
+        s.notices.append(erased.text)
+        s.summary["erased_there"] = vars(erased)
 
 
 def identify(s: Session) -> None:

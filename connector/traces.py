@@ -118,6 +118,47 @@ def find(store: Store, email: str, people: Iterable[str]) -> Traces:
     )
 
 
+def of_contacts(store: Store, contacts: Iterable[tuple[str, str]]) -> Traces:
+    """Everything that belongs to these contacts and to nobody else. `people` are those of whom nothing else is known. Identity must
+    be up to date."""
+    found = set(contacts)
+    sources = sorted({s for s, _ in found})
+    with as_table(store, "their_contacts", ("source", "contact_id"), found) as theirs:
+        emails = _own(store, theirs, _addresses()) - _on_rows_elsewhere(store, sources)
+    found |= {("email", e) for e in emails}  # rows without a contact go by their address
+    with as_table(store, "their_contacts", ("source", "contact_id"), found) as theirs:
+        people = store.sql(
+            f"""SELECT l.person_id FROM person_links l LEFT JOIN {theirs} t USING (source, contact_id)
+                GROUP BY ALL HAVING bool_and(t.contact_id IS NOT NULL)"""
+        )
+        phones = _own(store, theirs, _phones())
+        others = _other_ids(store, theirs) - _contacts_elsewhere(store, theirs)
+        held = _records(store, theirs, emails)
+    return Traces(
+        frozenset(emails), frozenset(phones), frozenset(found), frozenset(str(p) for (p,) in people), frozenset(others),
+        frozenset(held),
+    )  # fmt: skip
+
+
+def _contacts_elsewhere(store: Store, theirs: str) -> set[tuple[str, str]]:
+    """Contacts of others that an identifier of theirs names: such as the shop's number of a customer."""
+    rows = store.sql(
+        f"""SELECT c.source, c.contact_id FROM contacts c ANTI JOIN {theirs} USING (source, contact_id)
+            SEMI JOIN (SELECT kind AS source, value AS contact_id FROM identifiers SEMI JOIN {theirs} USING (source, contact_id)) i
+            USING (source, contact_id)"""
+    )
+    return {(str(s), str(c)) for s, c in rows}
+
+
+def _on_rows_elsewhere(store: Store, sources: list[str]) -> set[str]:
+    """Addresses on orders, events and the like of other sources that name no contact."""
+    rows = " UNION ".join(
+        f"SELECT email FROM {t} WHERE email IS NOT NULL AND contact_id IS NULL AND NOT list_contains(CAST($s AS VARCHAR[]), source)"
+        for t in WHO
+    )
+    return {str(e) for (e,) in store.sql(rows, {"s": sources})}
+
+
 def _once_theirs(store: Store, people: list[str]) -> set[tuple[str, str]]:
     """Contacts we wrote to as these persons that no record tells of any more."""
     rows = store.sql(
