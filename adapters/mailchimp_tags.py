@@ -248,8 +248,8 @@ class Tags:
             other = self._named(name, "static", names)
             if other is not None and str(other["id"]) != batch.object_id:
                 came = self.joined(str(other["id"]), [m.contact_id for k, m in astray if k == "add"])
-                ours = [("remove", m) for k, m in astray if k == "add" and m.contact_id in came and came[m.contact_id] >= since]
-                self._tagged(ours, str(other["name"]), [], {})
+                ours = [m for k, m in astray if k == "add" and m.contact_id in came and came[m.contact_id] >= since]
+                self._tagged([("remove", m) for m in ours], str(other["name"]), [], {})
         log.warning("mailchimp: a tag was renamed while it was written; %s changes are made again", len(astray))
         renamed = NotSentError(
             "Somebody renamed the Mailchimp tag while it was being filled. The next run goes on under its new name.",
