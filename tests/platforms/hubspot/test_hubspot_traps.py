@@ -128,7 +128,12 @@ def test_warnings_of_normalised_dates_are_logged_without_values(server: Any, cap
 
 def test_every_test_the_documentation_names_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/platforms/hubspot.md").read_text(encoding="utf-8")))
-    rooms = ("tests/platforms/hubspot/test_*.py", "tests/sandbox/test_hubspot*.py", "tests/stories/test_*.py")
+    rooms = (
+        "tests/platforms/hubspot/test_*.py",
+        "tests/sandbox/test_hubspot*.py",
+        "tests/stories/test_*.py",
+        "tests/laws/test_*.py",
+    )
     files = [file for room in rooms for file in ROOT.glob(room)]
     defined = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))}
     assert len(named) > 60
