@@ -10,7 +10,7 @@ import numpy as np
 from connector.config import Config
 from connector.facts import marks
 from connector.score_data import Checked, ShopData, date_of, mail_incomplete
-from connector.score_parts import Card, Scored, grade, refused, tier_table, with_notes
+from connector.score_parts import Card, Scored, grade, over_rule, refused, tier_table, with_notes
 from connector.score_people import places
 from connector.score_words import at_the_cut, off_by, sure
 from connector.store import Store
@@ -219,6 +219,7 @@ def _lines(card: Card, closed: int, checked: int, n: int, horizon: int) -> list[
             for t in card["tiers"]
         ),
     ]
+    lines.append(over_rule(m["difference"]))
     if card["is_extrapolated"]:
         lines.append(
             f"Extrapolated: no window of {horizon} days has closed yet; the past rate says what the rest of the time adds."

@@ -11,7 +11,7 @@ from connector.score_parts import (
     checked_days,
     decided,
     grade,
-    over_windows,
+    over_rule,
     refused,
     season,
     tier_table,
@@ -144,7 +144,7 @@ def _lines(card: Card, closed: int, horizon: int, n: int) -> list[str]:
         f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected to stay away, {sure(t['realised'], t)} did."
         for t in card["tiers"]
     ]
-    lines += over_windows(m["difference"], m["windows"])
+    lines.append(over_rule(m["difference"], m["windows"]))
     if card["is_published"]:
         lines.append(f"Published: better than the simple rule. Model: {card['model']}. Confidence: {card['confidence']}.")
     else:

@@ -15,6 +15,7 @@ from connector.score_about import ON_MAIL
 from connector.score_data import EPOCH, ShopData
 from connector.score_outcomes import GRADERS, Kept, Known, in_words, outcome, read
 from connector.score_parts import Card, Scored, interval
+from connector.score_words import lead
 from connector.store import Store
 from models.scores import measure
 from models.scores.history import NAMES, Floats
@@ -82,12 +83,12 @@ def better_in_use(store: Store, data: ShopData, card: Card) -> str:
     truth: Any = came if checked.is_money else came > 0
     metric: Callable[[Any, Floats], float] = measure.gini if checked.is_money else measure.auc
     draws = measure.paired(truth, ours, theirs, metric)
-    lead = interval(draws[:, 1] - draws[:, 0], metric(truth, theirs) - metric(truth, ours))
-    if lead["lo"] <= 0:
+    ahead = interval(draws[:, 1] - draws[:, 0], metric(truth, theirs) - metric(truth, ours))
+    if ahead["lo"] <= 0:
         return ""
     return (
-        f"Not used: for the last closed window the model of {then.cutoff} ranked people better by {lead['value']:.3f} (95 % interval "
-        f"{lead['lo']:.3f} to {lead['hi']:.3f}), so the scores of {day} stay in use. `rollcall score` takes the new ones all the same."
+        f"Not used: for the last closed window the model of {then.cutoff} ranked people better by "
+        f"{lead(ahead, '.3f')}, so the scores of {day} stay in use. `rollcall score` takes the new ones all the same."
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from connector.score_data import ShopData, date_of
+from connector.score_words import lead
 from models.scores import intervals, measure
 from models.scores.churn import BASE_HORIZON
 from models.scores.history import Floats
@@ -56,7 +57,7 @@ def interval(draws: Floats, value: float) -> dict[str, float]:
     """A value with its 95 % bootstrap interval; draws in which nothing could be told apart are left out."""
     known = draws[~np.isnan(draws)]
     low, high = (float(x) for x in np.percentile(known, [2.5, 97.5])) if len(known) else (float("nan"), float("nan"))
-    return {"value": round(value, 4), "lo": round(low, 4), "hi": round(high, 4)}
+    return {"value": round(value, 4) + 0.0, "lo": round(low, 4) + 0.0, "hi": round(high, 4) + 0.0}  # no minus before a zero
 
 
 def against(ours: Floats, simple: Floats) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
@@ -134,7 +135,7 @@ def money_intervals(truth: Floats, expected: Floats) -> Card:
 
 
 def decided(
-    lead: dict[str, float],
+    alone: dict[str, float],
     last: measure.Window,
     earlier: Callable[[int], measure.Window | None],
     metric: Callable[[Any, Floats], float],
@@ -143,24 +144,24 @@ def decided(
 
     earlier(n): the window that closed n windows before the last one; None where too little was known then.
     """
-    if not lead["lo"] <= 0 <= lead["hi"] or len(last.person) >= MANY:
-        return lead, 1
+    if not alone["lo"] <= 0 <= alone["hi"] or len(last.person) >= MANY:
+        return alone, 1
     windows = [last, *(w for n in range(1, MOST_WINDOWS) if (w := earlier(n)) is not None)]
     if len(windows) == 1:
-        return lead, 1
+        return alone, 1
     draws = measure.paired_windows(windows, metric)
     value = float(np.mean([metric(w.truth, w.ours) - metric(w.truth, w.rule) for w in windows]))
     return interval(draws[:, 0] - draws[:, 1], value), len(windows)
 
 
-def over_windows(lead: dict[str, float], windows: int) -> list[str]:
-    """What decided where the last closed window alone could not."""
+def over_rule(found: dict[str, float], windows: int = 1) -> str:
+    """The lead that decides, and on how many windows it rests."""
     if windows == 1:
-        return []
-    return [
+        return f"The model's lead over the simple rule in ranking is {lead(found)}."
+    return (
         f"The last closed window alone cannot tell model and rule apart. Over the last {windows} the model's lead in ranking is "
-        f"{lead['value']:+.3f} (95 % interval {lead['lo']:+.3f} to {lead['hi']:+.3f})."
-    ]
+        f"{lead(found)}."
+    )
 
 
 def too_little(have: Amount, rule: str = "", *, nothing: str = "nothing is given") -> str:

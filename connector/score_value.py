@@ -16,7 +16,7 @@ from connector.score_parts import (
     grade,
     interval,
     money_intervals,
-    over_windows,
+    over_rule,
     refused,
     season,
     tier_table,
@@ -100,7 +100,7 @@ def value(data: ShopData, views: Views, horizon: int) -> Scored:
             f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, {sure(t['realised'], t, ',.2f')} came."
             for t in card["tiers"]
         ),
-        *over_windows(gain, asked),
+        over_rule(gain, asked),
         verdict(card),
         *season(model.level_),
     ]
@@ -170,7 +170,7 @@ def soon(data: ShopData, views: Views) -> Scored:
             f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:.1%} expected, {sure(t['realised'], t)} did."
             for t in card["tiers"]
         ),
-        *over_windows(metrics["difference"], metrics["windows"]),
+        over_rule(metrics["difference"], metrics["windows"]),
         verdict(card),
         *season(model.level_),
     ]

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from connector.score_data import ShopData, date_of
-from connector.score_parts import Scored, interval, money_intervals, refused, tier_table, too_little, unchecked, with_notes
+from connector.score_parts import (
+    Scored,
+    interval,
+    money_intervals,
+    over_rule,
+    refused,
+    tier_table,
+    too_little,
+    unchecked,
+    with_notes,
+)
 from connector.score_value import nothing_to_rank
 from connector.score_words import sure
 from models.scores import measure
@@ -72,6 +82,7 @@ def year(data: ShopData, views: Views) -> Scored:
         f"by {scale:.2f} for that.",
         f"Ranking (normalised Gini): {ours:.3f} (95 % interval {reach['lo']:.3f} to {reach['hi']:.3f}); the spend of the year "
         f"before reaches {theirs:.3f}.",
+        over_rule(gain),
         *(
             f"Tier {t['tier']}: {t['people']:,} people, {t['expected']:,.2f} {money} each expected, "
             f"{sure(t['realised'], t, ',.2f')} came."

@@ -13,6 +13,7 @@ import numpy as np
 
 from connector.score_data import EPOCH, ShopData, date_of
 from connector.score_parts import Card, Scored, refused, with_notes
+from connector.score_words import lead
 from connector.store import Store
 from models.scores.history import no_order_within
 from models.scores.uplift import LEAST_ARM, LEAST_EVENTS, UpliftModel
@@ -59,8 +60,8 @@ def _judged(card: Card, data: ShopData, views: Views, drawn: dict[str, bool], st
     }  # fmt: skip
     card["lines"] = [
         f"Measured on the hold-out drawn on {date_of(start)}: of those written to {ordered[~held].mean():.1%} ordered within "
-        f"{WINDOW_DAYS} days, of those held out {ordered[held].mean():.1%}; the difference is {mean[0]:+.1%} (95 % interval "
-        f"{mean[1]:+.1%} to {mean[2]:+.1%}).",
+        f"{WINDOW_DAYS} days, of those held out {ordered[held].mean():.1%}; the difference is "
+        f"{lead(card['metrics']['mean_effect'], '+.1%')}.",
         f"Published: ranking by uplift finds those whom a mail moves. Model: {card['model']}."
         if found.is_rankable
         else "Not published: the interval of the ranking holds zero, so nobody can be named whom a mail moves more than others.",
@@ -102,4 +103,4 @@ def lacking(store: Store, data: ShopData) -> tuple[list[str], str]:
 
 
 def _interval(of: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip(("value", "lo", "hi"), (round(v, 4) for v in of), strict=True))
+    return dict(zip(("value", "lo", "hi"), (round(v, 6) + 0.0 for v in of), strict=True))

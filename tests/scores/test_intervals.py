@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connector.score_parts import grade, money_intervals, tier_table
-from connector.score_words import at_the_cut, off_by, sure
+from connector.score_parts import grade, interval, money_intervals, over_rule, tier_table
+from connector.score_words import at_the_cut, lead, off_by, sure
 from models.scores import intervals, measure
 
 
@@ -112,3 +112,26 @@ def test_the_same_people_give_the_same_interval_in_a_large_shop_too() -> None:
 def test_a_figure_is_said_with_its_bounds_and_alone_where_there_are_none() -> None:
     assert sure(0.781, {"lo": 0.76, "hi": 0.804}, ".2f") == "0.78 (0.76 to 0.80)"
     assert sure(0.781, {}, ".2f") == "0.78"
+
+
+@pytest.mark.parametrize(
+    ("value", "lo", "hi", "form", "said"),
+    [
+        (0.011, 0.0004, 0.0223, "+.3f", "+0.0110 (95 % interval +0.0004 to +0.0223)"),
+        (0.011, -0.0004, 0.0223, "+.3f", "+0.0110 (95 % interval -0.0004 to +0.0223)"),
+        (0.011, 0.002, 0.0223, "+.3f", "+0.011 (95 % interval +0.002 to +0.022)"),
+        (0.011, 0.0, 0.0223, "+.3f", "+0.011 (95 % interval +0.000 to +0.022)"),
+        (0.0004, 0.0001, 0.0008, ".3f", "0.0004 (95 % interval 0.0001 to 0.0008)"),
+        (0.02, 0.00002, 0.04, "+.1%", "+2.000% (95 % interval +0.002% to +4.000%)"),
+        (float("nan"), float("nan"), 0.04, "+.3f", "+nan (95 % interval +nan to +0.040)"),
+    ],
+)
+def test_a_lead_just_above_zero_does_not_read_as_none(value: float, lo: float, hi: float, form: str, said: str) -> None:
+    assert lead({"value": value, "lo": lo, "hi": hi}, form) == said
+
+
+def test_whoever_reads_a_card_sees_whether_the_lead_that_decides_is_above_zero() -> None:
+    for windows in (1, 4):
+        assert "+0.0110 (95 % interval +0.0004 to" in over_rule({"value": 0.011, "lo": 0.0004, "hi": 0.0223}, windows)
+    assert sure(0.0004, {"lo": -0.0123, "hi": 0.012}, "+.1%") == "+0.04% (-1.23% to +1.20%)"
+    assert str(interval(np.array([-0.00001, 0.0, 0.00001]), -0.00002)) == "{'value': 0.0, 'lo': 0.0, 'hi': 0.0}"
