@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from connector.imports_clean import CURRENCIES, CURRENCY_SIGNS
 from connector.imports_exports import columns_of, known_export
-from connector.imports_kinds import KINDS, MapFile, kind_named, read_map, recognise
+from connector.imports_guess import with_date
+from connector.imports_kinds import KINDS, kind_named, read_map, recognise
 from connector.imports_read import first_rows
 
 ROWS = 1000
@@ -48,7 +50,10 @@ def _currency(kind: str, file: Path, map_file: Path | None) -> str:
     header, rows = first_rows(file, ROWS)
     export = known_export(kind, header)
     columns = {**(columns_of(export, header) if export else {}), **given.columns}
-    found = recognise(what, header, MapFile(columns))
+    words = replace(given, columns=columns)
+    if not export:
+        words, _ = with_date(what, header, rows, words)
+    found = recognise(what, header, words)
     places = (
         [found["currency"]] if "currency" in found else [n for name, n in found.items() if what.fields[name].type == "amount"]
     )
@@ -57,8 +62,8 @@ def _currency(kind: str, file: Path, map_file: Path | None) -> str:
 
 
 def _code(text: str) -> str:
-    for sign, code in {**CURRENCY_SIGNS, "$": "USD"}.items():
-        if sign in text.lower():
+    for sign, code in {**dict(sorted(CURRENCY_SIGNS.items(), key=lambda s: -len(s[0]))), "$": "USD"}.items():
+        if sign.lower() in text.lower():
             return code
     code = re.sub(r"[^A-Z]", "", text.upper())
     return code if code in CURRENCIES else ""

@@ -11,20 +11,19 @@ record: a later file that names the order replaces all of them, so an order must
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connector import former_addresses, imports_clean, imports_lines, imports_read, runs
+from connector import imports_clean, imports_free, imports_guess, imports_lines, imports_read, imports_told
 from connector.config import Config
 from connector.forgotten import MARK, REASON, Forgotten
 from connector.imports_exports import Export, columns_of, known_export, other_kinds, stand_ins
 from connector.imports_kinds import Kind, MapFile, free_columns, kind_named, read_map, recognise, squash
+from connector.imports_store import SOURCE, bring_in
 from connector.known import KEY_SQL
 from connector.progress import Progress, Silent
-from connector.pruning import NO
 from connector.store import Store
 from models import records
 from models.errors import StoreError, UsageError
@@ -33,23 +32,7 @@ from models.people import StreamCount
 if TYPE_CHECKING:
     import duckdb
 
-log = logging.getLogger(__name__)
-
-SOURCE = "import"
-CUSTOMERS = "import:customers"
-"""Stream of the contacts made from orders, events and carts for people no contacts file has."""
-FROM_LINES = "import:orders_from_lines"
-"""Stream of the orders summed up from lines whose order no orders file has."""
-SIZES = "import:sizes"
-"""Stream of the companies of which a contacts file says nothing but the size."""
-NO_STAYS = f""" AND NOT (regexp_matches(kind, '{NO}') AND (record_id, contact_id, kind) NOT IN (
-  SELECT (record_id, contact_id, kind) FROM {{}}))"""
-"""Files number their rows as they like: another file's row of the same number takes nobody's no back."""
-SHOWN = 1000
 READER_MEMORY = "600MB"
-CANCELLED = "('cancelled', 'canceled', 'voided', 'failed', 'expired', 'trash', 'storniert', 'abgebrochen', 'fehlgeschlagen')"
-REFUNDED = "('refunded', 'erstattet', 'zurückerstattet')"
-"""Words of shops for orders that came to nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +43,8 @@ class Imported:
     columns: dict[str, str]
     notes: tuple[str, ...]
     set_aside: list[tuple[int, str]]
+    reasons: list[tuple[str, int]]
+    """How many rows were set aside for what."""
 
 
 def import_file(
@@ -86,6 +71,10 @@ def import_file(
             db.execute(f"SET temp_directory = '{str(folder / 'spill').replace(chr(39), chr(39) * 2)}'")
             given = imports_read.read(file, db, folder)
             given_map = _every_row(db, given, given_map)
+            sample = imports_read.sample(db)
+            if not known_export(what.name, given.header):
+                given_map, noted = imports_guess.with_date(what, given.header, sample, given_map)
+                given.notes += noted
             lines_map = imports_lines.as_lines(db, given.header, given_map) if what.name == "orders" else None
             if lines_map:
                 what, given_map = kind_named("order_lines"), lines_map
@@ -94,6 +83,7 @@ def import_file(
             if export:
                 given_map = replace(given_map, columns=columns_of(export, given.header) | given_map.columns)
             found = recognise(what, given.header, given_map)
+            given.notes += imports_guess.drop_unfit(what, given.header, sample, found, given_map)
             is_export_of_lines = export and what.name == "order_lines"  # the total in such a file is the order's
             if "amount" not in given_map.columns and (is_export_of_lines or imports_lines.is_total_of_orders(db, found)):
                 found.pop("amount", None)
@@ -103,13 +93,16 @@ def import_file(
                 spoken_for = [n for pair in stand_ins(export, given.header) for n in pair] if export else []
                 free, doubled = free_columns(what, given.header, {*found.values(), *spoken_for})
                 given.notes += doubled
-                notes = imports_clean.clean(db, what, found, given_map, config.shop, free)
+                said = imports_free.said(store) if free else {}
+                notes = imports_clean.clean(db, what, found, given_map, config.shop, free, said)
+                imports_told.name_totals(db, [c for c in _columns(db, "given") if c != "line"])
                 notes += _leave_out_forgotten(db, store)
                 notes += _key_rows(db, what, list(found))
                 tables = _stage(db, what, list(found), folder, config.shop.currency, with_attributes=bool(free))
+                notes += imports_told.orders_in_all(db, what, config.shop.timezone, config.shop.currency)
             except duckdb.Error as e:
                 raise UsageError(f"{file} could not be read: {str(e).splitlines()[0]}") from e
-            count, shown = _store(store, what, tables, folder, run_id, is_whole="other_emails" in found)
+            count, shown, reasons = bring_in(store, what, tables, folder, run_id, is_whole="other_emails" in found)
     finally:
         progress.finish(f"import {kind}")
     progress.advance(f"import {kind}", count.fetched)
@@ -118,7 +111,9 @@ def import_file(
         notes = [*notes, f"Kept for rules, as attributes of the person (see `rollcall fields`): {', '.join(free)}."]
     if ignored:
         notes = [*notes, f"Not read, because no column of ours goes by that name: {', '.join(ignored[:20])}. See --map."]
-    return Imported(count, {name: given.header[n] for name, n in found.items()}, (*given.notes, *notes), shown)
+    notes += imports_guess.unnamed_money(what, given.header, sample, found)
+    columns = {name: given.header[n] for name, n in found.items()}
+    return Imported(count, columns, (*given.notes, *notes), shown, reasons)
 
 
 def _every_row(db: duckdb.DuckDBPyConnection, given: imports_read.Given, words: MapFile) -> MapFile:
@@ -204,7 +199,10 @@ def _key_rows(db: duckdb.DuckDBPyConnection, kind: Kind, found: Sequence[str]) -
     )
     again = _value(db, "SELECT (SELECT count(*) FROM numbered) - (SELECT count(*) FROM keyed)")
     if again and kind.name == "orders":
-        return [f"{again} rows name an order that comes again later; the last row counts. Are these order_lines?"]
+        return [
+            f"{again} rows name an order that comes again later; an order counts once, as its last row tells it. If every row is a "
+            "product, import the file as order_lines too."
+        ]
     return [f"{again} rows name a record that comes again later; the last row counts."] if again else []
 
 
@@ -280,8 +278,9 @@ def _order_columns(found: Sequence[str]) -> dict[str, str]:
     status = "regexp_replace(lower(trim(status)), '^wc-', '')" if "status" in found else "NULL"
     amount = "amount" if "amount" in found else "NULL::DECIMAL(18,4)"
     back = "nullif(abs(refunded_amount), 0)" if "refunded_amount" in found else "NULL::DECIMAL(18,4)"
-    back = f"coalesce({back}, CASE WHEN {status} IN {REFUNDED} AND {amount} > 0 THEN {amount} END)"
-    cancelled = f"(coalesce({status} IN {CANCELLED}, false){' OR cancelled_at IS NOT NULL' if 'cancelled_at' in found else ''})"
+    back = f"coalesce({back}, CASE WHEN {status} IN {imports_clean.REFUNDED} AND {amount} > 0 THEN {amount} END)"
+    dated = " OR cancelled_at IS NOT NULL" if "cancelled_at" in found else ""
+    cancelled = f"(coalesce({status} IN {imports_clean.CANCELLED}, false){dated})"
     return {
         "order_id": "record_id",
         "kind": "'order'",
@@ -304,171 +303,6 @@ def _line_columns(found: Sequence[str]) -> dict[str, str]:
         "quantity_kept": quantity,
         "amount": f"coalesce(amount, {price})" if "amount" in found else price,
     }
-
-
-def _store(
-    store: Store, kind: Kind, tables: dict[str, list[str]], folder: Path, run_id: str, *, is_whole: bool
-) -> tuple[StreamCount, list[tuple[int, str]]]:
-    """Bring what is new or different into the store; unchanged records are not touched. `is_whole`: all addresses are told."""
-
-    def staged(name: str) -> str:
-        return f"read_parquet('{str(folder / f'{name}.parquet').replace(chr(39), chr(39) * 2)}')"
-
-    key = [SOURCE, kind.stream]
-    with store.transaction():
-        store.sql(
-            f"""CREATE OR REPLACE TEMP TABLE import_changed AS
-                SELECT n.*, s.record_key IS NOT NULL AS existed, s.first_run
-                FROM {staged("records")} n
-                LEFT JOIN source_records s ON s.source = ? AND s.stream = ? AND s.record_key = n.record_key
-                WHERE s.content_hash IS DISTINCT FROM n.content_hash""",
-            key,
-        )
-        has_old = store.value("SELECT count(*) FROM import_changed WHERE existed")
-        again = [r for (r,) in store.sql("SELECT record_id FROM import_changed WHERE existed")] if "contacts" in tables else []
-        had = former_addresses.held(store, SOURCE, kind.stream, again) if again else set()
-        for table, columns in tables.items():
-            if has_old and table == "contacts":
-                _keep_what_the_file_leaves_out(store, kind)
-            if has_old:
-                store.sql(
-                    f'DELETE FROM "{table}" WHERE source = ? AND stream = ? AND record_id IN '
-                    "(SELECT record_id FROM import_changed WHERE existed)"
-                    + (" AND is_main" if table == "identifiers" and not is_whole else "")
-                    + (NO_STAYS.format(staged(table)) if table == "events" else ""),
-                    key,
-                )
-            names = ", ".join(f'"{c}"' for c in ("record_id", *columns))
-            store.sql(
-                f'INSERT INTO "{table}" (source, stream, {names}) SELECT ?, ?, {names} FROM {staged(table)} '
-                "WHERE record_id IN (SELECT record_id FROM import_changed)",
-                key,
-            )
-            if has_old and table == "contacts":
-                _put_back(store, kind, columns)
-        if had:
-            former_addresses.note(store, SOURCE, had, former_addresses.held(store, SOURCE, kind.stream, again))
-        store.sql(
-            "DELETE FROM source_records WHERE source = ? AND stream = ? "
-            "AND record_key IN (SELECT record_key FROM import_changed)",
-            key,
-        )
-        store.sql(
-            "INSERT INTO source_records (source, stream, record_id, content_hash, first_run, changed_run, seen_run, state, "
-            "record_key, snapshot_hash) SELECT ?, ?, record_id, content_hash, coalesce(first_run, ?), ?, ?, 'live', "
-            "record_key, 0 FROM import_changed",
-            [*key, run_id, run_id, run_id],
-        )
-        new_aside = _store_bad(store, kind, staged("bad"), staged("records"), run_id)
-        ((good, bad),) = store.sql(f"SELECT good, bad FROM {staged('counts')}")
-        stored = int(store.value("SELECT coalesce(sum(rows), 0) FROM import_changed"))
-        store.sql("DROP TABLE import_changed")
-        count = StreamCount(
-            source=SOURCE, stream=kind.stream, fetched=good + bad, stored=stored, unchanged=good - stored, set_aside=bad,
-            new_set_aside=new_aside,
-        )  # fmt: skip
-        runs.record_count(store, run_id, count)
-        if stored:
-            _complete(store)
-        shown = store.sql(f"SELECT line, reason FROM {staged('bad')} ORDER BY line LIMIT {SHOWN}")
-    log.info("%s: %d rows, %d stored, %d unchanged, %d set aside", kind.stream, good + bad, stored, good - stored, bad)
-    return count, [(int(line), str(reason)) for line, reason in shown]
-
-
-def _keep_what_the_file_leaves_out(store: Store, kind: Kind) -> None:
-    """Table import_before: what an earlier file said of these contacts in columns this one may not have."""
-    store.sql(
-        "CREATE OR REPLACE TEMP TABLE import_before AS SELECT * FROM contacts "
-        "WHERE source = ? AND stream = ? AND record_id IN (SELECT record_id FROM import_changed WHERE existed)",
-        [SOURCE, kind.stream],
-    )
-
-
-def _put_back(store: Store, kind: Kind, columns: Sequence[str]) -> None:
-    own = {"source", "stream", "record_id", *columns}
-    kept = [f'"{c.name}" = b."{c.name}"' for c in records.columns("contacts") if c.name not in own and c.name != "attributes"]
-    merged = "json_merge_patch(coalesce(b.attributes, '{}'), coalesce(contacts.attributes, '{}'))"
-    kept.append(f"attributes = CASE WHEN coalesce(b.attributes, contacts.attributes) IS NOT NULL THEN {merged} END")
-    store.sql(
-        f"UPDATE contacts SET {', '.join(kept)} FROM import_before AS b "
-        "WHERE contacts.source = ? AND contacts.stream = ? AND contacts.record_id = b.record_id",
-        [SOURCE, kind.stream],
-    )
-    store.sql("DROP TABLE import_before")
-
-
-def _store_bad(store: Store, kind: Kind, bad: str, good: str, run_id: str) -> int:
-    """Keep the rows that could not be used; gives how many no earlier import met. A record that is good now is let go."""
-    key = [SOURCE, kind.stream]
-    store.sql(
-        f"""CREATE OR REPLACE TEMP TABLE import_bad AS
-            SELECT b.*, (SELECT min(s.first_run) FROM set_aside s
-                         WHERE s.source = ? AND s.stream = ? AND s.record_id = b.record_id) AS first_run FROM {bad} b""",
-        key,
-    )
-    store.sql(
-        "DELETE FROM set_aside WHERE source = ? AND stream = ? AND record_id IN "
-        f"(SELECT record_id FROM import_bad UNION ALL SELECT record_id FROM {good})",
-        key,
-    )
-    store.sql(
-        "INSERT INTO set_aside (source, stream, record_id, line, reason, first_run, last_run) "
-        "SELECT ?, ?, record_id, line, reason, coalesce(first_run, ?), ? FROM import_bad",
-        [*key, run_id, run_id],
-    )
-    new = int(store.value("SELECT count(*) FROM import_bad WHERE first_run IS NULL"))
-    store.sql("DROP TABLE import_bad")
-    return new
-
-
-def _complete(store: Store) -> None:
-    """Make anew what files leave out: orders of lines without an orders file, contacts of buyers without a contacts file."""
-    store.sql("DELETE FROM orders WHERE source = ? AND stream = ?", [SOURCE, FROM_LINES])
-    store.sql(
-        """INSERT INTO orders (source, stream, record_id, order_id, contact_id, kind, ordered_at, status, is_test, is_cancelled,
-                               currency, total, net)
-           SELECT ?, ?, order_id, order_id, max(contact_id), 'order', min(ordered_at),
-                  CASE WHEN sum(amount) < 0 THEN 'refunded' ELSE 'paid' END, false,
-                  coalesce(max(quantity) < 0 AND sum(amount) = 0, false), max(currency),
-                  sum(amount), sum(amount)
-           FROM order_lines WHERE source = ? AND order_id NOT IN (SELECT order_id FROM orders WHERE source = ?)
-           GROUP BY order_id HAVING min(ordered_at) IS NOT NULL""",
-        [SOURCE, FROM_LINES, SOURCE, SOURCE],
-    )
-    store.sql("DELETE FROM companies WHERE source = ? AND stream = ?", [SOURCE, SIZES])
-    store.sql(
-        f"INSERT INTO companies (source, stream, record_id, company_id, employees) SELECT DISTINCT ?, ?, company_id, company_id, "
-        f"CAST(substr(company_id, {len(imports_clean.SIZE) + 1}) AS BIGINT) FROM contacts "
-        f"WHERE source = ? AND starts_with(company_id, '{imports_clean.SIZE}')",
-        [SOURCE, SIZES, SOURCE],
-    )
-    for table in ("contacts", "identifiers"):
-        store.sql(f"DELETE FROM {table} WHERE source = ? AND stream = ?", [SOURCE, CUSTOMERS])
-    parts = " UNION ALL ".join(
-        f"SELECT contact_id, {email} AS email, {when} AS at_utc FROM {table} "
-        f"WHERE source = '{SOURCE}' AND contact_id IS NOT NULL"
-        for table, email, when in (
-            ("orders", "email", "ordered_at"), ("order_lines", "NULL", "ordered_at"), ("events", "email", "occurred_at"),
-            ("carts", "email", "started_at"), ("subscriptions", "email", "started_at"),
-        )
-    )  # fmt: skip
-    parts += (
-        f" UNION ALL SELECT contact_id, value, NULL FROM identifiers WHERE source = '{SOURCE}' AND kind = 'email'"
-        " AND stream = 'import:order_lines'"
-    )
-    store.sql(
-        f"""INSERT INTO contacts (source, stream, record_id, contact_id, email, created_at, state)
-            SELECT ?, ?, contact_id, contact_id,
-              coalesce(max_by(email, at_utc) FILTER (email IS NOT NULL), max(email)), min(at_utc), 'live'
-            FROM ({parts}) WHERE contact_id NOT IN (SELECT contact_id FROM contacts WHERE source = ?) GROUP BY contact_id""",
-        [SOURCE, CUSTOMERS, SOURCE],
-    )
-    store.sql(
-        "INSERT INTO identifiers (source, stream, record_id, contact_id, kind, value, is_main) "
-        "SELECT source, stream, record_id, contact_id, 'email', email, true FROM contacts "
-        "WHERE source = ? AND stream = ? AND email IS NOT NULL",
-        [SOURCE, CUSTOMERS],
-    )
 
 
 def _write(db: duckdb.DuckDBPyConnection, folder: Path, name: str, query: str) -> None:

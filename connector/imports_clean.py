@@ -17,8 +17,10 @@ from connector.imports_shapes import (
     COMMA_SHAPE,
     DATE_ALONE,
     DAY_FIRST_OR_MONTH,
+    MAIL_DATE,
     POINT,
     POINT_SHAPE,
+    SECONDS,
     ZONED,
     date_order,
     define_local,
@@ -26,10 +28,13 @@ from connector.imports_shapes import (
 from models.records import EVENT_KINDS
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import duckdb
 
-CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN"}
-"""Signs of one currency alone ($ and ¥ stand for several)."""
+CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "R$": "BRL"}
+"""Signs of one currency alone ($, ¥ and kr stand for several)."""
+SIGN = r"R\$|[€$£¥₹]|zł"
 DOLLARS = ("USD", "AUD", "CAD", "NZD", "HKD", "SGD", "MXN", "CLP", "COP", "ARS", "TWD")
 """Currencies of which shops write $."""
 
@@ -39,6 +44,9 @@ CURRENCIES = (
     "CNY", "BRL", "PEN", "UYU",
 )  # fmt: skip
 """What beside an amount is a currency: three letters may be anything else too (12 pcs)."""
+
+WORDS_SHOWN, LONGEST_WORD = 12, 40
+"""Of unknown kinds of events so many are shown, and none that is a sentence."""
 
 SIZE = "employees:"
 """What stands before the number in the id of a company of which nothing but its size is known."""
@@ -58,6 +66,17 @@ CONTRACTS = {
 }  # fmt: skip
 """How a subscription stands -> the words programs have for it; one that is cancelled for its end still runs."""
 
+CANCELLED = (
+    "('cancelled', 'canceled', 'voided', 'void', 'declined', 'failed', 'expired', 'trash', 'storniert', 'abgebrochen', "
+    "'fehlgeschlagen', 'cancelado')"
+)
+REFUNDED = "('refunded', 'returned', 'erstattet', 'zurückerstattet', 'retourniert')"
+"""Words of shops for orders that came to nothing."""
+
+NOES = ("abgemeldet", "abmeldung", "abbestellt", "ausgetragen", "désabonné", "désabonnement", "désinscription", "désinscrit",
+        "uitgeschreven", "afgemeld", "disiscritto", "disiscrizione", "baja", "cancelar_suscripción", "removed_from_list")  # fmt: skip
+"""Words of other languages for an unsubscribe."""
+
 OTHER_KINDS = {
     "survey": "survey_answer survey_answers survey_response survey_responses quiz quiz_answer",
     "rating": "review reviews product_review product_rating",
@@ -71,7 +90,10 @@ OTHER_KINDS = {
 """A kind of event -> what programs call it."""
 
 MACROS = (
-    r"CREATE MACRO with_zone(t) AS regexp_replace(t, ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')",
+    r"""CREATE MACRO with_zone(t) AS
+          regexp_replace(regexp_replace(t, ' (UTC|GMT)$', '+00:00'), ' ?([+-][0-9]{2}):?([0-9]{2})$', '\1:\2')""",
+    # Seconds since 1970, or thousandths, millionths, billionths of them.
+    """CREATE MACRO of_seconds(t) AS make_timestamp(TRY_CAST(rpad(substr(t, 1, 16), 16, '0') AS BIGINT))""",
     # A text that a spreadsheet would run stands behind an apostrophe in files of ours (connector/exports.py) and of others.
     r"CREATE MACRO unguarded(t) AS CASE WHEN regexp_matches(t, '^''+[=+\-@\t\r\n|%＝＋－＠]') THEN substr(t, 2) ELSE t END",
     # Ann <ann@x.de>, mailto:ann@x.de and a full stop behind it are how people write the address of one.
@@ -83,20 +105,29 @@ MACROS = (
     # A no is a no in whatever words a program's file has it.
     f"""CREATE MACRO event_kind(t) AS CASE
           WHEN regexp_matches(joined(t), '^(global_|list_)?(unsub|unsubscribed|unsubscription|opt_?(ed_)?out)s?$') THEN 'unsubscribe'
+          WHEN joined(t) IN {NOES} THEN 'unsubscribe'
           WHEN regexp_matches(joined(t), '^(marked_as_|reported_)?(spam|abuse)(_complaint|_report)?s?$|^complained$') THEN 'complaint'
           {" ".join(f"WHEN joined(t) IN {tuple(w.split())} THEN '{k}'" for k, w in OTHER_KINDS.items())}
           ELSE list_extract(list_filter({list(EVENT_KINDS)}, lambda k: joined(t) IN (k, k || 's')), 1) END""",
     "CREATE MACRO is_nothing(t) AS t IS NULL OR lower(t) IN ('nan', 'nat', 'null', 'none', 'n/a', '-')",
-    "CREATE MACRO digits(t) AS regexp_replace(t, '[€$£¥''\\s\\x{00A0}]|zł|^[A-Z]{3}|[A-Z]{3}$', '', 'gi')",
+    "CREATE MACRO something(t) AS CASE WHEN NOT is_nothing(t) THEN t END",
+    "CREATE MACRO mail_date(t) AS CAST(try_strptime(t, '%a, %d %b %Y %H:%M:%S %z') AS TIMESTAMP)",
+    rf"""CREATE MACRO without_signs(t) AS regexp_replace(replace(t, '−', '-'),
+          '{SIGN}|[''’\s\x{{00A0}}\x{{202F}}\x{{2009}}]|kr\.?$|^[A-Z]{{3}}|[A-Z]{{3}}$|[.,]-{{1,2}}$', '', 'gi')""",
+    # (5.00) and 5.00- are how bookkeepers write what went out.
+    r"""CREATE MACRO digits(t) AS CASE WHEN regexp_full_match(without_signs(t), '\([0-9.,]+\)|[0-9.,]+-')
+          THEN '-' || regexp_replace(without_signs(t), '[()-]', '', 'g') ELSE without_signs(t) END""",
     # What a cell of an amount says of its currency: USD 100, 100usd, 100 $.
-    rf"""CREATE MACRO cell_currency(t) AS CASE WHEN regexp_matches(t, '[A-Za-z€$£¥]') THEN coalesce(
+    rf"""CREATE MACRO cell_currency(t) AS CASE WHEN regexp_matches(t, '[A-Za-z€$£¥₹]') THEN coalesce(
           nullif(regexp_extract(t, '^\s*(?i)({"|".join(CURRENCIES)})[^A-Za-z]', 1), ''),
           nullif(regexp_extract(t, '[0-9]\s*(?i)({"|".join(CURRENCIES)})\s*$', 1), ''),
-          nullif(regexp_extract(t, '[€$£¥]|zł'), '')) END""",
+          nullif(regexp_extract(t, '{SIGN}'), '')) END""",
     f"CREATE MACRO part(t, n) AS regexp_extract(t, '{DAY_FIRST_OR_MONTH}', n)",
     """CREATE MACRO full_year(y) AS CASE WHEN length(y) = 4 THEN y WHEN y < '70' THEN '20' || y ELSE '19' || y END""",
     """CREATE MACRO clock(t) AS CASE WHEN coalesce(trim(t), '') = '' THEN TIME '00:00:00'
-         ELSE coalesce(TRY_CAST(t AS TIME), try_strptime(t, ['%I:%M:%S %p', '%I:%M %p', '%H:%M'])::TIME) END""",
+         WHEN regexp_matches(t, '[AaPp]\\.?[Mm]\\.?$')
+           THEN try_strptime(regexp_replace(upper(t), '[. ]', '', 'g'), ['%I:%M:%S%p', '%I:%M%p', '%I%p'])::TIME
+         ELSE coalesce(TRY_CAST(t AS TIME), try_strptime(t, '%H:%M')::TIME) END""",
     """CREATE MACRO day_month(y, m, d) AS TRY_CAST(full_year(y) || '-' || m || '-' || d AS DATE)""",
     # A year of two digits was taken for one to come.
     "CREATE MACRO born(t) AS CASE WHEN t > current_date THEN t - INTERVAL 100 YEAR ELSE t END",
@@ -121,11 +152,18 @@ class _Value:
 
 
 def clean(
-    db: duckdb.DuckDBPyConnection, kind: Kind, found: dict[str, int], given: MapFile, shop: Shop, free: dict[str, int]
+    db: duckdb.DuckDBPyConnection,
+    kind: Kind,
+    found: dict[str, int],
+    given: MapFile,
+    shop: Shop,
+    free: dict[str, int],
+    said: dict[str, bool],
 ) -> list[str]:
     """Make the table `cleaned(line, <field>..., wrong)`; gives what was found out about dates and numbers.
 
-    `free`: columns that become one JSON object, `attributes`. There is a column `currency` too where cells of amounts name one.
+    `free`: columns that become one JSON object, `attributes`; `said`: those the store knows already, and whether they are yes or no
+    throughout. There is a column `currency` too where cells of amounts name one.
     """
     for macro in (*MACROS, _currency_macro(shop.currency)):
         db.execute(macro)
@@ -140,7 +178,7 @@ def clean(
         wrongs.append(values["currency"].wrong)
     columns = ", ".join(f'{v.value} AS "{n}"' for n, v in values.items())
     if free:
-        columns += f", {imports_free.attributes(db, free, given, notes)} AS attributes"
+        columns += f", {imports_free.attributes(db, free, given, notes, said)} AS attributes"
     db.execute(f"CREATE TABLE cleaned AS SELECT line, {columns}, coalesce({', '.join(wrongs)}) AS wrong FROM given")
     if "country" in values:
         _one_spelling(db)
@@ -190,7 +228,7 @@ def _value(
         case "id":
             # the apostrophe is a spreadsheet's sign for text
             wrong = f"CASE WHEN regexp_full_match({text}, '{OBJECT}') THEN '{name}: a JSON object and no id' END"
-            return _Value(_id(db, f"ltrim({text}, '''')"), wrong if name.endswith("_id") else "")
+            return _Value(_id(db, f"something(ltrim({text}, ''''))"), wrong if name.endswith("_id") else "")
         case "email":
             _note_addresses(db, text, notes)
             return _Value(f"address({text})")
@@ -200,7 +238,7 @@ def _value(
             return _checked(text, f"TRY_CAST(as_amount({text}) AS BIGINT)", f"{name}: not a whole number")
         case "time":
             order = given.date_order or date_order(db, text, name, notes)
-            return _checked(text, _moment(db, text, number, order, timezone), f"{name}: not a date")
+            return _checked(text, _moment(db, text, number, order, timezone, given.day_one), f"{name}: not a date")
         case "stock":  # words are as good as numbers here; what says neither is not known
             is_none = (
                 f"regexp_replace(lower({text}), '[^a-z]', '', 'g') IN ('no', 'false', 'soldout', 'outofstock', 'notinstock')"
@@ -213,6 +251,7 @@ def _value(
             define_local(db, number, given.date_order or date_order(db, text, name, notes))
             return _Value(f"coalesce(strftime(born(local_{number}({text})), '%Y-%m-%d'), {text})")
         case "event":
+            _note_events(db, text, notes)
             return _checked(text, f"event_kind({text})", f"{name}: no kind of event we know ({', '.join(EVENT_KINDS)})")
         case "emails":
             return _Value(f"addresses({text})")
@@ -242,9 +281,10 @@ def _missing(group: tuple[str, ...], values: dict[str, _Value]) -> str:
 
 
 def _id(db: duckdb.DuckDBPyConnection, text: str) -> str:
-    """Text as it stands; but a whole column of '17850.0' was numbers once, in a program that has no missing ones."""
+    """Text as it stands; but '17850.0' in a column of whole numbers was one too, in a program that has no missing ones."""
     floats = db.execute(
-        f"SELECT count({text}) > 0 AND count({text}) = count(*) FILTER (regexp_full_match({text}, '\\d+\\.0')) FROM given"
+        "SELECT coalesce(bool_or(ends_with(t, '.0')) AND bool_and(regexp_full_match(t, '\\d+(\\.0)?')), false) "
+        f"FROM (SELECT {text} AS t FROM given) WHERE t IS NOT NULL"
     ).fetchall()[0][0]
     return f"regexp_replace({text}, '\\.0$', '')" if floats else text
 
@@ -253,6 +293,23 @@ def _note_addresses(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) 
     count = db.execute(f"SELECT count(*) FROM given WHERE {text} IS NOT NULL AND address({text}) IS NULL").fetchall()[0][0]
     if count:
         notes.append(f"{count} values in the e-mail column are no addresses; their rows are kept without one.")
+
+
+def _note_events(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) -> None:
+    """Name the words nobody understood, and what to do: among them may be a no. Many different words are no kinds at all."""
+    unknown = db.execute(
+        f"SELECT t, count(*) FROM (SELECT {text} AS t FROM given) WHERE NOT is_nothing(t) AND event_kind(t) IS NULL "
+        f"GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {WORDS_SHOWN + 1}"
+    ).fetchall()
+    if not unknown:
+        return
+    words = [f"'{word}' ({count:,})" for word, count in unknown if len(word) <= LONGEST_WORD and "@" not in word]
+    told = f": {', '.join(words)}" if len(words) == len(unknown) <= WORDS_SHOWN else ""
+    notes.append(
+        f"Some rows are of kinds of events we do not know and are set aside{told}. If one of them is how people said no, replace it "
+        "in the file by unsubscribe (or complaint) and import it again: until then that no is not heard here. The others by the kind "
+        f"they are: {', '.join(EVENT_KINDS)}."
+    )
 
 
 def _note_contracts(db: duckdb.DuckDBPyConnection, text: str, notes: list[str]) -> None:
@@ -291,9 +348,9 @@ def _define_amount(db: duckdb.DuckDBPyConnection, decimal: str) -> None:
     )
 
 
-def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, timezone: str) -> str:
+def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, timezone: str, day_one: date | None) -> str:
     """UTC of a column's text; years outside 1900 to 2200 are typing errors."""
-    define_local(db, number, order)
+    define_local(db, number, order, day_one)
     has_times = db.execute(
         f"SELECT coalesce(bool_or(regexp_matches(t, '{ZONED}') OR local_{number}(t)::TIME <> TIME '00:00:00'), false) "
         f"FROM (SELECT {text} AS t FROM given)"
@@ -302,6 +359,8 @@ def _moment(db: duckdb.DuckDBPyConnection, text: str, number: int, order: str, t
     db.execute(
         f"""CREATE MACRO utc_{number}(t) AS CASE
               WHEN regexp_matches(t, '{ZONED}') THEN timezone('UTC', TRY_CAST(with_zone(t) AS TIMESTAMPTZ))
+              WHEN regexp_full_match(t, '{SECONDS}') THEN of_seconds(t)
+              WHEN regexp_matches(t, '{MAIL_DATE}') THEN mail_date(t)
               WHEN regexp_full_match(t, '{DATE_ALONE}')
                 THEN timezone('UTC', timezone('{timezone}', local_{number}(t) + INTERVAL 12 HOUR))
               ELSE timezone('UTC', timezone('{timezone}', local_{number}(t) + {noon})) END"""

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -21,21 +22,30 @@ Type = Literal[
 
 CUSTOMER = (
     "customer customerno customernumber client clientid user userid shopperid householdid memberid contactid idcustomer"
-    " kunde kundennummer kundennr kundenid"
+    " customeruniqueid customerkey customercode custid custno householdkey hshdnum membershipid cardid cardno cardnumber loyaltyid"
+    " buyerid kunde kundennummer kundennr kundenid"
 )
 EMAIL = "emailaddress mail customeremail mailadresse emailadresse"
 ORDER = (
     "order orderno ordernumber invoice invoiceno invoiceid invoicenumber basket basketid transaction transactionid receipt"
-    " bestellung bestellnummer bestellnr auftragsnummer rechnungsnummer"
+    " transactionno transactionnumber receiptid receiptno receiptnumber invoicenum billno basketkey orderkey orderref orderreference"
+    " bestellung bestellnummer bestellnr bestellid auftragsnummer auftragsnr rechnungsnummer rechnungsnr bonnummer bonnr belegnummer"
 )
 DATE = (
-    "ts time datetime timestamp orderdate invoicedate purchasedate transactiondate created createdat orderedat day"
-    " datum bestelldatum rechnungsdatum"
+    "ts time datetime timestamp orderdate orderdatetime orderpurchasetimestamp invoicedate purchasedate purchasedat transactiondate"
+    " transactiondt transactiontimestamp saledate salesdate dateoforder dateofpurchase tdat created createdat createdon orderedat"
+    " purchasetime transactiontime ordertime day datum bestelldatum rechnungsdatum kaufdatum auftragsdatum belegdatum buchungsdatum"
 )
 AMOUNT = (
-    "total value salesvalue revenue pricetotal totalprice grandtotal sum spend netsales sales linetotal"
-    " betrag summe gesamt gesamtbetrag umsatz"
+    "total value salesvalue revenue pricetotal totalprice totalamount amounttotal totalvalue totalsales grandtotal sum spend"
+    " spent amountspent amountpaid totalpaid paymentvalue transactionamount saleamount salesamount netamount netsales sales turnover"
+    " linetotal lineamount salesprice betrag summe gesamt gesamtbetrag gesamtsumme gesamtpreis umsatz"
 )
+ORDER_AMOUNT = (
+    "ordertotal ordervalue orderamount invoicetotal invoiceamount baskettotal basketvalue carttotal cartvalue"
+    " bestellwert bestellsumme rechnungsbetrag rechnungssumme warenwert"
+)
+"""What a whole order costs: never what one line of it does."""
 PRODUCT = "product stockcode sku item itemid productcode upc articleno variantsku artikelnummer artikelnr produktnummer"
 TITLE = "productname title name description productdescription itemname artikel produkt bezeichnung artikelname produktname"
 CATEGORY = "productcategory producttype department class categories kategorie warengruppe"
@@ -77,10 +87,10 @@ class Kind:
 _WHO = {"customer_id": _field("id", "contact_id", CUSTOMER), "email": _field("email", "email", EMAIL)}
 _SOMEBODY = ("customer_id", "email")
 _PLACE = {
-    "city": _field("text", "city", "town ort stadt"),
-    "region": _field("text", "region", "state province county bundesland"),
-    "country": _field("text", "country", "countrycode land"),
-    "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
+    "city": _field("text", "city", "town customercity ort stadt"),
+    "region": _field("text", "region", "state province county customerstate bundesland"),
+    "country": _field("text", "country", "countrycode customercountry land"),
+    "postcode": _field("id", "postcode", "zip zipcode postalcode customerzipcode customerzipcodeprefix plz postleitzahl"),
 }
 
 KINDS: dict[str, Kind] = {
@@ -123,16 +133,19 @@ KINDS: dict[str, Kind] = {
                 **_WHO,
                 "order_id": _field("id", "order_id", f"{ORDER} id"),
                 "date": _field("time", "ordered_at", DATE),
-                "amount": _field("amount", "total", f"{AMOUNT} price paid"),
+                "amount": _field("amount", "total", f"{ORDER_AMOUNT} {AMOUNT} price paid"),
                 "currency": _field("text", "currency", "currencycode währung"),
                 "discount": _field("amount", "discount", "discounts discountamount"),
-                "refunded_amount": _field("amount", "refunded", "refundamount amountrefunded totalrefunded"),
+                "refunded_amount": _field(
+                    "amount", "refunded", "refundamount amountrefunded totalrefunded refundedtotal refundtotal refunded refund"
+                    " erstattet erstattung erstattungsbetrag"
+                ),
                 "cancelled_at": _field("time", "cancelled_at", "canceledat cancelledon canceledon"),
                 "tax": _field("amount", "tax", "vat taxes"),
                 "shipping": _field("amount", "shipping", "freight shippingcost delivery"),
-                "status": _field("text", "status", "state financialstatus paymentstatus"),
+                "status": _field("text", "status", "orderstatus financialstatus paymentstatus state bestellstatus"),
                 "channel": _field("text", "channel", "saleschannel"),
-                "country": _field("text", "country", "countrycode land shippingcountry"),
+                "country": _field("text", "country", "countrycode land shippingcountry lieferland"),
                 "city": _field("text", "city", "town shippingcity ort stadt"),
                 "postcode": _field("id", "postcode", "zip zipcode postalcode plz"),
             },
@@ -195,7 +208,7 @@ KINDS: dict[str, Kind] = {
                 "cart_id": _field("id", "cart_id", "cart checkoutid checkout id"),
                 "date": _field("time", "started_at", DATE),
                 "completed_at": _field("time", "completed_at", "completed"),
-                "amount": _field("amount", "total", AMOUNT),
+                "amount": _field("amount", "total", f"{ORDER_AMOUNT} {AMOUNT}"),
                 "currency": _field("text", "currency", "currencycode währung"),
             },
             (_SOMEBODY, ("date",)),
@@ -228,6 +241,8 @@ class MapFile:
     decimal: str = ""
     every_row: str = ""
     """The kind of event all rows are, where no column says it: the answers of one survey."""
+    day_one: date | None = None
+    """The date of day 1, where the file counts days instead of naming them."""
 
 
 def kind_named(name: str) -> Kind:
@@ -240,8 +255,8 @@ def kind_named(name: str) -> Kind:
 
 
 def read_map(path: Path | None, kind: Kind) -> MapFile:
-    """The --map file: `customer_id = "Kunde"`; also `date_order = "dmy"` or "mdy", `decimal = ","` or ".", and for events
-    without a column of kinds `every_row = "survey"`."""
+    """The --map file: `customer_id = "Kunde"`; also `date_order = "dmy"` or "mdy", `decimal = ","` or ".", the date of day 1 where
+    the file counts days (`day_one = "2024-01-01"`), and for events without a column of kinds `every_row = "survey"`."""
     if path is None:
         return MapFile()
     try:
@@ -251,6 +266,7 @@ def read_map(path: Path | None, kind: Kind) -> MapFile:
     options = {"date_order": ("dmy", "mdy", "ymd"), "decimal": (",", ".")}
     if kind.name == "events":
         options["every_row"] = EVENT_KINDS
+    day_one = _date(path, data.pop("day_one", None))
     for key, value in data.items():
         if key in options and value not in options[key]:
             raise ConfigError(f"{path}: {key} must be one of {', '.join(options[key])}.")
@@ -261,7 +277,17 @@ def read_map(path: Path | None, kind: Kind) -> MapFile:
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {key} must be the name of a column in quotes.")
     columns = {k: v for k, v in data.items() if k not in options}
-    return MapFile(columns, data.get("date_order", ""), data.get("decimal", ""), data.get("every_row", ""))
+    return MapFile(columns, data.get("date_order", ""), data.get("decimal", ""), data.get("every_row", ""), day_one)
+
+
+def _date(path: Path, value: object) -> date | None:
+    """A day of the --map file, in quotes or as TOML writes one."""
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError as e:
+        raise ConfigError(f'{path}: day_one must be a date, such as "2024-01-01".') from e
 
 
 def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, int]:
@@ -282,7 +308,9 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
                     found[name] = number
     for group in kind.required:
         if not any(name in found for name in group):
+            _refuse_values(header)
             if group == _SOMEBODY:
+                _refuse_lines_of_nobody(kind, header)
                 raise UsageError(
                     f"This file has no person in it: no column with an address or a customer id. It has: {', '.join(header)}. "
                     "Reports of analytics programs count visits and cannot be matched with people. If a column does name "
@@ -294,6 +322,26 @@ def recognise(kind: Kind, header: Sequence[str], given: MapFile) -> dict[str, in
                 + (' Where all rows are of one kind, say so there: every_row = "survey".' if group == ("kind",) else "")
             )
     return found
+
+
+def _refuse_values(header: Sequence[str]) -> None:
+    """Where most names hold no letter, the first line is data. It is not repeated: it may be somebody's."""
+    if sum(not any(c.isalpha() for c in name) for name in header) * 2 >= len(header):
+        raise UsageError(
+            "The first line of this file holds values where the names of the columns should stand. Put a line with their names "
+            "above it, with the same sign between them, such as customer_id,date,amount."
+        )
+
+
+def _refuse_lines_of_nobody(kind: Kind, header: Sequence[str]) -> None:
+    names = {squash(name) for name in header}
+    lines = KINDS["order_lines"]
+    known = {name for name, f in lines.fields.items() if names & {squash(word) for word in (name, *f.synonyms)}}
+    if kind.name == "orders" and "order_id" in known and {"product_id", "product"} & known:
+        raise UsageError(
+            "This file has products and the orders they belong to, and no column that says who ordered. Import the file of the "
+            "orders first (rollcall import orders FILE), then this one as order_lines (rollcall import order_lines FILE)."
+        )
 
 
 NOT_KEPT = re.compile(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connector.imports_exports import known_export
@@ -12,6 +13,7 @@ from models.errors import UsageError
 if TYPE_CHECKING:
     import duckdb
 
+NEARLY_ALL = 0.95
 VAGUE = ("name", "title", "number")
 """Names of columns that are a customer's name or an order's number as often as a product or a quantity."""
 
@@ -22,7 +24,7 @@ def as_lines(db: duckdb.DuckDBPyConnection, header: Sequence[str], given: MapFil
     if known_export("orders", header) or "amount" in given.columns:
         return None
     ours = recognise(orders, header, given)
-    words = MapFile({k: v for k, v in given.columns.items() if k in lines.fields}, given.date_order, given.decimal)
+    words = replace(given, columns={k: v for k, v in given.columns.items() if k in lines.fields})
     try:
         theirs = recognise(lines, header, words)
     except UsageError:
@@ -30,9 +32,12 @@ def as_lines(db: duckdb.DuckDBPyConnection, header: Sequence[str], given: MapFil
     theirs = {name: n for name, n in theirs.items() if name in words.columns or squash(header[n]) not in VAGUE}
     if "order_id" not in theirs or not {"product_id", "product"} & theirs.keys():
         return None
-    varies = _varies(db, theirs["order_id"], ours.get("amount", theirs.get("price")))
+    total = ours.get("amount", theirs.get("price"))
+    varies = _varies(db, theirs["order_id"], total)
     if "price" in theirs and ours.get("amount") in (None, theirs["price"]):
         return words if "quantity" in theirs or varies is not None else None
+    if varies is False and total is not None and {"price", "quantity"} <= theirs.keys():
+        return words if _adds_up(db, theirs["order_id"], theirs["price"], theirs["quantity"], total) else None
     return words if varies else None
 
 
@@ -60,3 +65,24 @@ def _varies(db: duckdb.DuckDBPyConnection, order: int, amount: int | None) -> bo
               HAVING count(*) > 1)"""
     ).fetchall()
     return varied * 2 > several if several else None
+
+
+def _adds_up(db: duckdb.DuckDBPyConnection, order: int, price: int, quantity: int, total: int) -> bool:
+    """Whether the total that stands on every row of an order is the sum of its lines: then nothing is lost by reading lines."""
+    numbers = ", ".join(f"{_number(n)} AS {name}" for name, n in (("price", price), ("quantity", quantity), ("total", total)))
+    ((orders, equal),) = db.execute(
+        f"""SELECT count(*), count(*) FILTER (abs(total - lines) < 0.01) FROM (
+              SELECT max(total) AS total, sum(price * quantity) AS lines
+              FROM (SELECT trim(c{order}) AS id, {numbers} FROM given) WHERE id <> '' GROUP BY id)"""
+    ).fetchall()
+    return bool(equal >= orders * NEARLY_ALL)
+
+
+def _number(column: int) -> str:
+    """SQL of an amount whose decimal sign is the last one that stands in it."""
+    text = f"regexp_replace(c{column}, '[^0-9.,-]', '', 'g')"
+    comma = f"replace(replace({text}, '.', ''), ',', '.')"
+    return (
+        f"TRY_CAST(CASE WHEN regexp_matches({text}, ',[0-9]{{1,2}}$') THEN {comma} ELSE replace({text}, ',', '') END "
+        "AS DECIMAL(18,4))"
+    )

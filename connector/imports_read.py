@@ -20,16 +20,14 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import orjson
 
+from connector import imports_csv, imports_json
+from connector.imports_csv import FIELD_LIMIT, TITLE_ROWS, Broken, Line
 from models.errors import UsageError
 
 if TYPE_CHECKING:
     import duckdb
 
-TITLE_ROWS = 10
-"""Rows of a sheet among which the names of the columns are looked for: the first with more than one cell filled."""
 PARQUET = (".parquet", ".pq")
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-FIELD_LIMIT = 10_000_000
 SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*$', re.IGNORECASE)
 
 
@@ -47,11 +45,6 @@ class Given:
                 "The first line of this file holds an e-mail address where the names of the columns should stand. Put a line with "
                 "their names above it, such as email, first_name."
             )
-
-
-Line = tuple[int, list[str]]
-Broken = Callable[[int, str, str], None]
-"""line, text of the line, reason"""
 
 
 def read(path: Path, db: duckdb.DuckDBPyConnection, folder: Path) -> Given:
@@ -85,6 +78,11 @@ def first_rows(path: Path, limit: int) -> tuple[list[str], list[list[str]]]:
         raise UsageError(f"{path} cannot be read: {e.strerror or 'it is damaged'}.") from e
 
 
+def sample(db: duckdb.DuckDBPyConnection, limit: int = 1000) -> list[list[str]]:
+    """The first rows of `given`, without their lines."""
+    return [[_cell(v) for v in row] for row in db.execute(f"SELECT * EXCLUDE (line) FROM given LIMIT {limit}").fetchall()]
+
+
 def _ending(path: Path) -> str:
     """The ending of the name, in small letters; of x.csv.gz it is .csv."""
     suffixes = [s.lower() for s in path.suffixes[-2:]]
@@ -95,7 +93,7 @@ def _opened(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
     if _ending(path) in (".xlsx", ".xlsm"):
         return _excel(path)
     if _ending(path) in (".jsonl", ".ndjson", ".json"):
-        return _json_lines(path, broken)
+        return _json(path, broken)
     return _csv(path, broken)
 
 
@@ -142,42 +140,37 @@ def _load(db: duckdb.DuckDBPyConnection, table: str, file: Path, columns: dict[s
 
 
 def _csv(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+    _refuse_packed(path)
     encoding = _encoding(path)
     stream = _open(path, encoding)
-    first = stream.readline()
-    marked = SEPARATOR_LINE.match(first)  # a line for spreadsheets, before the header
-    if marked:
-        first = stream.readline()
-    if not first.strip():
+    before = 1 if SEPARATOR_LINE.match(stream.readline()) else 0  # a line for spreadsheets, before the header
+    _back_to(stream, before)
+    delimiter, titles = imports_csv.shape(stream)
+    _back_to(stream, before + titles)
+    if not stream.readline().strip():
         stream.close()
         raise UsageError(f"{path} is empty, or its first line does not name the columns.")
-    delimiter = max(DELIMITERS, key=lambda d: len(next(csv.reader([first], delimiter=d))))
+    _back_to(stream, before + titles)
+    header, lines = imports_csv.rows(stream, delimiter, before + titles, broken)
+    above = f" Lines above the names of the columns, not read: {titles}." if titles else ""
+    return Given(
+        header, [f"Format: {imports_csv.DELIMITERS[delimiter]}-separated, {encoding.removesuffix('-sig')}.{above}"]
+    ), lines
+
+
+def _back_to(stream: IO[str], line: int) -> None:
     stream.seek(0)
-    if marked:
+    for _ in range(line):
         stream.readline()
-    csv.field_size_limit(FIELD_LIMIT)
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    header = [name.strip() for name in next(reader)]
-    notes = [f"Format: {DELIMITERS[delimiter]}-separated, {encoding.removesuffix('-sig')}."]
-    return Given(header, notes), _csv_lines(reader, stream, len(header), broken, 1 if marked else 0)
 
 
-def _csv_lines(reader: Any, stream: IO[str], width: int, broken: Broken, before: int) -> Iterator[Line]:
-    """Rows with the number of the line they begin on; the reader's own count begins `before` lines later."""
-    with stream:
-        while True:
-            line = before + reader.line_num + 1
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as e:
-                broken(line, f"{line}", f"not well-formed: {e}")
-                continue
-            if len(row) == width:
-                yield line, row
-            elif any(v.strip() for v in row):
-                broken(line, "\x1f".join(row), f"{len(row)} values where the header names {width} columns")
+def _refuse_packed(path: Path) -> None:
+    with _binary(path) as f:
+        start = f.read(4)
+    if start.startswith(b"PK\3\4"):
+        raise UsageError(f"{path} is a zip archive. Unpack it, and import the file in it (an Excel file must be named .xlsx).")
+    if start == b"\xd0\xcf\x11\xe0":
+        raise UsageError(f"{path} is a file of an old Excel. Open it there and save it as .xlsx or CSV.")
 
 
 def _excel(path: Path) -> tuple[Given, Iterator[Line]]:
@@ -209,29 +202,18 @@ def _excel(path: Path) -> tuple[Given, Iterator[Line]]:
     return Given(header, [f"Format: Excel, first sheet; line = row of the sheet ({book.sheetnames[0]}).{above}"]), lines()
 
 
-def _json_lines(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+def _json(path: Path, broken: Broken) -> tuple[Given, Iterator[Line]]:
+    def opened() -> IO[str]:
+        return _open(path, _encoding(path))
+
+    form, objects = imports_json.objects(opened)
     header: dict[str, None] = {}
-    for _, record in _objects(path, lambda *_: None):
+    for _, record in objects(lambda *_: None):
         header.update(dict.fromkeys(record))
     if not header:
-        raise UsageError(f"{path} holds no JSON objects, one a line.")
-    rows = ((line, [_cell(record.get(name)) for name in header]) for line, record in _objects(path, broken))
-    return Given(list(header), ["Format: JSON lines."]), rows
-
-
-def _objects(path: Path, broken: Broken) -> Iterator[tuple[int, dict[str, Any]]]:
-    with _open(path, _encoding(path)) as stream:
-        for line, text in enumerate(stream, 1):
-            if not text.strip():
-                continue
-            try:
-                record = orjson.loads(text)
-            except orjson.JSONDecodeError:
-                record = None
-            if isinstance(record, dict):
-                yield line, record
-            else:
-                broken(line, text, "not a JSON object")
+        raise UsageError(f"{path} holds no JSON objects, neither one a line nor as a list.")
+    rows = ((line, [_cell(record.get(name)) for name in header]) for line, record in objects(broken))
+    return Given(list(header), [f"Format: {form}."]), rows
 
 
 def _cell(value: Any) -> str:

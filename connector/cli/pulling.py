@@ -21,6 +21,9 @@ from connector.cli.screen import (
 )
 from models.errors import UsageError
 
+SHOWN_ASIDE = 10
+"""Rows set aside that are told one by one."""
+
 if TYPE_CHECKING:
     from connector.config import Config
 
@@ -93,8 +96,10 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
     say(o, *begun, *(f"Read column '{theirs}' as {ours}" for ours, theirs in found.columns.items()))
     say(o, *found.notes)
     say(o, show.streams([found.count]), sum_line([found.count]))
-    for line, reason in found.set_aside[:10]:
+    for line, reason in found.set_aside[:SHOWN_ASIDE]:
         say(o, f"  line {line}: {reason}")
+    if found.count.set_aside > SHOWN_ASIDE:
+        say(o, "  In all: " + "; ".join(f"{n:,} x {reason}" for reason, n in found.reasons) + ".")
     answer(
         o,
         {
@@ -103,6 +108,7 @@ def import_(o: Options, kind: str, file: Path, map_file: Path | None) -> int:
             "notes": [*begun, *found.notes],
             "streams": show.stream_json([found.count]),
             "set_aside": [{"line": n, "reason": r} for n, r in found.set_aside],
+            "reasons": [{"reason": r, "rows": n} for r, n in found.reasons],
         },
     )
     return code
