@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from connector.cli.screen import Options, answer, options, problems_json, progress, say, tell_problems
+from models.errors import UsageError
 
 MOST_DAYS = 3650
 
@@ -34,6 +35,8 @@ def score_group(o: Options, horizon: int | None, out_dir: Path | None, campaigns
     from connector import no_profiling, score, sync
     from connector.session import Problem, session
 
+    if campaigns and out_dir is None:
+        raise UsageError("The chances of a campaign are written into engagement.csv. Name a folder for it: --out-dir DIR.")
     config = o.config()
     with progress(o) as told, session(config, "score", as_of=o.as_of, progress=told) as s:
         sync.derive(s, sync.resolved(config))

@@ -59,6 +59,11 @@ def test_a_shop_of_sixty_orders_is_refused_kindly_and_every_file_is_there(sixty:
     assert not any("no date is given, which is a rule" in t for c in cards.values() for t in c["lines"])
 
 
+def test_the_chances_of_a_campaign_need_a_folder_to_be_written_into(sixty: Path) -> None:
+    found = rollcall(sixty, "score", "--campaign", "spring")
+    assert found.code == 2 and "--out-dir DIR" in found.err
+
+
 def test_readiness_says_what_engagement_and_uplift_need(sixty: Path) -> None:
     found = {s["score"]: s for s in rollcall(sixty, "score", "ready", "--json").json["scores"]}
     assert "100 more contacts with mail" in found["engagement"]["lacks"]
