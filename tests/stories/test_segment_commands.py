@@ -63,12 +63,12 @@ LINES = (
 
 
 @pytest.mark.parametrize(("answers", "rule", "people"), [
-    ("bought\nTea\n\n\nis at least\n2\n\nn\n", "bought(category => 'Tea') >= 2", 1),
-    ("bought\nTea\n\n\nnot at all\n\nn\n", "not bought(category => 'Tea')", 1),
-    ("bought\n\n%cup%\n36500\nat all\n\nn\n", "bought(product => '%cup%', days => 36500)", 1),
-    ("spent\n\n\n\nis more than\n5\n\nn\n", "spent() > 5", 2),
-    ("last\nbought\nTea\n\nis at least\n1\n\nn\n", "last(event => 'bought', category => 'Tea') >= 1", 1),
-    ("last\nbougt\nbought\nTea\n\nninety\nat all\norders_total\nis at least\n3\n\nn\n", "orders_total >= 3", 0),
+    ("bought\nTea\n\n\n\nis at least\n2\n\nn\n", "bought(category => 'Tea') >= 2", 1),
+    ("bought\nTea\n\n\n\nnot at all\n\nn\n", "not bought(category => 'Tea')", 1),
+    ("bought\n\n%cup%\n\n36500\nat all\n\nn\n", "bought(product => '%cup%', days => 36500)", 1),
+    ("spent\n\n\n\n\nis more than\n5\n\nn\n", "spent() > 5", 2),
+    ("last\nbought\nTea\n\n\nis at least\n1\n\nn\n", "last(event => 'bought', category => 'Tea') >= 1", 1),
+    ("last\nbougt\nbought\nTea\n\n\nninety\nat all\norders_total\nis at least\n3\n\nn\n", "orders_total >= 3", 0),
 ])  # fmt: skip
 def test_segment_new_asks_what_people_did(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: str, rule: str, people: int
