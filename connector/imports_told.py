@@ -34,7 +34,9 @@ def orders_in_all(db: duckdb.DuckDBPyConnection, kind: Kind, timezone: str, curr
     db.execute(f"CREATE TEMP TABLE in_all AS {orders}")
     ((count, returns, cancelled, people, nobodys, first, last, moneyless),) = db.execute(
         """SELECT count(*) FILTER (NOT is_return AND NOT coalesce(is_cancelled, false)), count(*) FILTER (is_return),
-             count(*) FILTER (NOT is_return AND is_cancelled), count(DISTINCT contact_id), count(*) FILTER (contact_id IS NULL),
+             count(*) FILTER (NOT is_return AND is_cancelled),
+             count(DISTINCT contact_id) FILTER (NOT is_return AND NOT coalesce(is_cancelled, false)),
+             count(*) FILTER (contact_id IS NULL),
              min(day), max(day), count(*) FILTER (net IS NULL AND NOT coalesce(is_cancelled, false))
            FROM (SELECT *, coalesce(total < 0, false) AS is_return,
                    CAST(timezone(?, timezone('UTC', ordered_at)) AS DATE) AS day FROM in_all)""",
@@ -43,7 +45,8 @@ def orders_in_all(db: duckdb.DuckDBPyConnection, kind: Kind, timezone: str, curr
     if not count + returns + cancelled:
         return []
     by_currency = (
-        "SELECT currency, sum(net) FROM in_all WHERE net IS NOT NULL GROUP BY currency ORDER BY currency <> ?, currency"
+        "SELECT currency, sum(net) FROM in_all WHERE net IS NOT NULL AND NOT coalesce(is_cancelled, false) "
+        "GROUP BY currency ORDER BY currency <> ?, currency"
     )
     sums = db.execute(by_currency, [currency])
     money = " + ".join(f"{total:,.2f} {code}" for code, total in sums.fetchall())

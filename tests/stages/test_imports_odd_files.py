@@ -279,7 +279,12 @@ def test_what_came_in_is_told_in_all(store: Store, tmp_path: Path) -> None:
     mixed = "order_id,customer_id,date,amount,currency,status\n1,A,2025-01-01,100,EUR,paid\n2,A,2025-01-02,50,USD,paid\n"
     found = load(store, tmp_path, "orders", mixed + "3,B,2025-01-03,7,EUR,cancelled\n")
     assert (
-        "In this file: 2 orders of 2 customers, 2025-01-01 to 2025-01-03, together 100.00 EUR + 50.00 USD; 1 more cancelled."
+        "In this file: 2 orders of 1 customer, 2025-01-01 to 2025-01-03, together 100.00 EUR + 50.00 USD; 1 more cancelled."
         in (found.notes)
     )
     assert "1 order is in another currency than the shop's EUR: its money is kept apart." in found.notes
+
+
+def test_money_that_no_column_tells_is_not_called_nothing(store: Store, tmp_path: Path) -> None:
+    found = load(store, tmp_path, "orders", "order_id,customer_id,date,status\n1,A,2025-01-01,paid\n2,B,2025-01-02,cancelled\n")
+    assert "In this file: 1 order of 1 customer, 2025-01-01 to 2025-01-02; 1 more cancelled." in found.notes
