@@ -97,7 +97,7 @@ def _rows(lines: _Lines, delimiter: str, header: Sequence[str], broken: Broken) 
             line = lines.number + 1
             try:
                 row = next(reader)
-                if _swallowed(lines.taken, delimiter, width):
+                if len(lines.taken) > 2 and _swallowed(lines.taken, delimiter, width):
                     raise csv.Error(OPEN)
             except StopIteration:
                 return
@@ -110,7 +110,7 @@ def _rows(lines: _Lines, delimiter: str, header: Sequence[str], broken: Broken) 
             lines.done()
             if len(row) > width and not any(v.strip() for v in row[width:]):
                 row = row[:width]  # a sign behind the last value
-            if len(row) == width and width > 1 and [v.strip().lower() for v in row] == names:
+            if len(row) == width > 1 and row[0].strip().lower() == names[0] and [v.strip().lower() for v in row] == names:
                 broken(line, text, AGAIN)
             elif len(row) == width:
                 yield line, row

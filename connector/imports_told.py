@@ -86,6 +86,8 @@ def _is_totals(names: Sequence[str]) -> str:
 
 def name_totals(db: duckdb.DuckDBPyConnection, columns: Sequence[str]) -> None:
     """A row that cannot be used and is one of sums is called that."""
+    if not db.execute("SELECT 1 FROM cleaned WHERE wrong IS NOT NULL LIMIT 1").fetchall():
+        return
     db.execute(
         f"UPDATE cleaned SET wrong = '{TOTALS}' WHERE wrong IS NOT NULL "
         f"AND line IN (SELECT line FROM given WHERE {_is_totals(columns)})"
