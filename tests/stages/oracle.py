@@ -242,7 +242,7 @@ def _holds_item(cart: Any, given: dict[str, Any]) -> bool:
 
 
 def _is_event(one: Any, name: str, given: dict[str, Any]) -> bool:
-    if one["kind"] not in KINDS[name] or (name == "opened" and one["is_machine"]):
+    if one["kind"] not in KINDS[name] or (name in ("opened", "clicked") and one["is_machine"]):
         return False
     if not _is_within(one["value"], given, ""):
         return False
