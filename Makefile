@@ -15,7 +15,7 @@ test: $(STAMP) lint
 	$(BIN)/pytest -q -n auto --dist worksteal -m "not nightly" $(ARGS)
 
 nightly: $(STAMP) lint .venv/spark
-	$(BIN)/pytest -q -n 2 --dist worksteal $(ARGS)
+	$(BIN)/pytest -q -n 2 --dist worksteal -m nightly $(ARGS)
 
 torture: $(STAMP)
 	$(BIN)/pytest -q -s tests/torture $(ARGS)
