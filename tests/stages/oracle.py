@@ -27,8 +27,16 @@ KINDS = {
     "answered": ("survey",),
 }  # fmt: skip
 
+SOURCES = {"bought": "orders", "spent": "orders", "ordered": "orders", "converted": "orders", "abandoned": "carts"}
+
 SAYS = {"form": "text", "term": "text", "file": "text", "answer": "text"}
 """Argument -> where an event says it, if not under the same name."""
+
+OF_LINES = {"category", "product", "vendor"}
+"""What is asked of the lines of an order."""
+
+WITHIN = 5
+"""So many days after a click an order is still brought by it, where a rule does not say."""
 
 
 def holds(rule: Any, person: Any) -> bool:
@@ -205,28 +213,30 @@ def measured(name: str, given: dict[str, Any], person: Any) -> Any:
     rows = _rows(name, given, person)
     if name != "spent":
         return len(rows)
-    if "category" in given or "product" in given:
+    if given.keys() & OF_LINES:
         return sum(x["amount"] for o in rows for x in o["lines"] if _is_such(x, given))
     return sum(o["net"] or 0 for o in rows)
 
 
 def _rows(name: str, given: dict[str, Any], person: Any) -> list[Any]:
-    source = {"bought": "orders", "spent": "orders", "ordered": "orders", "abandoned": "carts"}.get(name, "events")
+    source = SOURCES.get(name, "events")
     found = [r for r in person[source] if r["ago"] <= given.get("days", 10**6)]
     if name in ("bought", "spent"):
-        is_all = not given.keys() & {"category", "product"}
+        is_all = not given.keys() & OF_LINES
         if name == "spent" and is_all:
             return found
         return [o for o in found if o["counts"] and (is_all or any(_is_such(x, given) for x in o["lines"]))]
     if name == "ordered":
         return [o for o in found if o["counts"] and _is_within(o["net"], given, "_total")]
+    if name == "converted":
+        return [o for o in found if o["counts"] and _was_brought(o, given, person)]
     if name == "abandoned":
         return [c for c in found if c["is_open"] and _is_within(c["total"], given, "_total") and _holds_item(c, given)]
     return [e for e in found if _is_event(e, name, given)]
 
 
 def _is_such(one: Any, given: dict[str, Any]) -> bool:
-    return all(_any_word(one[k], given[k]) for k in ("category", "product") if k in given)
+    return all(_any_word(one[k], given[k]) for k in OF_LINES if k in given)
 
 
 def _is_within(value: Any, given: dict[str, Any], kind: str) -> bool:
@@ -235,6 +245,16 @@ def _is_within(value: Any, given: dict[str, Any], kind: str) -> bool:
     if low is None and high is None:
         return True
     return value is not None and (low is None or value >= low) and (high is None or value <= high)
+
+
+def _was_brought(order: Any, given: dict[str, Any], person: Any) -> bool:
+    """By the last click of a person's in a mail before it, if that was in such a campaign and so many days ago at most."""
+    clicks = [e for e in person["events"] if e["kind"] == "click" and not e["is_machine"] and e["at"] <= order["at"]]
+    if not clicks:
+        return False
+    last = max(clicks, key=lambda e: e["at"])
+    is_such = "campaign" not in given or _any_word(last["campaign"], given["campaign"])
+    return is_such and last["ago"] - order["ago"] <= given.get("within", WITHIN)
 
 
 def _holds_item(cart: Any, given: dict[str, Any]) -> bool:

@@ -81,12 +81,15 @@ SAID: dict[str, tuple[Any, ...]] = {
     "url": ("%blog%", "https://x.de/blog/A_B", "%50!%%", "%a_b"),
     "campaign": ("c1", "tea week", "%50\\%%", "%tea%", "c3"), "form": ("great", "%tea", "a_b"), "term": ("GREAT", "a%b"),
     "file": ("50% off", "great tea"), "topic": ("late", "coffee", "%tea%", "a_b"), "answer": ("great", "%50\\% %", "GREAT%"),
+    "vendor": ("ACME", "acme tea", "%ac%", "tea_house", "50\\%%", "50%"), "within": (1, 2, 5, 30),
     "min": (1, 3, 4.5), "max": (1, 4, 5), "min_total": (0, 10, 15, 40.5), "max_total": (0, 25, 60, 100),
 }  # fmt: skip
 TAKES = {
-    "bought": ("category", "product"), "spent": ("category", "product"), "ordered": ("min_total", "max_total"),
+    "bought": ("category", "product", "vendor"), "spent": ("category", "product", "vendor"),
+    "ordered": ("min_total", "max_total"), "converted": ("campaign", "within"),
     "abandoned": ("min_total", "max_total", "product"), "opened": ("campaign",), "clicked": ("url", "category", "campaign"),
-    "received": ("campaign",), "viewed": ("url", "category", "product"), "rated": ("product", "category", "min", "max"),
+    "received": ("campaign",), "viewed": ("url", "category", "product", "vendor"),
+    "rated": ("product", "category", "vendor", "min", "max"),
     "submitted": ("form",), "searched": ("term",), "downloaded": ("file", "url"), "asked": ("topic",),
     "answered": ("answer", "min", "max"),
 }  # fmt: skip

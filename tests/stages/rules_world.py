@@ -27,6 +27,9 @@ CATEGORIES = ("Coffee", "Tea", "Dark roast", None)
 PRODUCTS = {"k1": ("Kenya", "Coffee"), "t1": ("Sencha", "Tea"), "m_1": ("Mug 50%", None), "x9": (None, None)}
 """Id -> name and category in the catalogue; the last one is in no catalogue."""
 
+VENDORS = {"k1": "Acme", "t1": "Tea_House", "m_1": "50% Ltd"}
+"""Id -> vendor in the catalogue; a line may name another one, of the day it was sold."""
+
 IN_CARTS = (("k1", "Kenya"), ("m_1", "Mug 50%"), (None, "a_b tea"), (None, 'axb "big" tea'), ("x9", None))
 """Id and name, as a cart tells them."""
 
@@ -58,15 +61,21 @@ class World:
         self.orders: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.carts: list[dict[str, Any]] = []
+        sold_by = random.Random(seed + 1)
         for i, person in enumerate(self.people[:-3]):
             for number in range(chance.choice((0, 0, 1, 1, 2, 3, 6))):
                 first = (
                     {} if number else {"currency": "EUR", "at": f"{TODAY - timedelta(days=chance.choice(AGO[1:]))} 12:00:00"}
                 )
                 self.orders.append({"person": person} | _order(chance) | {"extra": (i + 1) / 16} | first)
-            self.events += [{"person": person} | _event(chance) for _ in range(chance.randint(0, 14))]
+            for number in range(chance.randint(0, 14)):
+                one = {"person": person} | _event(chance)  # no two in one second: either could be the last
+                self.events.append(one | {"at": f"{one['at'][:-2]}{number:02}"})
             for _ in range(chance.choice((0, 0, 1, 2))):
                 self.carts.append({"person": person} | _cart(chance))
+        for one in self.orders:
+            for item in one["lines"]:
+                item["vendor"] = sold_by.choice((None, None, "", "Acme", "acme tea"))
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """By person, what can be known as of the day."""
@@ -87,14 +96,15 @@ class World:
         store, config = new_store(), shop_config()
         store.insert("contacts", [_contact(p, self.given[p]) for p in self.people])
         store.insert("products", [{"source": "shopify", "stream": "products", "record_id": k, "product_id": k, "title": title,
-                                   "category": category} for k, (title, category) in PRODUCTS.items() if k != "x9"])  # fmt: skip
+                                   "category": category, "vendor": VENDORS[k]}
+                                  for k, (title, category) in PRODUCTS.items() if k != "x9"])  # fmt: skip
         store.insert("campaigns", [{"source": "shopify", "stream": "campaigns", "record_id": k, "campaign_id": k, "name": name,
                                     "subject": subject} for k, (name, subject) in CAMPAIGNS.items()])  # fmt: skip
         store.insert("orders", [order("shopify", str(i), o["person"], o["at"], str(_total(o)), currency=o["currency"])
                                 for i, o in enumerate(self.orders)])  # fmt: skip
         store.insert("order_lines", [
             line("shopify", str(i), "", x["category"], str(x["amount"]), product_id=x["product"], sku=x["sku"],
-                 currency=o["currency"]) | {"title": x["title"]}
+                 currency=o["currency"]) | {"title": x["title"], "vendor": x["vendor"]}
             for i, o in enumerate(self.orders) for x in o["lines"]])  # fmt: skip
         store.insert("events", [
             event("shopify", e["person"], e["kind"], e["at"], record_id=f"e{i}", url=e["url"], category=e["category"],
@@ -193,6 +203,7 @@ def _shown(one: dict[str, Any]) -> dict[str, Any]:
     elif "kind" in one:
         title, category = PRODUCTS.get(one["product"], (None, None))
         found |= {"product": [w for w in (one["product"], title) if w], "category": one["category"] or category or None}
+        found["vendor"] = VENDORS.get(one["product"])
         campaign = CAMPAIGNS.get(one["campaign"])
         found["campaign"] = [w for w in (one["campaign"], *campaign) if w] if campaign else []
         found["text"] = one["text"] or None
@@ -205,7 +216,8 @@ def _named(one: dict[str, Any], is_ours: bool) -> dict[str, Any]:
     title, category = PRODUCTS.get(one["product"], (None, None))
     names = [one["product"] or one["sku"] or one["title"], one["sku"], one["title"], title]
     amount = one["amount"] if is_ours else 0
-    return {"product": [n for n in names if n], "category": one["category"] or category, "amount": amount}
+    vendors = [v for v in (one["vendor"], VENDORS.get(one["product"])) if v]
+    return {"product": [n for n in names if n], "category": one["category"] or category, "vendor": vendors, "amount": amount}
 
 
 def _columns(orders: list[dict[str, Any]]) -> dict[str, Any]:

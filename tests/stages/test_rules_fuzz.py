@@ -15,7 +15,7 @@ from connector.rules import parse, say
 from connector.rules.explain import Clause
 from connector.segment import check_all, why, words
 from models.segments import Segment
-from tests.stages.oracle import clauses, holds, value_of
+from tests.stages.oracle import WITHIN, clauses, holds, value_of
 from tests.stages.rules_made import rules
 from tests.stages.rules_turned import is_so
 from tests.stages.rules_world import World
@@ -106,4 +106,5 @@ def _measures(part: Any) -> Iterator[Any]:
 
 def _called(measure: Any) -> str:
     _, name, given = measure
-    return f"{name}({', '.join(f'{k} => {v!r}' for k, v in sorted(given))})"
+    unsaid = {"within": WITHIN} if "converted" in (name, dict(given).get("event")) else {}
+    return f"{name}({', '.join(f'{k} => {v!r}' for k, v in sorted((unsaid | dict(given)).items()))})"
