@@ -61,7 +61,8 @@ def judge(store: Store, config: Config, platform: str, channel: str) -> None:
         .replace("{hidden}", _HIDDEN.strip())
         .replace("{erased}", _ERASED.strip())
         .replace("{closed_with}", CLOSED_WITH)
-        .replace("{kept_opt_outs}", KEPT_OPT_OUTS),
+        .replace("{kept_opt_outs}", KEPT_OPT_OUTS)
+        .replace("{given_up}", GIVEN_UP.replace("{known}", "TRUE")),
         {
             "platform": platform,
             "channel": channel,
@@ -273,6 +274,29 @@ SELECT person_id FROM hidden UNION SELECT person_id FROM tellers UNION SELECT pe
 )
 """People who may not be mailed for what no record of theirs says at this moment: an earlier no, a complaint, an erasure."""
 
+GIVEN_UP = """
+  SELECT b.source, b.contact_id, b.channel FROM (
+    SELECT *, max(says_email) OVER (PARTITION BY source, contact_id, channel) AS has_email_box FROM (
+      SELECT source, contact_id, channel, topic, max(seen_at) AS told_at,
+        max(CASE WHEN status = 'subscribed' THEN seen_at END) AS ticked_at,
+        CASE WHEN lower(topic) LIKE '%email%' OR lower(topic) LIKE '%e-mail%' THEN 1 ELSE 0 END AS says_email
+      FROM consent_history WHERE source = 'mailchimp' AND coalesce(topic, '') <> '' AND {known}
+      GROUP BY source, contact_id, channel, topic) AS t) AS b
+  LEFT JOIN (
+    SELECT source, contact_id, channel, max(seen_at) AS yes_at FROM consent_history
+    WHERE source = 'mailchimp' AND coalesce(topic, '') = '' AND status = 'subscribed' AND {known}
+    GROUP BY source, contact_id, channel) AS y
+    ON y.source = b.source AND y.contact_id = b.contact_id AND y.channel = b.channel AND y.yes_at > b.told_at
+  LEFT JOIN (SELECT DISTINCT contact_id FROM consents WHERE source = 'mailchimp' AND coalesce(topic, '') <> '') AS k
+    ON k.contact_id = b.contact_id
+  WHERE b.says_email = b.has_email_box AND y.contact_id IS NULL AND k.contact_id IS NULL
+  GROUP BY b.source, b.contact_id, b.channel
+  HAVING max(CASE WHEN b.ticked_at IS NULL THEN 0 ELSE 1 END) = 1
+    AND max(CASE WHEN b.ticked_at = b.told_at THEN 1 ELSE 0 END) = 0"""
+"""Contacts of Mailchimp whose record shows no boxes any more, and who had ticked the one for e-mail (any, where none says e-mail) and
+given it up before, without a yes since then: the box is gone from the record, which takes nothing back. {known}: which rows of the
+history count."""
+
 _VERDICTS = r"""
 CREATE OR REPLACE TEMP TABLE verdicts AS
 WITH names AS (SELECT unnest(CAST($sources AS VARCHAR[])) AS source, unnest(CAST($titles AS VARCHAR[])) AS title),
@@ -314,18 +338,7 @@ boxes AS (  -- Mailchimp's marketing permissions: those whose text says e-mail, 
     JOIN consent_history h ON h.source = a.source AND h.contact_id = k.was AND h.topic = a.topic
     WHERE a.source = $platform AND h.channel = $channel AND a.topic <> '' AND h.status = 'subscribed')
   GROUP BY contact_id, topic),
-unticked AS (  -- the box that was given up is gone from the record: that takes nothing back, only a yes since then does
-  SELECT contact_id FROM (
-    SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM (
-      SELECT contact_id, topic, arg_max(status, seen_at) = 'subscribed' AS is_ticked, bool_or(status = 'subscribed') AS was_ticked,
-        max(seen_at) AS seen_at, regexp_matches(topic, 'e-?mail', 'i') AS says_email
-      FROM consent_history WHERE source = $platform AND $platform = 'mailchimp' AND channel = $channel AND topic <> ''
-      GROUP BY contact_id, topic)) b
-  WHERE says_email = has_email_box
-    AND contact_id NOT IN (SELECT contact_id FROM answers WHERE source = $platform AND topic <> '')
-    AND NOT EXISTS (SELECT 1 FROM consent_history y WHERE y.source = $platform AND y.contact_id = b.contact_id
-      AND y.channel = $channel AND y.topic = '' AND y.status = 'subscribed' AND y.seen_at > b.seen_at)
-  GROUP BY contact_id HAVING bool_or(was_ticked) AND NOT bool_or(is_ticked)),
+unticked AS (SELECT contact_id FROM ({given_up}) WHERE $platform = 'mailchimp' AND channel = $channel),
 permissions AS (
   SELECT contact_id, bool_or(is_ticked_now) AS is_ticked, bool_or(was_ticked) AS was_ticked
   FROM (SELECT *, bool_or(says_email) OVER (PARTITION BY contact_id) AS has_email_box FROM boxes)

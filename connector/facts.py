@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from connector import facts_then
 from connector.clock import midnight_utc
 from connector.config import Branch, Config
-from connector.consent import KEPT_OPT_OUTS, NO_ANSWER
+from connector.consent import GIVEN_UP, KEPT_OPT_OUTS, NO_ANSWER
 from models.segments import AsOf
 
 ANSWERS = (
@@ -180,7 +180,8 @@ def rows() -> dict[str, str]:
         "placed_rows": _linked("orders", "t.source, t.order_id, t.ordered_at, t.country, t.region, t.city, t.postcode",
                                "t.ordered_at", f"NOT coalesce(t.is_test OR {CANCELLED_BY_THEN}, FALSE) AND {has_place('t')}"),
         "address_rows": _ADDRESSES,
-        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE).replace("{given_up}", _GIVEN_UP)
+        "consent_rows": _CONSENTS.replace("{refused_before}", _REFUSED_BEFORE)
+        .replace("{given_up}", GIVEN_UP.replace("{known}", "seen_at < {until}"))
         .replace("{kept_opt_outs}", KEPT_OPT_OUTS).replace("{weights}", weights)
         .replace("{no_answer}", NO_ANSWER),
         "order_rows": "SELECT * FROM {orders} WHERE {some} AND {seen_orders}",
@@ -430,28 +431,6 @@ _REFUSED_BEFORE = """
             ON y.source = o.source AND y.contact_id = o.contact_id AND y.channel = o.channel AND y.seen_at > o.seen_at
           WHERE y.contact_id IS NULL"""
 """Contacts whose last clear answer was a no, whatever they say now."""
-
-_GIVEN_UP = """
-          SELECT b.source, b.contact_id, b.channel FROM (
-            SELECT *, max(says_email) OVER (PARTITION BY source, contact_id, channel) AS has_email_box FROM (
-              SELECT source, contact_id, channel, topic, max(seen_at) AS told_at,
-                max(CASE WHEN status = 'subscribed' THEN seen_at END) AS ticked_at,
-                CASE WHEN lower(topic) LIKE '%email%' OR lower(topic) LIKE '%e-mail%' THEN 1 ELSE 0 END AS says_email
-              FROM consent_history WHERE source = 'mailchimp' AND coalesce(topic, '') <> '' AND seen_at < {until}
-              GROUP BY source, contact_id, channel, topic) AS t) AS b
-          LEFT JOIN (
-            SELECT source, contact_id, channel, max(seen_at) AS yes_at FROM consent_history
-            WHERE source = 'mailchimp' AND coalesce(topic, '') = '' AND status = 'subscribed' AND seen_at < {until}
-            GROUP BY source, contact_id, channel) AS y
-            ON y.source = b.source AND y.contact_id = b.contact_id AND y.channel = b.channel AND y.yes_at > b.told_at
-          LEFT JOIN (SELECT DISTINCT contact_id FROM consents WHERE source = 'mailchimp' AND coalesce(topic, '') <> '') AS k
-            ON k.contact_id = b.contact_id
-          WHERE b.says_email = b.has_email_box AND y.contact_id IS NULL AND k.contact_id IS NULL
-          GROUP BY b.source, b.contact_id, b.channel
-          HAVING max(CASE WHEN b.ticked_at IS NULL THEN 0 ELSE 1 END) = 1
-            AND max(CASE WHEN b.ticked_at = b.told_at THEN 1 ELSE 0 END) = 0"""
-"""Contacts of Mailchimp whose record shows no boxes any more, and who had ticked the one for e-mail and given it up before, without a
-yes since then: as `connector/consent.py` has it (`unticked`)."""
 
 _CARTS = """
     SELECT c.*, (completed_at IS NULL OR completed_at >= {until}) AND (o.last_at IS NULL OR o.last_at < c.touched) AS is_open
