@@ -130,6 +130,17 @@ class Laws:
         self.later(hours=3)
         return plan
 
+    def night(self, *, first: bool = False) -> Plan:
+        """A night as the owner has it, a day after the last one: whom the rules mean is really worked out."""
+        self.later(days=1)
+        self.pull()
+        with self.session("sync") as s:
+            segments = sync.resolved(self.config)
+            sync.derive(s, segments)
+            plan = planner.plan_derived(s, segments, with_go_ahead=first)
+            writer.carry_out(s, plan, first=first)
+        return plan
+
     def undo(self, run_id: str) -> Plan:
         """The plan that takes a push back; nothing is written, and nothing stays paused."""
         with self.session("undo") as s:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from connector import planner, sync, writer
-from models.changes import Plan
 from tests.laws.consent_shop import Laws, target
 from tests.laws.consent_table import bought, person
 
@@ -18,16 +17,6 @@ STAY = "stay_days = 60\n"
 
 class Shop(Laws):
     """Three people whose last order is 205 days ago on the first night."""
-
-    def night(self, *, first: bool = False) -> Plan:
-        self.later(days=1)
-        self.pull()
-        with self.session("sync") as s:
-            segments = sync.resolved(self.config)
-            sync.derive(s, segments)
-            plan = planner.plan_derived(s, segments, with_go_ahead=first)
-            writer.carry_out(s, plan, first=first)
-        return plan
 
     @property
     def inside(self) -> set[str]:
