@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -290,8 +291,6 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
-        if self.path == MEMORY:
-            shutil.rmtree(self.staging, ignore_errors=True)
 
     def __enter__(self) -> Store:
         return self
@@ -353,7 +352,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _staging(path: Path | str) -> Path:
     if path == MEMORY:
-        return Path(tempfile.mkdtemp(prefix="rollcall-"))
+        return Path(tempfile.gettempdir()) / f"rollcall-{uuid.uuid4().hex}"
     file = Path(path).resolve()
     return file.with_name(file.name + ".staging")
 

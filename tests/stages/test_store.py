@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ def test_what_a_kill_in_the_middle_of_compacting_left_is_gone_at_the_next_start(
         store.compact()
         assert store.value("SELECT count(*) FROM contacts") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.duckdb"]
+
+
+def test_a_store_in_memory_leaves_no_folder_behind_even_when_nobody_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    store = Store(":memory:", threads=1)
+    with store.staged() as folder:
+        (folder / "rows.csv").write_text("a\n7\n")
+        assert folder.parent == tmp_path
+        assert store.value(f"SELECT a FROM read_csv('{folder / 'rows.csv'}')") == 7
+    assert not list(tmp_path.iterdir())
 
 
 def test_everything_beside_the_store_is_private(tmp_path: Path) -> None:
