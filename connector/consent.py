@@ -287,8 +287,8 @@ GIVEN_UP = """
     WHERE source = 'mailchimp' AND coalesce(topic, '') = '' AND status = 'subscribed' AND {known}
     GROUP BY source, contact_id, channel) AS y
     ON y.source = b.source AND y.contact_id = b.contact_id AND y.channel = b.channel AND y.yes_at > b.told_at
-  LEFT JOIN (SELECT DISTINCT contact_id FROM consents WHERE source = 'mailchimp' AND coalesce(topic, '') <> '') AS k
-    ON k.contact_id = b.contact_id
+  LEFT JOIN (SELECT DISTINCT contact_id, channel FROM consents WHERE source = 'mailchimp' AND coalesce(topic, '') <> '') AS k
+    ON k.contact_id = b.contact_id AND k.channel = b.channel
   WHERE b.says_email = b.has_email_box AND y.contact_id IS NULL AND k.contact_id IS NULL
   GROUP BY b.source, b.contact_id, b.channel
   HAVING max(CASE WHEN b.ticked_at IS NULL THEN 0 ELSE 1 END) = 1

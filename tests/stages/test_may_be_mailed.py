@@ -178,10 +178,12 @@ def test_a_box_that_was_given_up_before_the_audience_lost_its_boxes_counts_in_th
         "gave up two others": (False, (("Post", yes), (ads, yes), ("Post", no), (ads, no))),
         "gave up one of two": (True, (("Post", yes), (ads, yes), (ads, no))),
         "came back": (True, ((email, yes), (email, no), ("", "unsubscribed"), ("", yes))),
+        "boxes of texts alone": (False, ((email, yes), (email, no))),
     }
     store, cfg = new_store(), config()
     store.insert("contacts", [contact("mailchimp", w, email=f"{w.replace(' ', '')}@x.example") for w in boxes])
     store.insert("consents", [said("mailchimp", w, yes) for w in boxes])
+    store.insert("consents", [said("mailchimp", "boxes of texts alone", yes, "Texts") | {"channel": "sms"}])
     heard = [
         (w, topic, status, f"2026-03-{n:02d}") for w, (_, told) in boxes.items() for n, (topic, status) in enumerate(told, 1)
     ]
