@@ -19,7 +19,7 @@ BY_DAY = {
     "stories/test_triggers.py": 5, "stories/test_trial.py": 4, "stories/test_two_installations.py": 4,
     "stories/test_writing_laws.py": 2, "torture/test_torture.py": 3,
 }  # fmt: skip
-"""File -> every how many of its cases one runs by day: seconds each, and close to one another. `make nightly` runs them all."""
+"""File -> every how many of its cases one runs by day: seconds each, and close to one another. `make nightly` runs the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
